@@ -1,0 +1,1 @@
+"""The command line: verbs only; each file parses its flags, calls one function and prints its answer."""

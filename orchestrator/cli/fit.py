@@ -1,0 +1,47 @@
+"""``scalaw fit``: laws from a store or from anybody's table."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from orchestrator.cli.output import Json, SweepName, emit_json, show, warn
+
+NAME = "fit"
+
+
+def command(
+    source: Annotated[str, typer.Argument(metavar="STORE|TABLE", help="A store, or a .csv, .parquet or .jsonl file.")],
+    law: Annotated[list[str] | None, typer.Option("--law", metavar="L", help="Law to fit; may be repeated.")] = None,
+    target: Annotated[str | None, typer.Option("--target", metavar="T", help="loss or accuracy.")] = None,
+    hold_out: Annotated[
+        str | None, typer.Option("--hold-out", metavar="H", help="largest, none, or the dearest fraction such as 0.2.")
+    ] = None,
+    mapping: Annotated[
+        str | None, typer.Option("--map", metavar="n=COL,d=COL,loss=COL", help="Which columns are the axes.")
+    ] = None,
+    bootstrap: Annotated[int | None, typer.Option("--bootstrap", metavar="B", min=0, help="Replicas.")] = None,
+    task: Annotated[str | None, typer.Option("--task", metavar="T", help="Rows scored on this data.")] = None,
+    sweep: SweepName = None,
+    json_: Json = False,
+) -> None:
+    """Fit laws and print parameters with 90 % intervals and held-out error.
+
+    Example: scalaw fit runs.csv --map n=params,d=tokens,loss=val_loss --law chinchilla
+    """
+    from orchestrator.execution.evidence import gather
+
+    evidence = gather(source, mapping=mapping, target=target, sweep=sweep, task=task)
+    report = evidence.fit(laws=law, hold_out=hold_out, bootstrap=bootstrap)
+    if evidence.store is not None and law is None and hold_out is None and bootstrap is None:
+        evidence.commit(report)
+    from orchestrator.fitting import report_json
+
+    warn(report.warnings)
+    if json_:
+        emit_json(report_json(report))
+        return
+    from orchestrator.reporting.tables import fit_table
+
+    show(fit_table(report))

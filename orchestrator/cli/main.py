@@ -1,0 +1,55 @@
+"""``scalaw``: the verbs, and the exit code that each refusal answers with."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from typing import Any
+
+import click
+import typer
+
+from orchestrator.cli import doctor, fit, init, plan, plot, predict, query, run, schema, status
+from orchestrator.errors import ScalawError
+
+app = typer.Typer(
+    name="scalaw",
+    help="Scaling-law sweeps: one YAML in; exponents, intervals and the next run out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for verb in (init, plan, run, status, fit, query, predict, plot, schema, doctor):
+    app.command(verb.NAME)(verb.command)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one verb and exit: 0 done, 1 some cells failed, 2 bad input, 3 unreachable, 130 interrupted."""
+    sys.exit(_run(arguments))
+
+
+def _run(arguments: list[str] | None) -> int:
+    try:
+        code: Any = app(arguments, standalone_mode=False)
+        sys.stdout.flush()
+    except ScalawError as refusal:
+        typer.echo(f"scalaw: {refusal}", err=True)
+        return refusal.exit_code
+    except click.ClickException as refusal:
+        refusal.show()
+        return refusal.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        typer.echo("scalaw: interrupted; run the same command again to go on", err=True)
+        return 130
+    except BrokenPipeError:
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return code if isinstance(code, int) else 0
+
+
+if __name__ == "__main__":
+    main()

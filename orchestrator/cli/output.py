@@ -1,0 +1,37 @@
+"""stdout for the answer, stderr for everything else."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated, Any
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")]
+SweepFile = Annotated[str, typer.Argument(metavar="SWEEP", help="The sweep's YAML file.")]
+StoreUri = Annotated[str, typer.Argument(metavar="STORE", help="Folder or s3://, gs://, az:// prefix of the store.")]
+SweepName = Annotated[str | None, typer.Option("--sweep", metavar="NAME", help="Only this sweep's cells.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key, e.g. train.batch_size=16.")
+]
+
+
+def emit_json(document: Any) -> None:
+    """Print a JSON document."""
+    sys.stdout.write(json.dumps(document, indent=2, allow_nan=False) + "\n")
+
+
+def show(*renderables: Any) -> None:
+    """Print tables and text for a person, as wide as the terminal or 100 columns."""
+    from rich.console import Console
+
+    console = Console() if sys.stdout.isatty() else Console(width=100)
+    for renderable in renderables:
+        console.print(renderable)
+
+
+def warn(sentences: list[str]) -> None:
+    """Print warnings on stderr, one a line."""
+    for sentence in sentences:
+        typer.echo(f"warning: {sentence}", err=True)

@@ -1,0 +1,40 @@
+"""``scalaw predict``: what a run not yet made would reach."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from orchestrator.cli.output import Json, SweepName, emit_json, warn
+
+NAME = "predict"
+
+
+def command(
+    source: Annotated[str, typer.Argument(metavar="STORE|TABLE", help="A store, or a .csv, .parquet or .jsonl file.")],
+    n: Annotated[str, typer.Option("--n", metavar="N", help="Non-embedding parameters, e.g. 1M.")],
+    d: Annotated[str, typer.Option("--d", metavar="D", help="Unique tokens (examples where there are no tokens).")],
+    e: Annotated[str, typer.Option("--e", metavar="E", help="Epochs over them.")] = "1",
+    law: Annotated[str | None, typer.Option("--law", metavar="L", help="Default: the best by held-out error.")] = None,
+    level: Annotated[float, typer.Option("--level", min=0.5, max=0.999, help="Coverage of the interval.")] = 0.9,
+    mapping: Annotated[str | None, typer.Option("--map", metavar="n=COL,…", help="Columns of a table.")] = None,
+    sweep: SweepName = None,
+    json_: Json = False,
+) -> None:
+    """Predict the loss of a run with its interval.
+
+    Example: scalaw predict runs/quickstart --n 1M --d 4M --e 2
+    """
+    from orchestrator.execution.evidence import gather
+
+    evidence = gather(source, mapping=mapping, target=None, sweep=sweep, task=None)
+    document = evidence.predict({"n": n, "d": d, "e": e}, law=law, level=level)
+    warn(document["warnings"])
+    if json_:
+        emit_json(document)
+        return
+    typer.echo(
+        f"{document['target']} {document['value']:.4g}  [{document['lo']:.4g}, {document['hi']:.4g}] at {level:.0%}, "
+        f"law {document['law']}, n = {document['n']:,.0f}, d = {document['d']:,.0f} {document['d_means']}, e = {document['e']:g}"
+    )

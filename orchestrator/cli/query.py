@@ -1,0 +1,35 @@
+"""``scalaw query``: SQL over rows and fits."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from orchestrator.cli.output import Json, StoreUri, SweepName, emit_json, show, warn
+
+NAME = "query"
+
+
+def command(
+    store: StoreUri,
+    sql: Annotated[str, typer.Argument(metavar="SQL", help="One SELECT over the tables results and fits.")],
+    sweep: SweepName = None,
+    json_: Json = False,
+) -> None:
+    """Query rows and fits with read-only SQL (DuckDB).
+
+    Example: scalaw query runs/quickstart "select parameter, value, lo, hi from fits where best"
+    """
+    from orchestrator.store import open_store
+    from orchestrator.store.sql import query
+
+    opened = open_store(store)
+    records = query(opened, sql, sweep=sweep)
+    warn([f"damaged part set aside: {key}" for key in opened.damaged])
+    if json_:
+        emit_json(records)
+        return
+    from orchestrator.reporting.tables import records_table
+
+    show(records_table(records))

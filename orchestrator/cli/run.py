@@ -1,0 +1,69 @@
+"""``scalaw run``: a sweep from YAML to exponents."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from orchestrator.cli.output import Json, Overrides, SweepFile, emit_json, show, warn
+
+NAME = "run"
+
+
+def command(
+    sweep: SweepFile,
+    store: Annotated[str, typer.Option("--store", metavar="URI", help="Folder or bucket that keeps the rows.")],
+    address: Annotated[
+        str | None, typer.Option("--address", metavar="ADDR", help="Ray cluster to join; default: start Ray here.")
+    ] = None,
+    share: Annotated[bool, typer.Option("--share/--no-share", help="Train once what cells have in common.")] = True,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Train failed cells again.")] = False,
+    dashboard: Annotated[bool, typer.Option("--dashboard/--no-dashboard", help="Serve Ray's dashboard.")] = True,
+    overrides: Overrides = None,
+    json_: Json = False,
+) -> None:
+    """Run a sweep here or on a cluster and fit its rows; safe to repeat: only missing cells are trained.
+
+    Ctrl-C once finishes the stages in flight and stops; twice stops now.
+
+    Example: scalaw run sweeps/quickstart.yaml --store runs/quickstart
+    """
+    from orchestrator.spec import load_sweep
+
+    parsed = load_sweep(sweep, overrides=overrides or ())
+    from orchestrator.execution.run import run_sweep
+
+    result = run_sweep(
+        parsed, store=store, address=address, share=share, retry_failed=retry_failed, dashboard=dashboard
+    )
+    fits = result.answer.fits_json()
+    warn(result.answer.warnings)
+    if json_:
+        emit_json(
+            {
+                "sweep": result.sweep,
+                "rows": result.rows,
+                "failed": result.failed,
+                "missing": result.missing,
+                "wall_s": result.wall_s,
+                "flops_spent": result.flops_spent,
+                "interrupted": result.interrupted,
+                **fits,
+            }
+        )
+    else:
+        typer.echo(
+            f"{result.sweep}: {result.rows} rows, {result.failed} failed, {result.missing} missing; "
+            f"{result.flops_spent:.3g} training FLOPs in {result.wall_s:.1f} s"
+        )
+        if result.report is not None and not result.interrupted:
+            from orchestrator.reporting.tables import fit_table
+
+            show(fit_table(result.report))
+    if result.failed:
+        typer.echo(f"{result.failed} cells failed; see: scalaw status {store}, then run with --retry-failed", err=True)
+    if result.interrupted:
+        typer.echo(f"stopped with {result.missing} cells missing; run the same command again to go on", err=True)
+        raise typer.Exit(130)
+    raise typer.Exit(1 if result.failed else 0)

@@ -1,0 +1,24 @@
+"""The errors a person can cause, each carrying the exit code that the command line answers with.
+
+Everything else that is raised is a bug of ours and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+
+class ScalawError(Exception):
+    """A refusal in one clear sentence; subclasses fix the exit code."""
+
+    exit_code = 1
+
+
+class BadInput(ScalawError):
+    """The YAML, a table, a flag or a store path is wrong; nothing was started or written (exit 2)."""
+
+    exit_code = 2
+
+
+class Unreachable(ScalawError):
+    """The cluster or the store can't be reached or written (exit 3)."""
+
+    exit_code = 3

@@ -1,0 +1,65 @@
+"""Starts Ray on this machine, or joins a cluster that is there."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import ray
+
+from orchestrator.errors import Unreachable
+
+#: Room for hand-over of states on a cluster that we start; states are small and dropped early.
+OBJECT_STORE_BYTES = 512 * 1024**2
+
+
+@contextlib.contextmanager
+def connected(address: str | None, *, cpus: int, gpus: float, dashboard: bool) -> Iterator[dict[str, Any]]:
+    """Connect this process to Ray for the length of a ``with`` block.
+
+    Parameters
+    ----------
+    address
+        ``None`` starts a cluster on this machine, bound to 127.0.0.1 and with token authentication (I12);
+        anything else is joined.
+    cpus, gpus
+        Size of a cluster that we start.
+    dashboard
+        Whether a cluster that we start serves the Ray dashboard.
+
+    Yields
+    ------
+    dict
+        Ray's context: ``dashboard_url`` among others.
+
+    Raises
+    ------
+    Unreachable
+        If there is no cluster at the address or it refuses us.
+    """
+    if ray.is_initialized():
+        yield {"dashboard_url": None}
+        return
+    if address is None:
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+    settings: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if address is None:
+        settings |= {
+            "num_cpus": cpus,
+            "num_gpus": gpus or None,
+            "include_dashboard": dashboard,
+            "dashboard_host": "127.0.0.1",
+            "object_store_memory": OBJECT_STORE_BYTES,
+        }
+    try:
+        context = ray.init(address or "local", **settings)
+    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as failure:
+        where = f"the cluster at {address}" if address else "Ray on this machine"
+        raise Unreachable(f"{where} can't be reached: {str(failure).splitlines()[0]}") from failure
+    try:
+        yield {"dashboard_url": context.dashboard_url}
+    finally:
+        ray.shutdown()

@@ -1,0 +1,139 @@
+"""The driver: sends ready stages to idle workers until the tree is done."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import ray
+from ray.exceptions import RayError
+
+from orchestrator.errors import ScalawError
+from orchestrator.execution.interrupt import StopSignal
+from orchestrator.execution.ledger import Ledger
+from orchestrator.execution.pool import Pool
+from orchestrator.execution.progress import Progress
+from orchestrator.planning.tree import Stage
+from orchestrator.store import Store
+from orchestrator.store.cell_row import failure_row
+from workers.actor import StageResult
+
+#: How often an idle driver looks at signals, timeouts and the clock.
+TICK_S = 0.25
+#: Workers that may fail to start before the sweep gives up.
+MOST_FAILED_STARTS = 3
+
+
+@dataclass(frozen=True)
+class _Flight:
+    """A stage on its way: where it runs, its state's reference and when it was sent."""
+
+    stage: Stage
+    worker: str
+    state: Any
+    sent_s: float
+
+
+@dataclass
+class Driver:
+    """Leads a stage tree to its rows.
+
+    Guarantees: a failed stage is tried at most ``1 + max_retries`` times, then its cells get failure rows and the rest
+    goes on (I7); a stage is sent only when its parent's state is there; after a stop is asked for nothing more is sent.
+    """
+
+    ledger: Ledger
+    pool: Pool
+    store: Store
+    progress: Progress
+    stop: StopSignal
+    max_retries: int
+    stage_timeout_s: float | None
+    _idle: list[str] = field(default_factory=list)
+    _starting: dict[Any, str] = field(default_factory=dict)
+    _flights: dict[Any, _Flight] = field(default_factory=dict)
+    _failed_starts: int = 0
+
+    def run(self, workers: int) -> None:
+        """Start the workers and return when every stage is done or failed, or a stop was asked for."""
+        self._starting = self.pool.start(workers)
+        while self.ledger.unfinished:
+            self._send()
+            if self.stop.asked and not self._flights:
+                return
+            pending = [*self._flights, *(() if self.stop.asked else self._starting)]
+            ready, _ = ray.wait(pending, timeout=TICK_S)
+            for reference in ready:
+                self._receive(reference)
+            self._expire()
+            self.progress.tick(self.ledger, busy=len(self._flights), stopping=self.stop.asked)
+
+    def _send(self) -> None:
+        while self._idle and not self.stop.asked:
+            stage = self.ledger.pop()
+            if stage is None:
+                return
+            worker = self._idle.pop()
+            self.ledger.attempts[stage.id] += 1
+            parent = self.ledger.states[stage.parent] if stage.parent else None
+            result, state = self.pool.submit(worker, stage, parent, self.ledger.attempts[stage.id])
+            self._flights[result] = _Flight(stage, worker, state, time.monotonic())
+
+    def _receive(self, reference: Any) -> None:
+        if reference in self._starting:
+            self._started(reference)
+            return
+        flight = self._flights.pop(reference)
+        try:
+            result: StageResult = ray.get(reference)
+        except RayError as failure:
+            self._lost(flight, f"worker {flight.worker} was lost: {str(failure).splitlines()[0]}")
+            return
+        self._idle.append(flight.worker)
+        if result.error is not None:
+            self._failed(flight, result.error, retry=result.retry)
+            return
+        self.ledger.finish(flight.stage, flight.state, result.seconds)
+        if result.row is not None:
+            self.progress.row(result.row)
+
+    def _started(self, reference: Any) -> None:
+        name = self._starting.pop(reference)
+        try:
+            self.progress.device(ray.get(reference))
+        except RayError as failure:
+            self._failed_starts += 1
+            if self._failed_starts >= MOST_FAILED_STARTS:
+                reason = str(failure).strip().splitlines()[-1]
+                raise ScalawError(f"{name} can't start: {reason}") from failure
+            again, name = self.pool.replace(name)
+            self._starting[again] = name
+            return
+        self._idle.append(name)
+
+    def _lost(self, flight: _Flight, error: str) -> None:
+        reference, name = self.pool.replace(flight.worker)
+        self._starting[reference] = name
+        self._failed(flight, error, retry=True)
+
+    def _expire(self) -> None:
+        if self.stage_timeout_s is None:
+            return
+        for reference, flight in list(self._flights.items()):
+            if time.monotonic() - flight.sent_s > self.stage_timeout_s:
+                del self._flights[reference]
+                self._lost(flight, f"the stage took longer than resources.stage_timeout_s = {self.stage_timeout_s:g}")
+
+    def _failed(self, flight: _Flight, error: str, *, retry: bool) -> None:
+        stage, attempt = flight.stage, self.ledger.attempts[flight.stage.id]
+        if retry and attempt <= self.max_retries:
+            self.ledger.push(stage)
+            return
+        for lost in self.ledger.fail(stage):
+            if lost.cell is None:
+                continue
+            text = error if lost is stage else f"{stage.kind} stage {stage.id[:12]} failed before it:\n{error}"
+            row = failure_row(lost.cell, self.pool.context, error=text, attempt=attempt, worker=flight.worker)
+            self.store.commit_row(row)
+            self.progress.row(row)

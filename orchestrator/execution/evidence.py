@@ -1,0 +1,170 @@
+"""STORE or TABLE → the rows that laws are fitted to, and what can be asked of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from orchestrator.errors import BadInput
+from orchestrator.fitting import axes_from_rows, fit, fit_rows, map_columns, parse_map, read_table
+from orchestrator.store import Store, open_store
+
+if TYPE_CHECKING:
+    from orchestrator.fitting import FitReport
+
+#: Settings of a fit where no sweep says otherwise.
+DEFAULTS: dict[str, Any] = {"target": "loss", "laws": None, "hold_out": "largest", "bootstrap": 1000}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """Measured points with the settings that their sweep asks for.
+
+    Attributes
+    ----------
+    axes
+        Columns among ``n, d, e, …`` and the target.
+    settings
+        ``target``, ``laws``, ``hold_out``, ``bootstrap``.
+    title
+        What the points are, for a figure.
+    d_means
+        Unit of ``d``: tokens or examples, unique or seen.
+    """
+
+    axes: pa.Table
+    settings: Mapping[str, Any]
+    title: str
+    d_means: str
+    store: Store | None = None
+    sweep: str | None = None
+    task: str | None = None
+
+    def fit(
+        self, *, laws: Sequence[str] | None = None, hold_out: str | None = None, bootstrap: int | None = None
+    ) -> FitReport:
+        """Fit, flags before the sweep's own settings.
+
+        Raises
+        ------
+        BadInput
+            If the table can't be fitted by any law that was asked for.
+        """
+        settings = self.settings
+        report = fit(
+            self.axes,
+            target=settings["target"],
+            laws=list(laws) if laws else settings["laws"],
+            hold_out=_hold_out(hold_out) if hold_out is not None else settings["hold_out"],
+            bootstrap=settings["bootstrap"] if bootstrap is None else bootstrap,
+        )
+        if not report.fits:
+            raise BadInput("no law can be fitted: " + "; ".join(report.warnings))
+        return report
+
+    def predict(self, point: Mapping[str, str], *, law: str | None, level: float) -> dict[str, Any]:
+        """Return the prediction at a point, numbers as people write them, with its interval."""
+        from orchestrator.spec.quantities import parse_number
+
+        numbers = {}
+        for axis, text in point.items():
+            try:
+                numbers[axis] = float(parse_number(text))
+            except ValueError as failure:
+                raise BadInput(f"--{axis} {failure}") from failure
+            if numbers[axis] <= 0:
+                raise BadInput(f"--{axis} must be above 0, not {text}")
+        report = self.fit(laws=[law] if law else None)
+        chosen = report.fits[law] if law else report.best
+        if chosen is None:
+            raise BadInput("no law can predict here: " + "; ".join(report.warnings))
+        table = pa.table({axis: [value] for axis, value in numbers.items()})
+        lo, hi = chosen.predict_interval(table, level)
+        return {
+            "target": self.settings["target"],
+            "value": float(chosen.predict(table)[0]),
+            "lo": float(lo[0]),
+            "hi": float(hi[0]),
+            "level": level,
+            "law": chosen.law,
+            **numbers,
+            "d_means": self.d_means,
+            "warnings": [*report.warnings, *chosen.warnings],
+        }
+
+    def commit(self, report: FitReport) -> None:
+        """Add the fits to the store unless its last fit has the same figures."""
+        assert self.store is not None
+        rows = fit_rows(report, sweep=self.sweep, task=self.task, fitted_at=datetime.now(UTC))
+        keys = [name for name in rows.column_names if name != "fitted_at"]
+        stored = {tuple(row[k] for k in keys) for row in self.store.fits().to_pylist()}
+        if any(tuple(row[k] for k in keys) not in stored for row in rows.to_pylist()):
+            self.store.commit_fits(rows)
+
+
+def gather(
+    where: str, *, mapping: str | None = None, target: str | None = None, sweep: str | None = None, task: str | None = None
+) -> Evidence:
+    """Return the points of a store's sweep or of a table.
+
+    Raises
+    ------
+    BadInput
+        If there is nothing there, or columns are missing or hold what is no loss.
+    """
+    if Path(where).is_file():
+        return _from_table(where, mapping, target or "loss", task)
+    if mapping is not None:
+        raise BadInput(f"--map is for tables; {where} is not a file")
+    store = open_store(where)
+    return from_store(store, store.only_sweep(sweep), target=target, task=task)
+
+
+def from_store(store: Store, sweep: str | None, *, target: str | None = None, task: str | None = None) -> Evidence:
+    """Return the points of one sweep of an open store (all rows where the store knows no sweep)."""
+    document = store.sweeps().get(sweep or "", {})
+    settings = {**DEFAULTS, **{k: v for k, v in document.get("sweep", {}).get("fit", {}).items() if k in DEFAULTS}}
+    if target is not None:
+        settings["target"] = target
+    rows = store.results(sweep)
+    axes = axes_from_rows(rows, target=settings["target"], task=task)
+    unit = "tokens" if rows.num_rows and rows["data_tokens"].null_count < rows.num_rows else "examples"
+    simulated = bool(rows.num_rows) and any(rows["simulated"].to_pylist())
+    return Evidence(
+        axes=axes,
+        settings=settings,
+        title=(sweep or "results") + (" (simulated)" if simulated else ""),
+        d_means=f"unique {unit}",
+        store=store,
+        sweep=sweep,
+        task=task or document.get("task"),
+    )
+
+
+def _from_table(where: str, mapping: str | None, target: str, task: str | None) -> Evidence:
+    table = read_table(where)
+    if mapping is None and {"params_non_embedding", "status"} <= set(table.column_names):
+        axes = axes_from_rows(table, target=target, task=task)
+    else:
+        axes = map_columns(table, parse_map(mapping) if mapping else {}, target)
+    means = "unique" if "e" in axes.column_names else "seen"
+    return Evidence(
+        axes=axes, settings={**DEFAULTS, "target": target}, title=Path(where).name, d_means=f"(data, {means})"
+    )
+
+
+def _hold_out(text: str) -> str | float:
+    if text in ("largest", "none"):
+        return text
+    try:
+        fraction = float(text)
+    except ValueError:
+        fraction = 0.0
+    if not 0 < fraction < 1:
+        raise BadInput(f"--hold-out {text!r}: expected largest, none or a fraction such as 0.2")
+    return fraction

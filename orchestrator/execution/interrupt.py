@@ -1,0 +1,32 @@
+"""Ctrl-C once: finish the stages in flight and stop. Twice: stop now. SIGTERM counts like Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType, TracebackType
+
+
+class StopSignal:
+    """A context in which SIGINT and SIGTERM ask for a clean stop first, and raise ``KeyboardInterrupt`` after."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._before: dict[int, signal._HANDLER] = {}
+
+    def __enter__(self) -> StopSignal:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True

@@ -1,0 +1,85 @@
+"""What the driver knows of a running sweep: which stages are done, ready, in flight or lost."""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from orchestrator.planning.cost import Rate, estimate_s
+from orchestrator.planning.tree import Stage, StageTree
+
+
+@dataclass
+class Ledger:
+    """Bookkeeping over a stage tree; it holds nothing that can't be rebuilt from YAML and store (I4).
+
+    Stages with the longest remaining path come first. A state is kept until the last child that needs it is done,
+    since a child may have to be tried again.
+    """
+
+    tree: StageTree
+    rate: Rate
+    done: set[str] = field(default_factory=set)
+    failed: set[str] = field(default_factory=set)
+    attempts: Counter[str] = field(default_factory=Counter)
+    states: dict[str, Any] = field(default_factory=dict)
+    flops_spent: int = 0
+    _ready: list[tuple[float, str]] = field(default_factory=list)
+    _waiting: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self.estimates_s = {stage.id: estimate_s(stage, self.rate) for stage in self.tree}
+        self._remaining_s = self.tree.remaining_s(self.estimates_s)
+        self._left_s = sum(self.estimates_s.values())
+        self._measured_s = self._expected_s = 0.0
+        self._waiting.update({s.id: len(self.tree.children.get(s.id, ())) for s in self.tree})
+        for stage in self.tree.children[None]:
+            self.push(stage)
+
+    @property
+    def unfinished(self) -> int:
+        """Stages neither done nor failed."""
+        return len(self.tree) - len(self.done) - len(self.failed)
+
+    def push(self, stage: Stage) -> None:
+        """Make a stage ready to be sent."""
+        heapq.heappush(self._ready, (-self._remaining_s[stage.id], stage.id))
+
+    def pop(self) -> Stage | None:
+        """Return the most urgent ready stage, or ``None``."""
+        return self.tree.stages[heapq.heappop(self._ready)[1]] if self._ready else None
+
+    def finish(self, stage: Stage, state: Any, seconds: float) -> None:
+        """Note a stage as done, keep its state for its children and make them ready."""
+        self.done.add(stage.id)
+        self.flops_spent += stage.flops
+        self._measured_s += seconds
+        self._expected_s += self.estimates_s[stage.id]
+        self._left_s -= self.estimates_s[stage.id]
+        if self._waiting[stage.id]:
+            self.states[stage.id] = state
+        for child in self.tree.children.get(stage.id, ()):
+            self.push(child)
+        self._release(stage.parent)
+
+    def fail(self, stage: Stage) -> list[Stage]:
+        """Note a stage and all that descends from it as failed; return them."""
+        lost = self.tree.below(stage.id)
+        self.failed.update(s.id for s in lost)
+        self._left_s -= sum(self.estimates_s[s.id] for s in lost)
+        self._release(stage.parent)
+        return lost
+
+    def eta_s(self, workers: int) -> float:
+        """Return the estimated seconds to the end, corrected by how long finished stages really took."""
+        correction = self._measured_s / self._expected_s if self._expected_s else 1.0
+        return correction * max(0.0, self._left_s) / max(1, workers)
+
+    def _release(self, parent: str | None) -> None:
+        if parent is None:
+            return
+        self._waiting[parent] -= 1
+        if not self._waiting[parent]:
+            self.states.pop(parent, None)

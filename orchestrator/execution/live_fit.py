@@ -1,0 +1,38 @@
+"""The exponents as they firm up while a sweep runs: a cheap product law over the rows so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from orchestrator.fitting import axes_from_rows, fit
+
+#: Rows below which nothing is said.
+FEWEST_ROWS = 6
+
+
+@dataclass
+class LiveFit:
+    """Keeps the rows measured so far and describes their product law in a line."""
+
+    target: str
+    rows: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Take another measured row."""
+        self.rows.append(row)
+
+    def text(self) -> str:
+        """Return ``alpha 0.06 beta 0.16`` …, or an empty string while too little is known."""
+        if len(self.rows) < FEWEST_ROWS:
+            return ""
+        table = axes_from_rows(pa.Table.from_pylist(self.rows), target=self.target)
+        report = fit(table, target=self.target, laws=["product"], hold_out=None, bootstrap=0)
+        law = report.fits.get("product")
+        if law is None:
+            return ""
+        names = (name for name in ("alpha", "beta", "gamma") if name in law.params)
+        known = {name: law.params[name].value for name in names}
+        return " ".join(f"{name} {value:.3f}" for name, value in known.items() if value is not None)

@@ -1,0 +1,121 @@
+"""What a person sees while a sweep runs: one live block on a terminal, plain lines elsewhere, always on stderr."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.text import Text
+
+from orchestrator.execution.ledger import Ledger
+from orchestrator.execution.live_fit import LiveFit
+
+#: Seconds between plain lines, and between refits of the live law.
+LINE_S = 10.0
+FIT_S = 3.0
+
+
+@dataclass
+class Progress:
+    """Counts cells and shows how far a sweep is.
+
+    Parameters
+    ----------
+    name
+        Sweep.
+    cells, already
+        Cells of the sweep, and those that the store had before.
+    flops
+        FLOPs that this run has to spend.
+    fit
+        Law that is shown as rows come in.
+    console
+        On stderr; decides by itself whether it is a terminal.
+    heartbeat
+        Called with the counts at most once in ``LINE_S``; keeps ``scalaw status`` informed.
+    """
+
+    name: str
+    cells: int
+    already: int
+    flops: int
+    fit: LiveFit
+    console: Console
+    heartbeat: Callable[[dict[str, Any]], None]
+    done: int = 0
+    failed: int = 0
+    workers: int = 0
+    device_kind: str = ""
+    _live: Live | None = None
+    _begun_s: float = field(default_factory=time.monotonic)
+    _line_s: float = field(default_factory=time.monotonic)
+    _fit_s: float = 0.0
+    _fit_text: str = ""
+
+    def __enter__(self) -> Progress:
+        if self.console.is_terminal:
+            self._live = Live(console=self.console, refresh_per_second=4, transient=True)
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def device(self, kind: str) -> None:
+        """Note that a worker on such a device is warm."""
+        self.device_kind = kind
+        self.workers += 1
+
+    def row(self, row: dict[str, Any]) -> None:
+        """Note a committed row."""
+        if row["status"] == "ok":
+            self.done += 1
+            self.fit.add(row)
+        else:
+            self.failed += 1
+            last = (row["error"] or "").strip().splitlines()[-1:]
+            self.console.print(f"cell {row['cell_id'][:12]} failed: {''.join(last)}", style="red", markup=False)
+
+    def tick(self, ledger: Ledger, *, busy: int, stopping: bool) -> None:
+        """Show the state of the sweep, if it is time to."""
+        now = time.monotonic()
+        due = now - self._line_s >= LINE_S
+        if not due and self._live is None:
+            return
+        if now - self._fit_s >= FIT_S:
+            self._fit_text, self._fit_s = self.fit.text(), now
+        facts = self._facts(ledger, busy=busy, stopping=stopping)
+        if self._live is not None:
+            bar = ProgressBar(total=self.cells, completed=self.already + self.done + self.failed, width=40)
+            self._live.update(Group(Text(f"{self.name}: {facts}"), bar))
+        if due:
+            self._line_s = now
+            self.heartbeat({"cells": self.cells, "done": self.already + self.done, "failed": self.failed})
+            if self._live is None:
+                self.console.print(f"{self.name}: {facts}", markup=False, highlight=False, soft_wrap=True)
+
+    def _facts(self, ledger: Ledger, *, busy: int, stopping: bool) -> str:
+        eta = ledger.eta_s(max(self.workers, 1))
+        parts = [
+            f"{self.already + self.done}/{self.cells} cells" + (f", {self.failed} failed" if self.failed else ""),
+            f"{len(ledger.done)}/{len(ledger.tree)} stages",
+            f"{ledger.flops_spent:.2e} of {self.flops:.2e} FLOPs",
+            f"{busy} of {self.workers} workers busy" if self.workers else "workers are starting",
+            "stopping when the stages in flight are done (Ctrl-C again: now)" if stopping else f"{_clock(eta)} left",
+        ]
+        return " · ".join(parts + ([self._fit_text] if self._fit_text else []))
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02d}m" if hours else f"{minutes}m{rest:02d}s" if minutes else f"{rest}s"

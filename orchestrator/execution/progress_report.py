@@ -1,0 +1,65 @@
+"""How far the sweeps of a store are, from the store alone (I4)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from orchestrator.errors import BadInput
+from orchestrator.store import open_store
+
+#: A driver that wrote no heartbeat for this long is taken to be gone.
+STALE_S = 45.0
+#: Failures that are shown in full.
+MOST_FAILURES = 5
+
+
+def progress_report(uri: str, sweep: str | None) -> dict[str, Any]:
+    """Return ``{"store", "sweeps": [{"sweep", "state", "cells", "done", "failed", "missing", "failures"}]}``.
+
+    Raises
+    ------
+    BadInput
+        If there is no store, or no such sweep in it.
+    """
+    store = open_store(uri)
+    sweeps = store.sweeps()
+    if sweep is not None and sweep not in sweeps:
+        raise BadInput(f"{uri} has no sweep {sweep!r}; it has {', '.join(sorted(sweeps)) or 'none'}")
+    done = store.done()
+    entries = []
+    for name, document in sorted(sweeps.items()):
+        if sweep not in (None, name):
+            continue
+        status = [done.get(cell_id) for cell_id in document["cells"]]
+        failed = status.count("failed")
+        entries.append(
+            {
+                "sweep": name,
+                "state": _state(store.heartbeat(name), missing=status.count(None), failed=failed),
+                "cells": len(status),
+                "done": status.count("ok"),
+                "failed": failed,
+                "missing": status.count(None),
+                "failures": _failures(store.results(name)) if failed else [],
+            }
+        )
+    return {"store": uri, "sweeps": entries}
+
+
+def _state(heartbeat: dict[str, Any] | None, *, missing: int, failed: int) -> str:
+    if not missing:
+        return "done with failures" if failed else "done"
+    if heartbeat is not None:
+        age_s = (datetime.now(UTC) - datetime.fromisoformat(heartbeat["updated_at"])).total_seconds()
+        if age_s < STALE_S and not heartbeat.get("stopped"):
+            return "running"
+    return "incomplete: run it again to go on"
+
+
+def _failures(rows: Any) -> list[dict[str, str]]:
+    failed = [row for row in rows.to_pylist() if row["status"] == "failed"]
+    return [
+        {"cell_id": row["cell_id"], "error": (row["error"] or "").strip().splitlines()[-1]}
+        for row in failed[:MOST_FAILURES]
+    ]

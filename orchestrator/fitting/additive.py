@@ -1,0 +1,100 @@
+"""What laws that are a sum of positive terms have in common: multi-start Newton for one fit, warm starts for many."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar, Final
+
+import numpy as np
+
+from orchestrator.fitting.axes import FloatArray, Mask
+from orchestrator.fitting.law import Law, LogAxes, Role, Sample
+from orchestrator.fitting.newton import Problem, minimise, objectives
+from orchestrator.fitting.terms import Term, log_sum, log_sum_slopes
+
+#: Box of the coordinates of a sample (its loss centred at 1), by role. A floor at its lower bound is no floor.
+BOX: Final[dict[Role, tuple[float, float]]] = {
+    "floor": (np.log(1e-6), 1.0),
+    "factor": (-40.0, 40.0),
+    "exponent": (-5.0, 10.0),
+    "saturation": (np.log(0.05), np.log(1e4)),
+}
+#: Starts are tried on this many rows at most; the winner is polished on all of them.
+ROWS_FOR_STARTS: Final = 1000
+#: Floors below this share of the loss are small: a replica starts no nearer to zero, and zero itself is tried.
+SMALL_FLOOR: Final = 0.05
+
+
+class AdditiveLaw(Law):
+    """A law L = Σ exp(u_k), estimated by the sum of Huber losses on log residuals.
+
+    A subclass gives the log terms and the starts; where the terms are not linear in the coordinates, the Hessian is
+    approximate and the optimum the same.
+    """
+
+    #: Narrower bounds than `BOX` for some parameters.
+    bounds: ClassVar[dict[str, tuple[float, float]]] = {}
+
+    @abstractmethod
+    def terms(self, coords: FloatArray, log_axes: LogAxes) -> Sequence[Term]:
+        """Return the log terms at coordinates (B, P)."""
+
+    @abstractmethod
+    def starts(self, sample: Sample) -> FloatArray:
+        """Return coordinates to start from, shape (S, P)."""
+
+    def log_loss(self, coords: FloatArray, log_axes: LogAxes) -> FloatArray:
+        """Return log L, shape (B, rows)."""
+        return log_sum(self.terms(coords, log_axes))[0]
+
+    def slopes(self, coords: FloatArray, log_axes: LogAxes) -> FloatArray:
+        """Return d log L / d coordinates, shape (B, P, rows)."""
+        terms = self.terms(coords, log_axes)
+        return log_sum_slopes(terms, log_sum(terms)[1], coords.shape[1])
+
+    def problem(self, sample: Sample) -> Problem:
+        """Return the minimisation problem of a sample."""
+        box = [self.bounds.get(p.name, BOX[p.role]) for p in self.parameters(sample.log_axes)]
+        lower, upper = np.array(box).T
+        return Problem(lambda coords: self.terms(coords, sample.log_axes), sample.log_loss, lower, upper)
+
+    def solve(self, sample: Sample) -> FloatArray:
+        """Return the best coordinates over all starts, shape (P,)."""
+        thin = sample
+        if sample.rows > ROWS_FOR_STARTS:
+            chosen = np.random.default_rng(0).choice(sample.rows, ROWS_FOR_STARTS, replace=False)
+            thin = sample.part(np.sort(chosen))
+        problem = self.problem(thin)
+        coords, objective = minimise(problem, self.starts(thin), tolerance=1e-4, iterations=40)
+        coords, objective = minimise(problem, coords[np.argsort(objective, kind="stable")[:4]])
+        best = coords[np.argmin(objective)][None]
+        if thin is not sample:
+            best, _ = minimise(self.problem(sample), best)
+        solution: FloatArray = self._with_floor_or_none(sample, best, None, tolerance=1e-13)[0]
+        return solution
+
+    def resolve(self, sample: Sample, coords: FloatArray, weights: FloatArray) -> FloatArray:
+        """Return the best coordinates (B, P) under row weights (B, rows), started at ``coords`` (P,)."""
+        least = np.where(self._floors(sample), np.log(SMALL_FLOOR), -np.inf)
+        starts = np.repeat(np.maximum(coords, least)[None], len(weights), axis=0)
+        found, _ = minimise(self.problem(sample), starts, weights, tolerance=1e-6, iterations=60)
+        return self._with_floor_or_none(sample, found, weights, tolerance=1e-6)
+
+    def _with_floor_or_none(
+        self, sample: Sample, coords: FloatArray, weights: FloatArray | None, tolerance: float
+    ) -> FloatArray:
+        """Where a floor is small, see whether none (−inf) does as well; on the way to none the objective is flat."""
+        problem, floor = self.problem(sample), self._floors(sample)
+        small = np.flatnonzero((coords[:, floor] < np.log(SMALL_FLOOR)).any(axis=1))
+        if small.size:
+            part = None if weights is None else weights[small]
+            starts = np.where(floor, problem.lower, coords[small])
+            none, objective = minimise(problem, starts, part, tolerance=tolerance, iterations=100)
+            better = objective <= objectives(problem, coords[small], part)
+            coords[small[better]] = none[better]
+        coords[floor & (coords < problem.lower + np.log(2.0))] = -np.inf
+        return coords
+
+    def _floors(self, sample: Sample) -> Mask:
+        return np.array([p.role == "floor" for p in self.parameters(sample.log_axes)])

@@ -1,0 +1,213 @@
+"""`fit`: try laws on a table, each with intervals and a held-out error, and choose."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from orchestrator.errors import BadInput
+from orchestrator.fitting.axes import AXES, MEANING, FloatArray, Mask, law_axes, varies
+from orchestrator.fitting.bootstrap import replicas
+from orchestrator.fitting.check import QUALITIES, check_table
+from orchestrator.fitting.diagnose import law_warnings, table_warnings
+from orchestrator.fitting.holdout import HoldOut, held_out_rows
+from orchestrator.fitting.huber import huber_sum
+from orchestrator.fitting.identify import unidentified
+from orchestrator.fitting.law import Law
+from orchestrator.fitting.result import Estimate, FitReport, LawFit
+from orchestrator.fitting.sample import centred
+from orchestrator.spec.registries import LAWS
+
+#: Residuals kept for the noise of predictions.
+MOST_RESIDUALS = 1000
+#: Numbers beyond this are stored as this, so that JSON and the store can hold them.
+LARGEST = 1e300
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """The table as arrays: columns, the loss (1/quality for a quality), held-out rows, and how to fit."""
+
+    columns: Mapping[str, FloatArray]
+    loss: FloatArray
+    target: str
+    held: Mask | None
+    no_held: str
+    bootstrap: int
+    seed: int
+
+
+def fit(
+    table: pa.Table,
+    *,
+    target: str = "loss",
+    laws: Sequence[str] | None = None,
+    hold_out: HoldOut = "largest",
+    bootstrap: int = 1000,
+    seed: int = 0,
+) -> FitReport:
+    """Fit scaling laws to a table of runs.
+
+    Parameters
+    ----------
+    table
+        One row a run: columns among ``n, d, e, ft_d, ft_e, eps, unique_d`` and the target; others are ignored.
+        ``d`` is unique data when ``e`` stands beside it, and data seen in total when ``unique_d`` is given or
+        neither is.
+    target
+        Column to predict. ``accuracy`` and its like (`check.QUALITIES`) grow with quality: the product law is fitted
+        to them as they are (P = accuracy), and the laws of a loss are left out, because an error rate has a ceiling
+        that they don't know.
+    laws
+        Registry names; None tries every law whose axes the table has.
+    hold_out
+        Rows of a second fit's test: ``"largest"`` (largest n or d), ``"none"``, or the dearest share, such as 0.2.
+    bootstrap
+        Replicas for the 90 % intervals; 0 gives none.
+    seed
+        Of the replicas; the same table and seed give the same report.
+
+    Returns
+    -------
+    FitReport
+        A law that the table can't carry is left out, with a warning that says which cells to add; ``best`` is None
+        where that happens to all.
+
+    Raises
+    ------
+    BadInput
+        If the table, a law's name, ``hold_out`` or ``bootstrap`` is wrong.
+    """
+    if isinstance(bootstrap, bool) or not isinstance(bootstrap, int) or bootstrap < 0:
+        raise BadInput(
+            f"bootstrap {bootstrap!r}: write a whole number of replicas, such as 1000, or 0 for no intervals"
+        )
+    if laws is not None and not laws:
+        raise BadInput(f"no laws were named; known: {', '.join(LAWS.names())}")
+    columns = check_table(table, target)
+    loss = 1.0 / columns[target] if target in QUALITIES else columns[target]
+    axes = {name: columns[name] for name in AXES if name in columns and name != target}
+    held = held_out_rows(axes, hold_out)
+    no_held = "the axes don't vary" if hold_out not in (None, "none") else ""
+    task = _Task(axes, loss, target, held, no_held, bootstrap, seed)
+
+    names = LAWS.names() if laws is None else list(dict.fromkeys(laws))
+    warnings = table_warnings(axes, loss, quality=target in QUALITIES)
+    fits: dict[str, LawFit] = {}
+    for name in names if varies(loss) else ():
+        law: Law = LAWS.load(name)()
+        used = law_axes(axes, data_seen=law.data_seen)
+        missing = [axis for axis in law.required if axis not in used]
+        if missing and laws is None:
+            continue
+        why = _obstacle(law, used, missing, target)
+        if why is None:
+            fits[name] = _fit_law(law, used, task)
+        else:
+            warnings.append(f"{name} is left out: {why}")
+    if not fits:
+        warnings.append("no law could be fitted")
+    return FitReport(fits=fits, best=_best(fits), warnings=warnings, target=target, n_rows=table.num_rows)
+
+
+def _obstacle(law: Law, axes: Mapping[str, FloatArray], missing: Sequence[str], target: str) -> str | None:
+    """Say why a law can't be fitted to these axes, or None."""
+    if target in QUALITIES and not law.fits_quality:
+        return f"it is a law of a loss, and {target} is a share that grows; fit a loss with it"
+    if missing:
+        columns = ["unique_d (or e)" if axis == "unique_d" else axis for axis in missing]
+        return f"the table has no column {' or '.join(columns)}; add it, or name it with --map"
+    used = _used(law, axes)
+    if not used:
+        return f"no axis varies; add cells with other values of {' or '.join(axes)}"
+    return law.obstacle({name: np.log(axes[name]) for name in used})
+
+
+def _used(law: Law, axes: Mapping[str, FloatArray]) -> list[str]:
+    return [a for a in axes if a in law.required or (a in law.optional and varies(axes[a]))]
+
+
+def _fit_law(law: Law, all_axes: Mapping[str, FloatArray], task: _Task) -> LawFit:
+    """Fit one law to all rows, with intervals and the error of a second fit on the rows held out."""
+    axes = {name: all_axes[name] for name in _used(law, all_axes)}
+    sample, units = centred(axes, task.loss)
+    coords = law.solve(sample)
+    drawn = replicas(law, sample, coords, task.bootstrap, task.seed)
+
+    def params(values: FloatArray) -> FloatArray:
+        return np.clip(law.from_coords(law.shift(values, units.axes, units.loss), axes), -LARGEST, LARGEST)
+
+    solution, draws = params(coords[None])[0], params(drawn)
+    residuals = sample.log_loss - law.log_loss(coords[None], sample.log_axes)[0]
+    spread = float(((sample.log_loss - sample.log_loss.mean()) ** 2).sum())
+    r2 = 1.0 - float((residuals**2).sum()) / spread
+    ends = np.quantile(draws, [0.05, 0.95], axis=0) if len(draws) else None
+    withheld = unidentified(law, sample, coords, ends, float(task.loss.min()))
+    held_out, no_held = _held_out(law, axes, task)
+    warnings = law_warnings(law, all_axes, axes, residuals, r2, solution, ends, withheld)
+    if no_held:
+        warnings.append(f"no held-out error: {no_held}")
+    if task.bootstrap and len(draws) < 0.9 * task.bootstrap:
+        warnings.append(
+            f"{task.bootstrap - len(draws)} of {task.bootstrap} bootstrap replicas had too few distinct cells; "
+            "intervals are from the others; add cells"
+        )
+    names = [p.name for p in law.parameters(axes)]
+    estimates = {
+        name: Estimate(None, None, None)
+        if name in withheld
+        else Estimate(float(solution[k]), *((None, None) if ends is None else (float(ends[0, k]), float(ends[1, k]))))
+        for k, name in enumerate(names)
+    }
+    kept = np.random.default_rng(task.seed).permutation(residuals.size)[:MOST_RESIDUALS]
+    return LawFit(
+        law=law.name,
+        target=task.target,
+        axes=tuple(axes),
+        params=estimates,
+        objective=huber_sum(residuals),
+        r2_log=r2,
+        held_out_rmse_log=held_out,
+        n_rows=sample.rows,
+        warnings=warnings,
+        solution=solution,
+        draws=draws,
+        residuals=residuals[kept] * np.sqrt(sample.rows / (sample.rows - len(names))),
+        seed=task.seed,
+    )
+
+
+def _held_out(law: Law, axes: Mapping[str, FloatArray], task: _Task) -> tuple[float | None, str]:
+    """Return the error on held-out rows of a fit to the others, or None and what is missing."""
+    if task.held is None:
+        return None, task.no_held
+    rest, count = ~task.held, int(task.held.sum())
+    train = {name: values[rest] for name, values in axes.items()}
+    without = f"without the {count} held-out of {rest.size} rows "
+    still = [name for name in axes if name in law.optional and not (rest.any() and varies(train[name]))]
+    if still or not rest.any():
+        axis = (still or list(axes))[0]
+        return None, f"{without}{MEANING[axis]} ({axis}) has one value; add a third value of {axis}"
+    why = law.obstacle({name: np.log(values) for name, values in train.items()})
+    if why is not None:
+        return None, without + why
+    sample, units = centred(train, task.loss[rest])
+    coords = law.shift(law.solve(sample)[None], units.axes, units.loss)
+    test = {name: np.log(values[task.held]) for name, values in axes.items()}
+    errors = law.log_loss(coords, test)[0] - np.log(task.loss[task.held])
+    return float(np.sqrt(np.mean(errors * errors))), ""
+
+
+def _best(fits: Mapping[str, LawFit]) -> LawFit | None:
+    """The smallest held-out error; where no law has one, the largest R² adjusted for parameters."""
+    tested = [f for f in fits.values() if f.held_out_rmse_log is not None]
+    if tested:
+        return min(tested, key=lambda f: f.held_out_rmse_log or 0.0)
+
+    def adjusted(f: LawFit) -> float:
+        return -(1.0 - f.r2_log) * (f.n_rows - 1) / (f.n_rows - f.solution.size)
+
+    return max(fits.values(), key=adjusted, default=None)

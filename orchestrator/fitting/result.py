@@ -1,0 +1,192 @@
+"""What a fit answers with: parameters with intervals, held-out error, predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from orchestrator.errors import BadInput
+from orchestrator.fitting.axes import AXES, FloatArray, law_axes
+from orchestrator.fitting.check import QUALITIES, missing_column, numeric_columns
+from orchestrator.fitting.law import Law
+from orchestrator.spec.registries import LAWS
+
+#: Predictions (draws x rows) made at a time.
+BATCH = 2_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A parameter's value with its 90 % interval; None where the rows can't tell it."""
+
+    value: float | None
+    lo: float | None
+    hi: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LawFit:
+    """A law fitted to a table.
+
+    Parameters
+    ----------
+    law, target
+        Registry name of the law, and the column it predicts.
+    axes
+        Axes of the law; ``predict`` needs the columns they are made from.
+    params
+        Every parameter with its interval; numbers that the rows can't tell are None.
+    objective
+        Sum of Huber losses (threshold 1e-3) on the log residuals of all rows; comparable between laws.
+    r2_log
+        Share of the variance of the log target explained.
+    held_out_rmse_log
+        Root mean square error of the log target on rows left out of a second fit; None where it can't be had.
+    n_rows
+        Rows fitted.
+    warnings
+        One sentence each.
+    solution
+        All parameter values (P,), those without a number in ``params`` included: predictions need them.
+    draws
+        Bootstrap replicas of them, shape (B, P).
+    residuals
+        Log residuals, scaled up for the degrees of freedom; at most 1,000.
+    seed
+        Of the bootstrap and of the noise in ``predict_interval``.
+    """
+
+    law: str
+    target: str
+    axes: tuple[str, ...]
+    params: dict[str, Estimate]
+    objective: float
+    r2_log: float
+    held_out_rmse_log: float | None
+    n_rows: int
+    warnings: list[str]
+    solution: FloatArray = field(repr=False)
+    draws: FloatArray = field(repr=False)
+    residuals: FloatArray = field(repr=False)
+    seed: int = 0
+
+    def predict(self, table: pa.Table) -> FloatArray:
+        """Return the target of each row, shape (rows,).
+
+        Raises
+        ------
+        BadInput
+            If a column that the law needs is missing or holds anything but positive numbers.
+        """
+        law, axes = self._law_and_axes(table)
+        loss = law.predict(self.solution, axes)
+        return 1.0 / loss if self.target in QUALITIES else loss
+
+    def predict_interval(self, table: pa.Table, level: float = 0.9) -> tuple[FloatArray, FloatArray]:
+        """Return the ends (lo, hi) of an interval for a new run's target, each of shape (rows,).
+
+        Holds the bootstrap's spread of the parameters and the residuals' noise, not the error of a wrong law.
+
+        Raises
+        ------
+        BadInput
+            As ``predict``; also for a level outside (0, 1) and after a fit without a bootstrap.
+        """
+        if not 0 < level < 1:
+            raise BadInput(f"level {level!r}: must lie between 0 and 1, such as 0.9")
+        if not len(self.draws):
+            raise BadInput(
+                f"{self.law} was fitted without a bootstrap, so it has no intervals; fit with bootstrap=1000"
+            )
+        law, axes = self._law_and_axes(table)
+        coords = law.to_coords(self.draws, axes)
+        noise = np.random.default_rng(self.seed).choice(self.residuals, size=(len(coords), 1))
+        log_axes = {name: np.log(values) for name, values in axes.items()}
+        ends = np.empty((2, table.num_rows))
+        step = max(1, BATCH // len(coords))
+        for start in range(0, table.num_rows, step):
+            rows = slice(start, start + step)
+            logs = law.log_loss(coords, {name: values[rows] for name, values in log_axes.items()}) + noise
+            ends[:, rows] = np.quantile(logs, [(1 - level) / 2, (1 + level) / 2], axis=0)
+        lo, hi = np.exp(ends)
+        return (1.0 / hi, 1.0 / lo) if self.target in QUALITIES else (lo, hi)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-able dictionary from which `from_dict` makes an equal fit."""
+        return {
+            **{k: getattr(self, k) for k in ("law", "target", "objective", "r2_log", "held_out_rmse_log", "n_rows")},
+            "axes": list(self.axes),
+            "params": {k: {"value": v.value, "lo": v.lo, "hi": v.hi} for k, v in self.params.items()},
+            "warnings": list(self.warnings),
+            "solution": self.solution.tolist(),
+            "draws": self.draws.tolist(),
+            "residuals": self.residuals.tolist(),
+            "seed": self.seed,
+        }
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> LawFit:
+        """Return the fit that `to_dict` wrote down.
+
+        Raises
+        ------
+        BadInput
+            If a key is missing.
+        """
+        try:
+            solution = np.asarray(stored["solution"], dtype=np.float64)
+            return cls(
+                law=stored["law"],
+                target=stored["target"],
+                axes=tuple(stored["axes"]),
+                params={k: Estimate(v["value"], v["lo"], v["hi"]) for k, v in stored["params"].items()},
+                objective=stored["objective"],
+                r2_log=stored["r2_log"],
+                held_out_rmse_log=stored["held_out_rmse_log"],
+                n_rows=stored["n_rows"],
+                warnings=list(stored["warnings"]),
+                solution=solution,
+                draws=np.asarray(stored["draws"], dtype=np.float64).reshape(-1, solution.size),
+                residuals=np.asarray(stored["residuals"], dtype=np.float64),
+                seed=stored["seed"],
+            )
+        except KeyError as error:
+            raise BadInput(f"stored fit lacks the key {error.args[0]!r}; fit again") from error
+
+    def _law_and_axes(self, table: pa.Table) -> tuple[Law, dict[str, FloatArray]]:
+        law: Law = LAWS.load(self.law)()
+        wanted = {*self.axes, *(("d", "e", "unique_d") if "d" in self.axes else ())}
+        present = [name for name in AXES if name in wanted and name in table.column_names]
+        axes = law_axes(numeric_columns(table, present), data_seen=law.data_seen)
+        for name in self.axes:
+            if name not in axes:
+                column = "e" if name == "unique_d" and "d" in present else name
+                raise BadInput(missing_column(table, column, f"law {self.law}"))
+        return law, {name: axes[name] for name in self.axes}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitReport:
+    """Every law that could be fitted, the one that predicts best, and what a person should know.
+
+    Parameters
+    ----------
+    fits
+        Law name to fit.
+    best
+        The fit with the smallest held-out error (where there is none: the largest adjusted R²), or None.
+    warnings
+        About the table, and about laws left out.
+    target, n_rows
+        Column fitted, and rows of the table.
+    """
+
+    fits: dict[str, LawFit]
+    best: LawFit | None
+    warnings: list[str]
+    target: str
+    n_rows: int

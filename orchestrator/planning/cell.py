@@ -1,0 +1,54 @@
+"""One grid point, fully resolved, and its content id (I1)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.planning.family import ModelShape
+
+
+def content_id(document: Any) -> str:
+    """Return the SHA-256 (hex) of a JSON-able value in canonical form: sorted keys, no spaces."""
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One grid point.
+
+    Parameters
+    ----------
+    id
+        Hash of all that changes the result: shape, data, recipe, epochs, seed. Names and fractions are no part of it.
+    shape
+        What is built.
+    data_examples
+        Unique training examples D.
+    data_fraction
+        The grid's fraction that gave ``data_examples``.
+    epochs
+        Passes E over them.
+    seed
+        Seed of initialisation, data order, dropout and augmentation.
+    total_steps
+        Optimiser steps of the cell trained alone.
+    """
+
+    id: str
+    shape: ModelShape
+    data_examples: int
+    data_fraction: float
+    epochs: int
+    seed: int
+    total_steps: int
+
+
+def cell_identity(common: Mapping[str, Any], shape: ModelShape, data_examples: int, epochs: int, seed: int) -> str:
+    """Return a cell's id from what all cells of a sweep have in common and its own coordinates."""
+    own = {"dims": dict(shape.dims), "family": shape.family, "data_examples": data_examples}
+    return content_id({**common, **own, "epochs": epochs, "seed": seed})

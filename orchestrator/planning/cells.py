@@ -1,0 +1,116 @@
+"""Grid → cells: every combination, sizes and fractions resolved to what will really be built and read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.errors import BadInput
+from orchestrator.planning.cell import Cell, cell_identity, content_id
+from orchestrator.planning.family import Family, ModelShape
+from orchestrator.planning.manifest import DataManifest
+from orchestrator.planning.recipe import RECIPE_VERSION, Recipe
+
+#: A warning is given where the nearest buildable size is further off than this share.
+SIZE_TOLERANCE = 0.1
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """The cells of a sweep and what to say about them."""
+
+    cells: list[Cell]
+    common: str
+    warnings: list[str]
+
+
+def expand(sweep: Any, family: Family, manifest: DataManifest, recipe: Recipe) -> Expansion:
+    """Return the distinct cells of a sweep's grid.
+
+    Parameters
+    ----------
+    sweep
+        The parsed sweep (``orchestrator.spec.Sweep``).
+
+    Raises
+    ------
+    BadInput
+        If a point of the grid can't be trained: no data left, fewer examples than one batch, no such size.
+    """
+    warnings: list[str] = []
+    full = _full_set(sweep, manifest)
+    shapes = _shapes(sweep, family, manifest, warnings)
+    amounts = _amounts(sweep, full, warnings)
+    common = {
+        "recipe_version": RECIPE_VERSION,
+        "recipe": recipe.to_json(),
+        "data": manifest.digest,
+        "eval_examples": sweep.data.eval_examples,
+        "model": sweep.model.options,
+    }
+    cells = []
+    for epochs in sweep.grid.epochs:
+        for examples, fraction in amounts.items():
+            total = recipe.total_steps(examples, epochs)
+            if total < 1:
+                raise BadInput(
+                    f"{sweep.name}: grid.data_fraction {fraction:g} leaves {examples:,} examples, fewer in {epochs} "
+                    f"epochs than one batch; lower train.batch_size ({recipe.batch_size}) or raise the fraction"
+                )
+            for shape in shapes:
+                for seed in range(sweep.seed, sweep.seed + sweep.grid.seeds):
+                    cells.append(
+                        Cell(
+                            id=cell_identity(common, shape, examples, epochs, seed),
+                            shape=shape,
+                            data_examples=examples,
+                            data_fraction=fraction,
+                            epochs=epochs,
+                            seed=seed,
+                            total_steps=total,
+                        )
+                    )
+    return Expansion(cells, content_id(common), warnings)
+
+
+def _full_set(sweep: Any, manifest: DataManifest) -> int:
+    wanted = sweep.data.max_examples
+    if wanted is None:
+        return manifest.train_examples
+    if wanted > manifest.train_examples:
+        raise BadInput(
+            f"{sweep.name}: data.max_examples is {wanted:,}, but {manifest.task} has {manifest.train_examples:,} "
+            "training examples; lower it or leave it out"
+        )
+    return int(wanted)
+
+
+def _shapes(sweep: Any, family: Family, manifest: DataManifest, warnings: list[str]) -> list[ModelShape]:
+    found: dict[ModelShape, int] = {}
+    for params in sweep.grid.params:
+        shape = family.shape_for(params, sweep.model.options, manifest)
+        built = shape.params_non_embedding
+        if shape in found:
+            warnings.append(
+                f"grid.params {params:,} and {found[shape]:,} are nearest to the same model (N = {built:,}): trained once"
+            )
+            continue
+        if abs(built - params) > SIZE_TOLERANCE * params:
+            warnings.append(f"grid.params {params:,}: the nearest buildable model has N = {built:,}")
+        found[shape] = params
+    return list(found)
+
+
+def _amounts(sweep: Any, full: int, warnings: list[str]) -> dict[int, float]:
+    found: dict[int, float] = {}
+    for fraction in sweep.grid.data_fraction:
+        examples = round(fraction * full)
+        if examples < 1:
+            raise BadInput(f"{sweep.name}: grid.data_fraction {fraction:g} of {full:,} examples leaves none; raise it")
+        if examples in found:
+            warnings.append(
+                f"grid.data_fraction {fraction:g} and {found[examples]:g} are the same {examples:,} examples: trained once"
+            )
+            continue
+        found[examples] = fraction
+    return found

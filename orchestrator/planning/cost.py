@@ -1,0 +1,68 @@
+"""Stage → seconds, and a tree's stages → a schedule: what a sweep will take before it takes it."""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass
+
+from orchestrator.planning.tree import Stage, StageTree
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """How fast one worker is thought to be, before anything is measured.
+
+    Parameters
+    ----------
+    flops_per_s
+        Achieved FLOPs per second while a step computes.
+    step_s
+        Fixed cost of one optimiser step (launches, the optimiser, the loop).
+    stage_s
+        Fixed cost of one stage.
+    """
+
+    flops_per_s: float
+    step_s: float
+    stage_s: float
+
+
+#: One x86 core in fp32, measured on the quickstart's models (docs/cost.md); sweeps correct it as they run.
+CPU_CORE = Rate(flops_per_s=12e9, step_s=4e-3, stage_s=5e-3)
+#: One data-centre GPU in bf16 at the sizes such sweeps have; an assumption, not a measurement.
+GPU = Rate(flops_per_s=60e12, step_s=3e-3, stage_s=5e-3)
+
+
+def simulated_rate(stage_s: float) -> Rate:
+    """Return the rate of ``family: simulated``, whose stages sleep and compute nothing."""
+    return Rate(flops_per_s=float("inf"), step_s=0.0, stage_s=stage_s + 1e-3)
+
+
+def estimate_s(stage: Stage, rate: Rate) -> float:
+    """Return the seconds that one worker will need for a stage."""
+    return rate.stage_s + stage.steps * rate.step_s + (stage.flops + stage.flops_evaluation) / rate.flops_per_s
+
+
+def schedule_s(tree: StageTree, seconds: dict[str, float], workers: int) -> float:
+    """Return the makespan of longest-remaining-path-first list scheduling.
+
+    Parameters
+    ----------
+    seconds
+        Duration of each stage by id.
+    workers
+        Workers that take one stage at a time.
+    """
+    remaining = tree.remaining_s(seconds)
+    ready = [(-remaining[s.id], s.id) for s in tree.children[None]]
+    heapq.heapify(ready)
+    running: list[tuple[float, str]] = []
+    now = 0.0
+    while ready or running:
+        while ready and len(running) < workers:
+            _, stage_id = heapq.heappop(ready)
+            heapq.heappush(running, (now + seconds[stage_id], stage_id))
+        now, finished = heapq.heappop(running)
+        for child in tree.children.get(finished, ()):
+            heapq.heappush(ready, (-remaining[child.id], child.id))
+    return now

@@ -1,0 +1,185 @@
+"""Sweep → plan: cells, stage tree, FLOPs, hours and price, before anything is started."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from orchestrator.errors import BadInput
+from orchestrator.planning.cell import Cell
+from orchestrator.planning.cells import expand
+from orchestrator.planning.context import TRAIN_SCORE_EXAMPLES, RunContext
+from orchestrator.planning.cost import CPU_CORE, GPU, Rate, estimate_s, schedule_s, simulated_rate
+from orchestrator.planning.recipe import Recipe
+from orchestrator.planning.sharing import build_tree
+from orchestrator.planning.tree import StageTree
+from orchestrator.spec.registries import FAMILIES, SOURCES
+
+@dataclass(frozen=True)
+class Plan:
+    """What a sweep will do.
+
+    Attributes
+    ----------
+    sweep
+        The parsed sweep.
+    context
+        What its stages share.
+    cells
+        Distinct cells in grid order.
+    tree
+        Stages that measure them.
+    workers
+        Workers that the estimate assumes.
+    warnings
+        Sentences about sizes and fractions that were not taken as written.
+    """
+
+    sweep: Any
+    context: RunContext
+    cells: list[Cell]
+    tree: StageTree
+    workers: int
+    rate: Rate
+    warnings: list[str]
+    share: bool
+    common: str
+
+    def tree_for(self, cells: list[Cell]) -> StageTree:
+        """Return the stage tree of some of the cells, as a resumed run needs it."""
+        manifest = self.context.manifest
+        return build_tree(
+            cells,
+            self.context.recipe,
+            train_examples=manifest.train_examples,
+            eval_examples=scored_examples(self.context),
+            common=self.common,
+            share=self.share,
+        )
+
+    @cached_property
+    def flops_naive(self) -> int:
+        """Training FLOPs with every cell trained alone."""
+        return sum(cell_flops(cell, self.context.recipe) for cell in self.cells)
+
+    @cached_property
+    def flops_planned(self) -> int:
+        """Training FLOPs of the stage tree."""
+        return sum(stage.flops for stage in self.tree)
+
+    @cached_property
+    def est_s(self) -> float:
+        """Estimated wall time on ``workers`` workers."""
+        return schedule_s(self.tree, {s.id: estimate_s(s, self.rate) for s in self.tree}, self.workers)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the document of ``scalaw plan --json``."""
+        resources = self.sweep.resources
+        gpu_hours = self.est_s / 3600 * self.workers * resources.gpus_per_worker * resources.world_size
+        manifest = self.context.manifest
+        return {
+            "sweep": self.sweep.name,
+            "task": manifest.task,
+            "cells": len(self.cells),
+            "stages": len(self.tree),
+            "stages_by_kind": dict(Counter(stage.kind for stage in self.tree)),
+            "params": sorted({c.shape.params_non_embedding for c in self.cells}),
+            "data_examples": sorted({c.data_examples for c in self.cells}),
+            "tokens_per_example": manifest.tokens_per_example,
+            "steps_naive": sum(c.total_steps for c in self.cells),
+            "steps_planned": sum(s.steps for s in self.tree),
+            "flops_naive": self.flops_naive,
+            "flops_planned": self.flops_planned,
+            "flops_evaluation": sum(s.flops_evaluation for s in self.tree),
+            "sharing_ratio": self.flops_naive / self.flops_planned,
+            "workers": self.workers,
+            "est_hours": self.est_s / 3600,
+            "est_price": gpu_hours * resources.price_per_gpu_hour,
+            "warnings": self.warnings,
+        }
+
+
+def cell_flops(cell: Cell, recipe: Recipe) -> int:
+    """Return the training FLOPs of a cell trained alone."""
+    return cell.total_steps * recipe.batch_size * cell.shape.train_flops
+
+
+def scored_examples(context: RunContext) -> int:
+    """Return how many examples are scored to measure one cell (validation, test and a sample of training)."""
+    manifest, most = context.manifest, context.eval_examples
+    return min(most, manifest.val_examples) + min(most, manifest.test_examples) + TRAIN_SCORE_EXAMPLES
+
+
+def make_plan(sweep: Any, *, share: bool = True) -> Plan:
+    """Return the plan of a parsed sweep.
+
+    Parameters
+    ----------
+    sweep
+        From :func:`orchestrator.load_sweep`.
+    share
+        False plans every cell alone.
+
+    Raises
+    ------
+    BadInput
+        If the data is not there or a cell can't be built.
+    """
+    grid = sweep.grid
+    for key, wanted in (("finetune", grid.finetune), ("compression", grid.compression)):
+        if wanted:
+            raise BadInput(f"{sweep.name}: grid.{key} is valid, but no stage does it yet in this version; leave it out")
+    if sweep.train.schedule == "wsm":
+        raise BadInput(f"{sweep.name}: train.schedule wsm is not trained yet in this version; use wsd")
+    if sweep.resources.world_size > 1:
+        raise BadInput(f"{sweep.name}: resources.world_size {sweep.resources.world_size}: gangs are not there yet; use 1")
+    family = FAMILIES.load(sweep.model.family)()
+    source = SOURCES.load(sweep.data.source)()
+    manifest = source.manifest(sweep.data.options, context=sweep.model.options.get("context", 64))
+    recipe = Recipe.resolve(sweep.train, family.defaults)
+    expansion = expand(sweep, family, manifest, recipe)
+    context = RunContext(
+        family=sweep.model.family,
+        model_options=sweep.model.options,
+        source=sweep.data.source,
+        data_options=sweep.data.options,
+        manifest=manifest,
+        recipe=recipe,
+        eval_examples=sweep.data.eval_examples,
+        simulated=family.simulated,
+    )
+    tree = build_tree(
+        expansion.cells,
+        recipe,
+        train_examples=manifest.train_examples,
+        eval_examples=scored_examples(context),
+        common=expansion.common,
+        share=share,
+    )
+    return Plan(
+        sweep=sweep,
+        context=context,
+        cells=expansion.cells,
+        tree=tree,
+        workers=planned_workers(sweep.resources),
+        rate=_rate(sweep, simulated=family.simulated),
+        warnings=expansion.warnings,
+        share=share,
+        common=expansion.common,
+    )
+
+
+def planned_workers(resources: Any) -> int:
+    """Return the workers of a sweep: as asked, or as many as this machine's cores hold."""
+    if resources.workers != "auto":
+        return int(resources.workers)
+    return max(1, len(os.sched_getaffinity(0)) // resources.cpus_per_worker)
+
+
+def _rate(sweep: Any, *, simulated: bool) -> Rate:
+    if simulated:
+        return simulated_rate(sweep.model.options["stage_s"])
+    return GPU if sweep.resources.gpus_per_worker else CPU_CORE

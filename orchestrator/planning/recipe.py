@@ -1,0 +1,82 @@
+"""The training recipe of a sweep with every ``auto`` resolved, and the step arithmetic that follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+#: Raised whenever training code changes a result; part of every cell id (I1).
+RECIPE_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """How a model is trained; equal recipes, shapes, data and seeds give equal results.
+
+    Parameters
+    ----------
+    optimizer
+        Registry name.
+    learning_rate
+        Peak rate of the base width; a family may scale it per parameter group (muP).
+    weight_decay, momentum, beta1, beta2, gradient_clip
+        Optimiser settings; ``gradient_clip`` is the largest global norm, ``None`` for no clipping.
+    batch_size
+        Examples in one optimiser step, over all ranks.
+    warmup_steps
+        Linear warmup in absolute steps, so that cells of different length share their beginning (I3).
+    schedule
+        ``wsd``, ``cosine``, ``step`` or ``constant``.
+    cooldown_fraction
+        Last part of the steps in which ``wsd`` decays the rate.
+    milestones, decay_factor
+        Fractions of the steps at which ``step`` multiplies the rate by the factor.
+    shift_pixels
+        Augmentation of images: random shifts of at most this many pixels.
+    """
+
+    optimizer: str
+    learning_rate: float
+    weight_decay: float
+    momentum: float
+    beta1: float
+    beta2: float
+    gradient_clip: float | None
+    batch_size: int
+    warmup_steps: int
+    schedule: str
+    cooldown_fraction: float
+    milestones: tuple[float, ...]
+    decay_factor: float
+    shift_pixels: int
+
+    @classmethod
+    def resolve(cls, train: Any, defaults: Mapping[str, Any]) -> Recipe:
+        """Return the recipe of a sweep's ``train`` section, ``auto`` replaced by the family's stated defaults."""
+        values = {}
+        for field in fields(cls):
+            value = getattr(train, field.name)
+            if value == "auto":
+                value = defaults[field.name]
+            values[field.name] = tuple(value) if isinstance(value, list) else value
+        return cls(**values)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON-able dictionary."""
+        return asdict(self)
+
+    def total_steps(self, data_examples: int, epochs: int) -> int:
+        """Return the optimiser steps of ``epochs`` passes over ``data_examples``; a last partial batch is left out."""
+        return data_examples * epochs // self.batch_size
+
+    def fork_step(self, total_steps: int) -> int:
+        """Return the step at which a cell of ``total_steps`` leaves the trunk: where its own schedule begins."""
+        if self.schedule == "wsd":
+            return total_steps - max(1, round(self.cooldown_fraction * total_steps))
+        return total_steps
+
+    @property
+    def shares_trunk(self) -> bool:
+        """True when cells of different length have their steps before the fork in common."""
+        return self.schedule in ("wsd", "constant")

@@ -1,0 +1,116 @@
+"""Stages and the tree they form: what two cells have in common stands in it once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+from orchestrator.planning.cell import Cell
+from orchestrator.planning.family import ModelShape
+
+Kind = Literal["trunk", "cooldown", "merge", "finetune", "compress", "evaluate"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """A piece of work that one worker does without stopping, from its parent's state to its own.
+
+    Parameters
+    ----------
+    id
+        Content hash over the parent's id and all that changes this stage's result.
+    kind
+        What is done.
+    parent
+        Id of the stage whose state this one starts from; ``None`` starts from initialisation.
+    shape, seed
+        Of the model that is trained.
+    start_step, stop_step
+        Optimiser steps ``[start_step, stop_step)``; equal where nothing is trained.
+    total_steps
+        Steps of the one cell that this stage finishes; ``None`` on a shared trunk.
+    stream_examples
+        The data stream: passes over the first ``stream_examples`` of the fixed permutation.
+    cell
+        The cell that an ``evaluate`` stage measures.
+    flops, flops_evaluation
+        FLOPs of training and of scoring in this stage.
+    """
+
+    id: str
+    kind: Kind
+    parent: str | None
+    shape: ModelShape
+    seed: int
+    start_step: int
+    stop_step: int
+    total_steps: int | None
+    stream_examples: int
+    cell: Cell | None = None
+    flops: int = 0
+    flops_evaluation: int = 0
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps of this stage."""
+        return self.stop_step - self.start_step
+
+
+@dataclass(frozen=True)
+class StageTree:
+    """Stages by id, parents before children."""
+
+    stages: dict[str, Stage] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.stages)
+
+    def __iter__(self) -> Iterator[Stage]:
+        return iter(self.stages.values())
+
+    def add(self, stage: Stage) -> Stage:
+        """Add a stage whose parent is in the tree; an equal id is the same stage and is kept once.
+
+        Raises
+        ------
+        KeyError
+            If the parent is not in the tree.
+        """
+        if stage.parent is not None and stage.parent not in self.stages:
+            raise KeyError(f"stage {stage.id} names the parent {stage.parent}, which is not in the tree")
+        return self.stages.setdefault(stage.id, stage)
+
+    @cached_property
+    def children(self) -> dict[str | None, list[Stage]]:
+        """Stages by parent id; the roots stand under ``None``."""
+        found: dict[str | None, list[Stage]] = {None: []}
+        for stage in self:
+            found.setdefault(stage.parent, []).append(stage)
+        return found
+
+    def below(self, stage_id: str) -> list[Stage]:
+        """Return a stage and all that descends from it, parents first."""
+        found = [self.stages[stage_id]]
+        for stage in found:
+            found.extend(self.children.get(stage.id, ()))
+        return found
+
+    def cells(self, stages: Iterable[Stage] | None = None) -> list[Cell]:
+        """Return the cells that the given stages (default: all) measure."""
+        return [s.cell for s in (self if stages is None else stages) if s.cell is not None]
+
+    def remaining_s(self, seconds: dict[str, float]) -> dict[str, float]:
+        """Return, for each stage, the seconds of the longest path from its start to a leaf.
+
+        Parameters
+        ----------
+        seconds
+            Estimated duration of each stage by id.
+        """
+        longest: dict[str, float] = {}
+        for stage in reversed(self.stages.values()):
+            below = max((longest[c.id] for c in self.children.get(stage.id, ())), default=0.0)
+            longest[stage.id] = seconds[stage.id] + below
+        return longest

@@ -1,0 +1,113 @@
+"""What is wrong with a value: pydantic's errors in plain words, and ours in pydantic's road."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from orchestrator.spec.keypath import KeyPath
+from orchestrator.spec.nearest import suggestion
+from orchestrator.spec.quantities import named
+
+_OURS = "complaint"
+_HINTS = 20
+
+
+@dataclass(frozen=True)
+class Complaint:
+    """One thing wrong: where (relative to the value that is being checked), and a sentence with the likely fix."""
+
+    location: KeyPath
+    sentence: str
+
+
+def unknown_keys(keys: Iterable[str], hint: Callable[[str], str]) -> list[Complaint]:
+    """Return one complaint a key, with the likely fix for the first of them (more than ten are never shown)."""
+    return [
+        Complaint((key,), f"unknown key; {hint(key)}" if i < _HINTS else "unknown key") for i, key in enumerate(keys)
+    ]
+
+
+def refusal(complaints: Iterable[Complaint]) -> ValidationError:
+    """Return the error with which a validator reports complaints at their own places."""
+    return ValidationError.from_exception_data(
+        "sweep",
+        [
+            InitErrorDetails(
+                type=PydanticCustomError(_OURS, "{sentence}", {"sentence": c.sentence}), loc=c.location, input=None
+            )
+            for c in complaints
+        ],
+    )
+
+
+def complaints_of(error: ValidationError) -> list[Complaint]:
+    """Return what a validation found, in plain words."""
+    return [Complaint(_location(e), _sentence(e)) for e in error.errors(include_url=False)]
+
+
+def _location(error: Any) -> KeyPath:
+    path: KeyPath = tuple(error["loc"])
+    return (*path, error["ctx"]["discriminator"].strip("'")) if error["type"] == "union_tag_invalid" else path
+
+
+def _sentence(error: Any) -> str:
+    kind, value, context = error["type"], error["input"], error.get("ctx", {})
+    if kind == _OURS:
+        return str(context["sentence"])
+    if kind == "value_error":
+        return str(context["error"])
+    if kind == "missing":
+        return f"the key {error['loc'][-1]!r} is missing; add it"
+    if kind in ("literal_error", "union_tag_invalid", "enum"):
+        listed = re.findall(r"'([^']*)'|(\d+)", str(context.get("expected") or context.get("expected_tags")))
+        given = context.get("tag", value)
+        return f"can't be {named(given)}; {suggestion(given, [word or number for word, number in listed], 'one of')}"
+    if kind == "union_tag_not_found":
+        return f"the key {context['discriminator']} is missing; add it"
+    if kind in _BOUNDS:
+        words, bound = _BOUNDS[kind]
+        return f"must be {words} {_number(context[bound])}, not {_number(value)}"
+    if kind in _LENGTHS:
+        words, bound = _LENGTHS[kind]
+        return f"must have {words} {context[bound]} {'characters' if kind.startswith('string') else 'entries'}"
+    if kind in _KINDS:
+        return f"expected {_KINDS[kind]}, not {named(value)}"
+    if kind.startswith(("int_", "float_", "bool_", "string_")):
+        return f"expected {_KINDS[kind.split('_')[0] + '_type']}, not {named(value)}"
+    return f"{named(value)} doesn't fit here ({error['msg'].lower()})"
+
+
+def _number(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+_BOUNDS = {
+    "greater_than": ("greater than", "gt"),
+    "greater_than_equal": ("at least", "ge"),
+    "less_than": ("less than", "lt"),
+    "less_than_equal": ("at most", "le"),
+}
+_LENGTHS = {
+    "too_short": ("at least", "min_length"),
+    "too_long": ("at most", "max_length"),
+    "string_too_short": ("at least", "min_length"),
+    "string_too_long": ("at most", "max_length"),
+}
+_KINDS = {
+    "model_type": "a mapping such as `key: value`",
+    "model_attributes_type": "a mapping such as `key: value`",
+    "dict_type": "a mapping such as `key: value`",
+    "list_type": "a list such as [a, b]",
+    "tuple_type": "a list such as [a, b]",
+    "string_type": "text (quotes make a value text)",
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "finite_number": "a finite number",
+}

@@ -1,0 +1,102 @@
+"""Names the YAML may use, and where each is implemented: one line an entry, plus installed entry points.
+
+Only names travel in the YAML (I8); a name is looked up here and the object is imported when a verb needs it.
+People add their own from an installed package through the entry-point group of the same kind.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from orchestrator.errors import BadInput
+from orchestrator.spec.nearest import suggestion
+
+
+@dataclass(frozen=True)
+class Registry:
+    """A kind of plug-in: its word for messages, its entry-point group and the built-in entries."""
+
+    kind: str
+    group: str
+    builtin: Mapping[str, str]
+
+    @cached_property
+    def installed(self) -> dict[str, str]:
+        """Entries of other installed packages, name to ``module:object``."""
+        from importlib.metadata import entry_points
+
+        return {e.name: e.value for e in entry_points(group=self.group)}
+
+    def names(self) -> list[str]:
+        """Return every known name, sorted."""
+        return sorted({*self.builtin, *self.installed})
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.builtin or name in self.installed
+
+    def load(self, name: str) -> Any:
+        """Import and return the object behind a name.
+
+        Raises
+        ------
+        BadInput
+            If no entry has that name (the message suggests the nearest one), or an installed one can't be imported.
+        """
+        target = self.builtin.get(name) or self.installed.get(name)
+        if target is None:
+            raise BadInput(f"unknown {self.kind} {name[:40]!r}; {suggestion(name, self.names())}")
+        module, _, attribute = target.partition(":")
+        try:
+            return getattr(importlib.import_module(module), attribute)
+        except (ImportError, AttributeError) as error:
+            if name in self.builtin:
+                raise
+            raise BadInput(
+                f"the {self.kind} {name!r} can't be imported from {target} ({error}); mend or uninstall it"
+            ) from error
+
+
+FAMILIES = Registry(
+    "model family",
+    "scalaw.families",
+    {
+        "transformer": "workers.families.transformer:Transformer",
+        "resnet": "workers.families.resnet:ResNet",
+        "simulated": "workers.families.simulated:Simulated",
+    },
+)
+SOURCES = Registry(
+    "data source",
+    "scalaw.sources",
+    {
+        "python-stdlib": "workers.sources.python_stdlib:PythonStdlib",
+        "text": "workers.sources.text:TextFiles",
+        "digits": "workers.sources.digits:Digits",
+        "cifar10": "workers.sources.cifar10:Cifar10",
+        "imagefolder": "workers.sources.imagefolder:ImageFolder",
+        "fake": "workers.sources.fake:FakeImages",
+        "simulated": "workers.sources.simulated:SimulatedData",
+    },
+)
+OPTIMIZERS = Registry(
+    "optimizer",
+    "scalaw.optimizers",
+    {
+        "adamw": "workers.optimizers.adamw:build",
+        "sgd": "workers.optimizers.sgd:build",
+    },
+)
+LAWS = Registry(
+    "law",
+    "scalaw.laws",
+    {
+        "product": "orchestrator.fitting.laws.product:Product",
+        "product_floor": "orchestrator.fitting.laws.product_floor:ProductFloor",
+        "chinchilla": "orchestrator.fitting.laws.chinchilla:Chinchilla",
+        "data_constrained": "orchestrator.fitting.laws.data_constrained:DataConstrained",
+    },
+)

@@ -1,0 +1,23 @@
+"""``resources:`` — what a sweep may take of the cluster, and what that costs."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from orchestrator.spec.choices import AutoOrPositiveCount
+from orchestrator.spec.options import Options
+from orchestrator.spec.quantities import NonNegativeCount, NonNegativeReal, PositiveCount, PositiveReal
+
+
+class Resources(Options):
+    """Workers and their devices; nothing here changes a result except ``world_size``."""
+
+    workers: AutoOrPositiveCount = Field(default="auto", description="Workers; auto: as many as the cluster holds.")
+    gpus_per_worker: NonNegativeReal = Field(
+        default=0.0, description="GPUs of a worker; a share such as 0.5 is possible."
+    )
+    cpus_per_worker: PositiveCount = Field(default=1, description="CPU cores (and threads) of a worker.")
+    world_size: PositiveCount = Field(default=1, description="Ranks that train one cell together.")
+    price_per_gpu_hour: NonNegativeReal = Field(default=0.0, description="Price of a GPU hour, in your currency.")
+    max_retries: NonNegativeCount = Field(default=1, description="Further attempts at a stage that failed.")
+    stage_timeout_s: PositiveReal | None = Field(default=None, description="Longest a stage may take, in seconds.")

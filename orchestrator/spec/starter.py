@@ -1,0 +1,57 @@
+"""The sweep that ``scalaw init`` writes."""
+
+from __future__ import annotations
+
+_TEXT = """\
+# A scaling-law sweep. `scalaw plan THIS_FILE` shows what it costs, `scalaw run THIS_FILE --store FOLDER` runs it.
+# Every key but name and grid.params may be left out. Numbers may be written 25k, 125M, 10B, 1e9 or 1_000.
+name: quickstart
+description: a byte-level language model on the Python standard library
+seed: 0
+
+data:
+  source: python-stdlib        # or text, digits, cifar10, imagefolder, fake, simulated
+  # max_examples: 16k          # examples that data_fraction 1.0 means; all of them if left out
+  # eval_examples: 1024        # most validation and test examples that are scored
+
+model:
+  family: transformer          # or resnet (images), simulated (trains nothing)
+  context: 64                  # tokens in one example
+
+grid:                          # the cells are the product of these axes
+  params: [25k, 50k, 100k, 200k]           # N: non-embedding parameters; the nearest buildable model is taken
+  data_fraction: [0.125, 0.25, 0.5, 1.0]   # D: shares of the training examples
+  epochs: [1, 2, 4]                        # E: passes over them
+  # finetune: {data: {source: text, paths: [notes/]}, examples: [1k, 4k], epochs: [1, 2]}
+  # compression:
+  #   - {method: quantize, bits: 8}
+  #   - {method: prune, density: 0.5, recover: {steps: 100}}
+  #   - {method: low_rank, rank_ratio: 0.5}
+  #   - {method: distill, student_params: 25k}
+  seeds: 1
+
+train:
+  optimizer: adamw             # or sgd
+  learning_rate: auto          # the family's stated rule
+  batch_size: 64
+  warmup_steps: 100
+  schedule: wsd                # wsd and wsm train once what cells have in common; cosine, step, constant don't
+  cooldown_fraction: 0.2       # share of the steps that cool down
+
+resources:
+  workers: auto                # as many as the cluster holds
+  gpus_per_worker: 0
+  cpus_per_worker: 1
+  world_size: 1                # ranks that train one cell together
+  price_per_gpu_hour: 0
+
+fit:
+  target: loss                 # or accuracy
+  laws: [product, chinchilla, data_constrained]
+  hold_out: largest            # judge the laws on the largest cells, which they haven't seen
+"""
+
+
+def starter_sweep() -> str:
+    """Return a commented sweep as YAML text; it loads as it is."""
+    return _TEXT

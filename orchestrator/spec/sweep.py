@@ -1,0 +1,98 @@
+"""The parsed sweep."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from orchestrator.spec.complaints import Complaint, refusal
+from orchestrator.spec.data import Data
+from orchestrator.spec.fitting import Fit
+from orchestrator.spec.grid import Grid
+from orchestrator.spec.keypath import quoted
+from orchestrator.spec.model import Model
+from orchestrator.spec.options import Options
+from orchestrator.spec.quantities import NonNegativeCount
+from orchestrator.spec.resources import Resources
+from orchestrator.spec.train import Train
+
+NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+_SECTIONS: tuple[tuple[str, type[Options]], ...] = (
+    ("data", Data), ("model", Model), ("grid", Grid), ("train", Train), ("resources", Resources), ("fit", Fit),
+)  # fmt: skip
+
+
+class Sweep(Options):
+    """One sweep: what is trained, over which grid, with what, and what is fitted. Frozen."""
+
+    name: str = Field(
+        description="Names the sweep in its store; letters, digits, '.', '_' and '-', at most 64.",
+        json_schema_extra={"pattern": f"^{NAME_PATTERN}$"},
+    )
+    description: str | None = Field(default=None, description="Anything a person wants to remember; never interpreted.")
+    seed: NonNegativeCount = Field(default=0, lt=2**31, description="All randomness derives from it.")
+    data: Data = Field(default_factory=Data)
+    model: Model = Field(default_factory=Model)
+    grid: Grid
+    train: Train = Field(default_factory=Train)
+    resources: Resources = Field(default_factory=Resources)
+    fit: Fit = Field(default_factory=Fit)
+
+    @classmethod
+    def hint(cls, key: str) -> str:
+        """Return the likely fix for an unknown key: the section that has it, or the nearest name."""
+        for name, section in _SECTIONS:
+            if key in section.model_fields:
+                return f"it belongs under `{name}:`"
+        return super().hint(key)
+
+    @field_validator("name")
+    @classmethod
+    def _safe_file_name(cls, name: str) -> str:
+        if not re.fullmatch(NAME_PATTERN, name):
+            raise ValueError(
+                f"{quoted(name)} can't name a file; use letters, digits, '.', '_' and '-', at most 64, "
+                "beginning with a letter or digit"
+            )
+        return name
+
+    @model_validator(mode="after")
+    def _simulated_together(self) -> Self:
+        family, source = self.model.family, self.data.source
+        finetune = self.grid.finetune
+        if family == "simulated":
+            if source != "simulated":
+                sentence = f"simulated trains on no data, so it can't have {source}; write data: {{source: simulated}}"
+                raise refusal([Complaint(("model", "family"), sentence)])
+            return self
+        sentence = f"simulated holds no examples for a {family}; write model: {{family: simulated}}"
+        if source == "simulated":
+            raise refusal([Complaint(("data", "source"), sentence)])
+        if finetune is not None and finetune.data.source == "simulated":
+            raise refusal([Complaint(("grid", "finetune", "data", "source"), sentence)])
+        return self
+
+    def canonical(self) -> dict[str, Any]:
+        """Return the sweep as a JSON-able mapping with every default filled in, keys sorted.
+
+        It is itself a sweep: written as JSON and read back it gives an equal one. Two YAML files that differ in key
+        order, number notation or left-out defaults have the same.
+        """
+        document = self.model_dump(mode="json", exclude={"data", "model"})
+        document |= {"data": self.data.flat(), "model": self.model.flat()}
+        finetune = self.grid.finetune
+        if finetune is not None:
+            document["grid"]["finetune"]["data"] = finetune.data.flat()
+        if not self.grid.compression:  # an empty list is refused, so none is written
+            del document["grid"]["compression"]
+        ordered = _sorted(document)
+        assert isinstance(ordered, dict), "sorting keeps a mapping a mapping"
+        return ordered
+
+
+def _sorted(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _sorted(value[key]) for key in sorted(value)}
+    return [_sorted(v) for v in value] if isinstance(value, list) else value

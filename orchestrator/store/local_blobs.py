@@ -1,0 +1,139 @@
+"""Blobs in a folder: temporary file, fsync, link or rename, fsync of the folder (I5)."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from orchestrator.errors import Unreachable
+
+
+class LocalBlobs:
+    """Blobs as files below a folder, which the first write creates.
+
+    Temporary files begin with a dot; readers never see them, so what a killed writer leaves behind is harmless.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.uri = str(root)
+
+    def put_new(self, key: str, data: bytes) -> bool:
+        """See ``Blobs``; the hard link fails where the name is taken, which decides the race."""
+        path = self._path(key)
+        with self._reachable("write", key), self._temporary(path, data) as temporary:
+            try:
+                os.link(temporary, path)
+                written = True
+            except FileExistsError:
+                written = False
+            _sync_folder(path.parent)
+        return written
+
+    def replace(self, key: str, data: bytes) -> None:
+        """See ``Blobs``."""
+        path = self._path(key)
+        with self._reachable("write", key), self._temporary(path, data) as temporary:
+            os.replace(temporary, path)
+            _sync_folder(path.parent)
+
+    def get(self, key: str) -> bytes:
+        """See ``Blobs``."""
+        with self._reachable("read", key, missing_is_an_answer=True):
+            return self._path(key).read_bytes()
+
+    def exists(self, key: str) -> bool:
+        """See ``Blobs``."""
+        with self._reachable("read", key):
+            return self._path(key).is_file()
+
+    def list(self, folder: str) -> list[str]:
+        """See ``Blobs``."""
+        with self._reachable("list", folder):
+            return sorted(_walk(self._path(folder), folder))
+
+    def children(self) -> set[str]:
+        """See ``Blobs``."""
+        with self._reachable("list", "."):
+            if not self.root.is_dir():
+                return set()
+            return {name for name in os.listdir(self.root) if not name.startswith(".")}
+
+    def move(self, source: str, target: str) -> None:
+        """See ``Blobs``."""
+        old, new = self._path(source), self._path(target)
+        with self._reachable("move", source, missing_is_an_answer=True):
+            _make_folder(new.parent)
+            os.replace(old, new)
+            _sync_folder(new.parent)
+            _sync_folder(old.parent)
+
+    def delete(self, key: str) -> None:
+        """See ``Blobs``."""
+        with self._reachable("delete", key):
+            self._path(key).unlink(missing_ok=True)
+
+    def _path(self, key: str) -> Path:
+        parts = PurePosixPath(key).parts
+        if not parts or key.startswith("/") or any(part.startswith(".") for part in parts):
+            raise ValueError(f"not a key: {key!r}")
+        return self.root.joinpath(*parts)
+
+    @contextlib.contextmanager
+    def _reachable(self, verb: str, key: str, *, missing_is_an_answer: bool = False) -> Iterator[None]:
+        """Turn what the operating system says into one line; a missing file passes through where it is an answer."""
+        try:
+            yield
+        except OSError as error:
+            if missing_is_an_answer and isinstance(error, FileNotFoundError):
+                raise
+            raise Unreachable(f"can't {verb} {key} in the store {self.uri}: {error.strerror or error}") from error
+
+    @contextlib.contextmanager
+    def _temporary(self, path: Path, data: bytes) -> Iterator[Path]:
+        """Yield a synced file beside ``path`` that is gone afterwards, unless it was renamed."""
+        _make_folder(path.parent)
+        temporary = path.parent / f".tmp-{uuid.uuid4().hex}"
+        try:
+            with open(temporary, "xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            yield temporary
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def _walk(folder: Path, key: str) -> Iterator[str]:
+    try:
+        entries = os.scandir(folder)
+    except FileNotFoundError:
+        return
+    with entries:
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                yield from _walk(Path(entry.path), f"{key}/{entry.name}")
+            else:
+                yield f"{key}/{entry.name}"
+
+
+def _make_folder(folder: Path) -> None:
+    """Create a folder and those above it, each one synced into its parent."""
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    _sync_folder(folder.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

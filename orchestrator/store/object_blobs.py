@@ -1,0 +1,84 @@
+"""Blobs in an object store, through obstore; the conditional put decides who writes a key first."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import obstore
+from obstore.exceptions import AlreadyExistsError, BaseError
+
+from orchestrator.errors import Unreachable
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
+
+
+class ObjectBlobs:
+    """Blobs below the prefix of an obstore store (S3 and its likes, GCS, Azure; local and memory in tests)."""
+
+    def __init__(self, bucket: ObjectStore, uri: str) -> None:
+        self.bucket = bucket
+        self.uri = uri
+
+    def put_new(self, key: str, data: bytes) -> bool:
+        """See ``Blobs``."""
+        with self._reachable("write", key):
+            try:
+                obstore.put(self.bucket, key, data, mode="create")
+            except AlreadyExistsError:
+                return False
+        return True
+
+    def replace(self, key: str, data: bytes) -> None:
+        """See ``Blobs``."""
+        with self._reachable("write", key):
+            obstore.put(self.bucket, key, data, mode="overwrite")
+
+    def get(self, key: str) -> bytes:
+        """See ``Blobs``."""
+        with self._reachable("read", key, missing_is_an_answer=True):
+            return bytes(obstore.get(self.bucket, key).bytes())
+
+    def exists(self, key: str) -> bool:
+        """See ``Blobs``."""
+        with self._reachable("read", key):
+            try:
+                obstore.head(self.bucket, key)
+            except FileNotFoundError:
+                return False
+        return True
+
+    def list(self, folder: str) -> list[str]:
+        """See ``Blobs``."""
+        with self._reachable("list", folder):
+            return sorted(item["path"] for chunk in obstore.list(self.bucket, prefix=folder) for item in chunk)
+
+    def children(self) -> set[str]:
+        """See ``Blobs``."""
+        with self._reachable("list", "."):
+            below = obstore.list_with_delimiter(self.bucket)
+        return {*below["common_prefixes"], *(item["path"] for item in below["objects"])}
+
+    def move(self, source: str, target: str) -> None:
+        """See ``Blobs``; a copy followed by a delete."""
+        with self._reachable("move", source, missing_is_an_answer=True):
+            obstore.copy(self.bucket, source, target)
+            obstore.delete(self.bucket, source)
+
+    def delete(self, key: str) -> None:
+        """See ``Blobs``."""
+        with self._reachable("delete", key), contextlib.suppress(FileNotFoundError):
+            obstore.delete(self.bucket, key)
+
+    @contextlib.contextmanager
+    def _reachable(self, verb: str, key: str, *, missing_is_an_answer: bool = False) -> Iterator[None]:
+        """Turn what obstore says into one line; a missing key passes through where it is an answer."""
+        try:
+            yield
+        except (BaseError, OSError) as error:
+            if missing_is_an_answer and isinstance(error, FileNotFoundError):
+                raise
+            reason = str(error).partition("\n")[0]
+            raise Unreachable(f"can't {verb} {key} in the store {self.uri}: {reason}") from error

@@ -1,0 +1,135 @@
+"""What every registered law promises, by one suite."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from orchestrator.fitting import LawFit, fit
+from orchestrator.fitting.axes import law_axes
+from orchestrator.fitting.law import Law
+from orchestrator.fitting.sample import centred
+from orchestrator.spec.registries import LAWS
+
+#: Parameters to recover; by name, so that a new law needs a line only for names of its own.
+TRUTH = {
+    "E": 1.6, "L_inf": 1.4, "A": 350.0, "B": 1500.0, "R_D": 12.0, "R_N": 8.0,
+    "alpha": 0.33, "beta": 0.38, "gamma": 0.12, "delta": 0.2, "zeta": 0.07, "eta": 0.4,
+}  # fmt: skip
+
+
+def _law(name: str) -> Law:
+    law: Law = LAWS.load(name)()
+    return law
+
+
+def _truth(law: Law, axes: dict[str, np.ndarray]) -> np.ndarray:
+    """Known parameter values; C such that the power term is near 1."""
+    names = [p.name for p in law.parameters(axes)]
+    values = {**TRUTH, "C": 1.0}
+    params = np.array([values[name] for name in names])
+    if "C" in names and law.name == "product":
+        params[names.index("C")] = 0.002
+    elif "C" in names:
+        params[names.index("C")] = 3e4
+    return params
+
+
+@pytest.fixture(scope="module")
+def columns(grid) -> dict[str, np.ndarray]:
+    return grid(n=[1e5, 3e5, 1e6, 3e6], d=[1e6, 4e6, 1.6e7], e=[1.0, 2.0, 8.0, 24.0])
+
+
+@pytest.fixture(scope="module", params=LAWS.names())
+def case(request, columns) -> tuple[Law, dict[str, np.ndarray], np.ndarray]:
+    """A law, its axes on the grid, and parameters."""
+    law = _law(request.param)
+    axes = law_axes(columns, data_seen=law.data_seen)
+    axes = {name: values for name, values in axes.items() if name in (*law.required, *law.optional)}
+    return law, axes, _truth(law, axes)
+
+
+def test_gradient_is_the_derivative_of_the_prediction(case):
+    law, axes, params = case
+    exact = law.gradient(params, axes)
+    for k in range(params.size):
+        step = 1e-6 * params[k]
+        up, down = params.copy(), params.copy()
+        up[k], down[k] = params[k] + step, params[k] - step
+        numeric = (law.predict(up, axes) - law.predict(down, axes)) / (2 * step)
+        np.testing.assert_allclose(exact[:, k], numeric, rtol=2e-5, atol=1e-7 * np.abs(exact[:, k]).max())
+
+
+@given(unit=st.floats(-12, 12), loss_unit=st.floats(-5, 5))
+@settings(max_examples=20, deadline=None)
+def test_shift_to_other_units_changes_no_prediction(case, unit, loss_unit):
+    law, axes, params = case
+    units = {name: (unit if name != "e" else unit / 8) for name in axes}
+    coords = law.shift(law.to_coords(params, axes)[None], units, loss_unit)[0]
+    scaled = {name: values * np.exp(units[name]) for name, values in axes.items()}
+    moved = law.predict(law.from_coords(coords, axes), scaled)
+    np.testing.assert_allclose(moved, law.predict(params, axes) * np.exp(loss_unit), rtol=1e-9)
+
+
+def test_own_parameters_come_back_from_noiseless_rows(case):
+    law, axes, params = case
+    sample, units = centred(axes, law.predict(params, axes))
+    found = law.from_coords(law.shift(law.solve(sample)[None], units.axes, units.loss), axes)[0]
+    np.testing.assert_allclose(found, params, rtol=1e-5)
+
+
+def test_predictions_fall_as_every_axis_grows(case):
+    law, axes, params = case
+    base = law.predict(params, axes)
+    for name in axes:
+        grown = {**axes, name: axes[name] * 1.5}
+        if name == "unique_d":
+            grown[name] = np.minimum(grown[name], axes["d"])
+        assert (law.predict(params, grown) <= base * (1 + 1e-12)).all()
+
+
+def test_unit_weights_resolve_to_the_solution(case):
+    law, axes, params = case
+    noise = np.exp(np.random.default_rng(3).normal(0, 0.01, next(iter(axes.values())).size))
+    sample, _ = centred(axes, law.predict(params, axes) * noise)
+    coords = law.solve(sample)
+    again = law.resolve(sample, coords, np.ones((2, sample.rows)))
+    np.testing.assert_allclose(again, np.stack([coords, coords]), atol=2e-4)
+
+
+def test_fit_in_other_units_predicts_the_same(case, columns):
+    law, axes, params = case
+    loss = law.predict(params, axes) * np.exp(np.random.default_rng(1).normal(0, 0.01, columns["n"].size))
+    small = pa.table({**columns, "loss": loss})
+    large = pa.table({**columns, "n": columns["n"] * 1e6, "d": columns["d"] * 1e-3, "loss": loss * 7})
+    first, second = (fit(t, laws=[law.name], bootstrap=0).fits[law.name] for t in (small, large))
+    np.testing.assert_allclose(first.predict(small) * 7, second.predict(large), rtol=1e-5)
+    assert second.objective == pytest.approx(first.objective, rel=1e-6)
+
+
+def test_stored_fit_predicts_again(case, columns):
+    law, axes, params = case
+    loss = law.predict(params, axes) * np.exp(np.random.default_rng(2).normal(0, 0.01, columns["n"].size))
+    table = pa.table({**columns, "loss": loss})
+    fitted = fit(table, laws=[law.name], bootstrap=40).fits[law.name]
+    again = LawFit.from_dict(json.loads(json.dumps(fitted.to_dict(), allow_nan=False)))
+    np.testing.assert_array_equal(again.predict(table), fitted.predict(table))
+    np.testing.assert_array_equal(again.predict_interval(table), fitted.predict_interval(table))
+    assert again.params == fitted.params
+    lo, hi = fitted.predict_interval(table)
+    assert (lo < hi).all()
+
+
+def test_too_few_rows_leave_the_law_out_and_say_so(case, columns):
+    law, axes, params = case
+    few = np.array([0, 13, 27])
+    table = pa.table({k: v[few] for k, v in columns.items()} | {"loss": law.predict(params, axes)[few]})
+    report = fit(table, laws=[law.name])
+    assert report.fits == {}
+    assert report.best is None
+    assert any(law.name in w and "add cells" in w for w in report.warnings)

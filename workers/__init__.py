@@ -1,0 +1,1 @@
+"""What trains and measures: model families, data sources, the training loop and one thin Ray actor."""

@@ -1,0 +1,103 @@
+"""The family that trains nothing: its rows obey a known law, so the whole road can be calibrated."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from orchestrator.errors import BadInput
+from orchestrator.planning.family import ModelShape
+from orchestrator.planning.manifest import DataManifest
+from orchestrator.spec.options import Options
+from orchestrator.spec.quantities import NonNegativeReal, PositiveReal, Real
+from workers.derived_seed import derived_seed
+
+
+class SimulatedOptions(Options):
+    """YAML keys beside ``family: simulated``: the law that rows obey and what a stage costs."""
+
+    alpha: Real = Field(0.3, description="exponent of N")
+    beta: Real = Field(0.25, description="exponent of D")
+    gamma: Real = Field(0.1, description="exponent of E")
+    delta: Real = Field(0.0, description="exponent of the fine-tuning examples d")
+    zeta: Real = Field(0.0, description="exponent of the fine-tuning epochs e")
+    eta: Real = Field(0.0, description="exponent of the share of bytes kept")
+    C: PositiveReal = Field(2000.0, description="factor before the power law")
+    floor: NonNegativeReal = Field(1.5, description="loss that no size or data takes away")
+    noise: NonNegativeReal = Field(0.01, description="standard deviation of the log-normal noise")
+    stage_s: NonNegativeReal = Field(0.0, description="seconds that a stage sleeps")
+
+
+class Simulated:
+    """Any size is buildable and costs 2N FLOPs an example forward, 6N in training."""
+
+    name = "simulated"
+    Options = SimulatedOptions
+    defaults: ClassVar[Mapping[str, Any]] = {"learning_rate": 0.001, "weight_decay": 0.0, "gradient_clip": None}
+    simulated = True
+
+    @staticmethod
+    def shape_for(params: int, options: Mapping[str, Any], data: DataManifest) -> ModelShape:
+        """Return the shape of exactly ``params`` parameters.
+
+        Raises
+        ------
+        BadInput
+            If the data isn't the source ``simulated``.
+        """
+        if data.task != "simulated":
+            raise BadInput(f"model.family: simulated trains nothing on {data.task!r}: use data source simulated")
+        return ModelShape(
+            family="simulated",
+            dims=(("params", params),),
+            params_total=params,
+            params_non_embedding=params,
+            forward_flops=2 * params,
+            train_flops=6 * params,
+        )
+
+    @staticmethod
+    def engine() -> Any:
+        """Return the engine class that makes up this family's rows."""
+        from workers.simulated_engine import SimulatedEngine
+
+        return SimulatedEngine
+
+
+def simulated_loss(
+    options: Mapping[str, Any],
+    n: float,
+    d: float,
+    e: float,
+    *,
+    seed: int,
+    cell_id: str,
+    ft_d: float | None = None,
+    ft_e: float | None = None,
+    eps: float = 1.0,
+) -> float:
+    """Return the loss of a made-up cell: ``(floor + C n^-alpha d^-beta e^-gamma …) exp(noise z)``.
+
+    Parameters
+    ----------
+    options
+        The family's keys, as :class:`SimulatedOptions` names them.
+    n, d, e
+        Parameters, unique training examples and epochs.
+    seed, cell_id
+        What z, a standard normal, is derived from; the same pair always gives the same loss.
+    ft_d, ft_e
+        Fine-tuning examples and epochs, ``None`` without fine-tuning.
+    eps
+        Share of bytes kept, 1 without compression.
+    """
+    import numpy as np
+
+    law = SimulatedOptions.model_validate(options)
+    axes = ((n, law.alpha), (d, law.beta), (e, law.gamma), (ft_d, law.delta), (ft_e, law.zeta), (eps, law.eta))
+    power = sum(exponent * math.log(axis) for axis, exponent in axes if axis is not None)
+    z = np.random.Generator(np.random.PCG64(derived_seed(seed, "simulated", cell_id))).standard_normal()
+    return float((law.floor + law.C * math.exp(-power)) * math.exp(law.noise * z))

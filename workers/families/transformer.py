@@ -1,0 +1,140 @@
+"""The decoder-only byte-level transformer family.
+
+N counts blocks and final norm; token and position embeddings and the untied output head count as embeddings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from pydantic import Field
+
+from orchestrator.errors import BadInput
+from orchestrator.planning.family import ModelShape
+from orchestrator.planning.manifest import DataManifest
+from orchestrator.spec.options import Options
+from orchestrator.spec.quantities import PositiveCount, Real
+from workers.families.lattice import Line, nearest_size
+
+if TYPE_CHECKING:
+    import torch
+
+#: Width at which ``learning_rate`` applies unscaled; hidden matrices and head take ``BASE_WIDTH / width`` times it.
+BASE_WIDTH = 32
+WIDEST = 65_536
+
+
+def layers(width: int) -> int:
+    """Return the preferred depth of a width: 2 up to 128, then one layer per 64, growing more slowly above 768.
+
+    The rule ``12 (width / 768)^0.75`` passes through GPT-2 small (768 wide, 12 deep) and GPT-3 (12,288 and 96).
+    """
+    return max(2, round(width / 64)) if width <= 768 else round(12 * (width / 768) ** 0.75)
+
+
+#: Multiples of 8 at the preferred depth, else even widths, else one layer more or fewer.
+LINES = (
+    Line(8, WIDEST, layers),
+    Line(2, WIDEST, layers),
+    Line(2, WIDEST, lambda width: layers(width) + 1),
+    Line(2, WIDEST, lambda width: layers(width) - 1),
+)
+
+
+def non_embedding(width: int, depth: int) -> int:
+    """Return N: 12 width² of matrices and two LayerNorms a block (weight and bias), and the final LayerNorm."""
+    return depth * (12 * width**2 + 4 * width) + 2 * width
+
+
+class TransformerOptions(Options):
+    """YAML keys beside ``family: transformer``."""
+
+    context: PositiveCount = Field(64, description="tokens in a window")
+    dropout: Annotated[Real, Field(ge=0, lt=1)] = Field(0.0, description="dropout on embeddings and residual branches")
+    head_dim: PositiveCount = Field(16, description="width of an attention head, as nearly as it divides the model's")
+
+
+class Transformer:
+    """Pre-norm transformer with learned positions, GELU MLP of 4 x width and causal attention."""
+
+    name = "transformer"
+    Options = TransformerOptions
+    defaults: ClassVar[Mapping[str, Any]] = {"learning_rate": 0.006, "weight_decay": 0.0, "gradient_clip": 1.0}
+    simulated = False
+
+    @staticmethod
+    def shape_for(params: int, options: Mapping[str, Any], data: DataManifest) -> ModelShape:
+        """Return the shape for ``params`` non-embedding parameters (at most 5 % off from 25k on).
+
+        FLOPs are per window as torch's counter sees them with the plain (math) attention kernel: the full square of
+        scores, and twice the forward pass in the backward. Scores that fused kernels compute anew don't count.
+
+        Raises
+        ------
+        BadInput
+            If the data isn't made of tokens, or no shape lies within a factor of two.
+        """
+        if data.tokens_per_example is None:
+            raise BadInput(
+                f"model.family: transformer reads tokens and data source {data.task!r} has none: "
+                "use a text source such as python-stdlib, or family: resnet for images"
+            )
+        context, vocabulary = data.tokens_per_example, data.classes
+        width, depth = nearest_size(params, LINES, non_embedding, tolerance=0.025, family="transformer")
+        heads = _heads(width, TransformerOptions.model_validate(options).head_dim)
+        linear = 2 * context * (12 * width**2 * depth + vocabulary * width)
+        attention = 4 * context**2 * width * depth
+        n = non_embedding(width, depth)
+        dims = {"context": context, "depth": depth, "heads": heads, "vocabulary": vocabulary, "width": width}
+        return ModelShape(
+            family="transformer",
+            dims=tuple(sorted(dims.items())),
+            params_total=n + (2 * vocabulary + context) * width,
+            params_non_embedding=n,
+            forward_flops=linear + attention,
+            train_flops=3 * (linear + attention),
+        )
+
+    @staticmethod
+    def build(shape: ModelShape, options: Mapping[str, Any], data: DataManifest) -> torch.nn.Module:
+        """Return the freshly initialised module; its weights follow from torch's global generator alone."""
+        from workers.models.transformer import ByteTransformer
+
+        return ByteTransformer(
+            vocabulary=shape.dim("vocabulary"),
+            context=shape.dim("context"),
+            width=shape.dim("width"),
+            depth=shape.dim("depth"),
+            heads=shape.dim("heads"),
+            dropout=TransformerOptions.model_validate(options).dropout,
+        )
+
+    @staticmethod
+    def parameter_groups(
+        module: torch.nn.Module, shape: ModelShape
+    ) -> list[tuple[float, bool, list[torch.nn.Parameter]]]:
+        """Return (learning-rate multiplier, takes weight decay, parameters) covering each parameter once.
+
+        Under Adam, μP (Yang et al. 2022, arXiv 2203.03466, table 3) scales the rate of every matrix whose input
+        grows with the width, the head included, by base width / width; embeddings and norms keep the base rate.
+        """
+        matrices: list[torch.nn.Parameter] = []
+        vectors: list[torch.nn.Parameter] = []
+        for name, parameter in module.named_parameters():
+            (vectors if parameter.ndim < 2 or "embedding" in name else matrices).append(parameter)
+        return [(BASE_WIDTH / shape.dim("width"), True, matrices), (1.0, False, vectors)]
+
+    @staticmethod
+    def engine() -> Any:
+        """Return the engine class that trains this family."""
+        from workers.engine import TorchEngine
+
+        return TorchEngine
+
+
+def _heads(width: int, head_dim: int) -> int:
+    """Return the divisor of ``width`` that makes heads as nearly ``head_dim`` wide as possible."""
+    wanted = width / head_dim
+    small = [k for k in range(1, int(width**0.5) + 1) if width % k == 0]
+    return min({*small, *(width // k for k in small)}, key=lambda k: (abs(k - wanted), k))

@@ -1,0 +1,88 @@
+"""A decoder-only transformer over bytes.
+
+Shapes in names: B batch, T positions, C width, H heads, K width of a head, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+#: Standard deviation of freshly drawn token and position embeddings.
+EMBEDDING_STD = 0.02
+
+
+class Block(nn.Module):
+    """Attention and MLP, each behind a LayerNorm and added to the residual stream."""
+
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.heads, self.dropout = heads, dropout
+        self.attention_norm = nn.LayerNorm(width)
+        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.attention_out = nn.Linear(width, width, bias=False)
+        self.mlp_norm = nn.LayerNorm(width)
+        self.mlp_in = nn.Linear(width, 4 * width, bias=False)
+        self.mlp_out = nn.Linear(4 * width, width, bias=False)
+
+    def forward(self, x_BTC: torch.Tensor) -> torch.Tensor:
+        """Return the residual stream after this block, (B, T, C)."""
+        qkv_BT3HK = self.qkv(self.attention_norm(x_BTC)).unflatten(-1, (3, self.heads, -1))
+        q_BHTK, k_BHTK, v_BHTK = qkv_BT3HK.permute(2, 0, 3, 1, 4).unbind(0)
+        mixed_BHTK = F.scaled_dot_product_attention(q_BHTK, k_BHTK, v_BHTK, is_causal=True)
+        x_BTC = x_BTC + self._drop(self.attention_out(mixed_BHTK.transpose(1, 2).flatten(2)))
+        return x_BTC + self._drop(self.mlp_out(F.gelu(self.mlp_in(self.mlp_norm(x_BTC)))))
+
+    def _drop(self, x_BTC: torch.Tensor) -> torch.Tensor:
+        return F.dropout(x_BTC, self.dropout, self.training) if self.dropout else x_BTC
+
+
+class ByteTransformer(nn.Module):
+    """Tokens in, logits of the next token out.
+
+    Initialisation keeps activations alike at every width (μP): hidden matrices have standard deviation
+    1/√fan_in, those that write into the residual stream 1/√(2 depth) of that, the head 1/width.
+
+    Parameters
+    ----------
+    vocabulary, context
+        Number of tokens and longest input.
+    width, depth, heads
+        Size of the residual stream, number of blocks, attention heads (a divisor of the width).
+    dropout
+        Probability on embeddings and residual branches, drawn from torch's global generator.
+    """
+
+    def __init__(
+        self, *, vocabulary: int, context: int, width: int, depth: int, heads: int, dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.dropout = dropout
+        self.token_embedding = nn.Embedding(vocabulary, width)
+        self.position_embedding = nn.Embedding(context, width)
+        self.blocks = nn.ModuleList(Block(width, heads, dropout) for _ in range(depth))
+        self.final_norm = nn.LayerNorm(width)
+        self.head = nn.Linear(width, vocabulary, bias=False)
+        self._initialise(width, depth)
+
+    @torch.no_grad()
+    def _initialise(self, width: int, depth: int) -> None:
+        for name, weight in self.named_parameters():
+            if weight.ndim < 2:
+                continue
+            std = EMBEDDING_STD if "embedding" in name else weight.shape[1] ** -0.5
+            if name.endswith("_out.weight"):
+                std *= (2 * depth) ** -0.5
+            nn.init.normal_(weight, std=1 / width if name == "head.weight" else std)
+
+    def forward(self, tokens_BT: torch.Tensor) -> torch.Tensor:
+        """Return logits (B, T, V) for int64 tokens (B, T), T at most the context."""
+        positions_T = torch.arange(tokens_BT.shape[1], device=tokens_BT.device)
+        x_BTC = self.token_embedding(tokens_BT) + self.position_embedding(positions_T)
+        if self.dropout:
+            x_BTC = F.dropout(x_BTC, self.dropout, self.training)
+        for block in self.blocks:
+            x_BTC = block(x_BTC)
+        logits_BTV: torch.Tensor = self.head(self.final_norm(x_BTC))
+        return logits_BTV

@@ -1,0 +1,46 @@
+"""The engine of ``family: simulated``: stages sleep, the loss is a known law with seeded noise."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.planning.context import RunContext
+from orchestrator.planning.tree import Stage
+from workers.families.simulated import simulated_loss
+
+
+@dataclass(frozen=True)
+class SimulatedState:
+    """Where a simulated path stands."""
+
+    step: int
+    wall_s: float
+
+
+class SimulatedEngine:
+    """Runs stages without torch; known exponents must come back through the whole road."""
+
+    device_kind = "simulated"
+
+    def __init__(self, context: RunContext) -> None:
+        self.options = context.model_options
+        self.stage_s = float(context.model_options["stage_s"])
+
+    def train(self, stage: Stage, parent: SimulatedState | None) -> SimulatedState:
+        """Sleep, and count the step and the time."""
+        time.sleep(self.stage_s)
+        return SimulatedState(stage.stop_step, self.stage_s + (parent.wall_s if parent else 0.0))
+
+    def measure(self, stage: Stage, parent: SimulatedState | None) -> dict[str, Any]:
+        """Return the law's loss for the stage's cell."""
+        time.sleep(self.stage_s)
+        cell = stage.cell
+        assert cell is not None
+        n = cell.shape.params_non_embedding
+        loss = simulated_loss(
+            self.options, n, cell.data_examples, cell.epochs, seed=cell.seed, cell_id=cell.id
+        )
+        wall_s = self.stage_s + (parent.wall_s if parent else 0.0)
+        return {"train_loss": loss, "val_loss": loss, "test_loss": loss, "wall_s": wall_s, "device_s": wall_s}

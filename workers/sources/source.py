@@ -1,0 +1,77 @@
+"""The seam behind which a data source stands, and what it hands to a worker."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from orchestrator.planning.manifest import DataManifest
+from orchestrator.spec.options import Options
+
+Indices = npt.NDArray[np.int64]
+
+
+class Split(Protocol):
+    """The examples of one split, in an order that never changes."""
+
+    def __len__(self) -> int:
+        """Return the number of examples."""
+
+    def batch(self, indices: Indices) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
+        """Return the inputs and targets of some examples, C-contiguous and safe to write into.
+
+        Parameters
+        ----------
+        indices
+            Which examples, int64 (B,), each below ``len(self)``; repeats are fine.
+
+        Returns
+        -------
+        x, y
+            Tokens int64 (B, T) and the tokens that follow each, int64 (B, T); or images float32 (B, C, H, W) and
+            labels int64 (B,).
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """A loaded data set: the manifest that planning saw, and the splits behind its figures."""
+
+    manifest: DataManifest
+    train: Split
+    val: Split
+    test: Split
+
+
+class Source(Protocol):
+    """A data source.
+
+    Guarantees: ``manifest`` imports no torch, decodes no image and depends on the data and the options alone;
+    ``load`` returns a data set whose manifest equals it and whose splits have the sizes that it states. No example
+    stands in two splits. ``data.max_examples`` is the caller's business.
+    """
+
+    name: str
+    Options: type[Options]
+
+    def manifest(self, options: Mapping[str, Any], *, context: int) -> DataManifest:
+        """Return sizes and identity; ``context`` is the window of a language model in bytes, else without effect.
+
+        Raises
+        ------
+        BadInput
+            If files are missing, damaged or too few.
+        """
+
+    def load(self, options: Mapping[str, Any], *, context: int) -> Dataset:
+        """Return the data set, resident or lazily decoded.
+
+        Raises
+        ------
+        BadInput
+            As ``manifest``; a damaged image may show only when it is decoded.
+        """

@@ -1,0 +1,72 @@
+"""A model in training as plain numpy arrays: what a stage hands to its children.
+
+Arrays are copied on the way in and on the way out. Ray's arrays are read-only memory of the object store, and an
+optimiser that keeps them would write into the state that the next child starts from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+
+@dataclass(frozen=True)
+class TrainState:
+    """Everything that the next step depends on.
+
+    Parameters
+    ----------
+    step
+        Optimiser steps done.
+    model
+        Parameters and buffers by name.
+    optimizer
+        Optimiser arrays by ``parameter/key``; empty before the first step.
+    wall_s
+        Seconds of training so far, along the path from initialisation.
+    """
+
+    step: int
+    model: dict[str, np.ndarray]
+    optimizer: dict[str, np.ndarray] = field(default_factory=dict)
+    wall_s: float = 0.0
+
+
+def save_state(
+    module: torch.nn.Module, optimizer: torch.optim.Optimizer, *, step: int, wall_s: float
+) -> TrainState:
+    """Return a copy of a model and its optimiser."""
+    names = {id(parameter): name for name, parameter in module.named_parameters()}
+    arrays = {}
+    for parameter, entries in optimizer.state.items():
+        for key, value in entries.items():
+            if value is not None:
+                arrays[f"{names[id(parameter)]}/{key}"] = _array(value)
+    return TrainState(
+        step=step, model={k: _array(v) for k, v in module.state_dict().items()}, optimizer=arrays, wall_s=wall_s
+    )
+
+
+def load_model(state: TrainState, module: torch.nn.Module) -> None:
+    """Copy a state's parameters and buffers into a module of the same shape."""
+    module.load_state_dict({k: torch.from_numpy(np.array(v)) for k, v in state.model.items()})
+
+
+def load_optimizer(state: TrainState, module: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Copy a state's optimiser arrays into an optimiser over the same module."""
+    parameters = dict(module.named_parameters())
+    for key, value in state.optimizer.items():
+        name, _, entry = key.rpartition("/")
+        parameter = parameters[name]
+        device = torch.device("cpu") if entry == "step" and not _fused(optimizer) else parameter.device
+        optimizer.state[parameter][entry] = torch.from_numpy(np.array(value)).to(device)
+
+
+def _fused(optimizer: torch.optim.Optimizer) -> bool:
+    return bool(optimizer.defaults.get("fused"))
+
+
+def _array(value: torch.Tensor) -> np.ndarray:
+    return value.detach().to("cpu", copy=True).contiguous().numpy()
