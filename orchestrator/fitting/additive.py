@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import ClassVar, Final
 
 import numpy as np
@@ -53,10 +53,14 @@ class AdditiveLaw(Law):
         terms = self.terms(coords, log_axes)
         return log_sum_slopes(terms, log_sum(terms)[1], coords.shape[1])
 
+    def box(self, axes: Collection[str]) -> tuple[FloatArray, FloatArray]:
+        """Return the bounds (lower, upper), each (P,), within which a sample's coordinates are searched."""
+        lower, upper = np.array([self.bounds.get(p.name, BOX[p.role]) for p in self.parameters(axes)]).T
+        return lower, upper
+
     def problem(self, sample: Sample) -> Problem:
         """Return the minimisation problem of a sample."""
-        box = [self.bounds.get(p.name, BOX[p.role]) for p in self.parameters(sample.log_axes)]
-        lower, upper = np.array(box).T
+        lower, upper = self.box(sample.log_axes)
         return Problem(lambda coords: self.terms(coords, sample.log_axes), sample.log_loss, lower, upper)
 
     def solve(self, sample: Sample) -> FloatArray:

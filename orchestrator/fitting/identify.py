@@ -16,6 +16,8 @@ OWN_SPREAD: Final = 0.01
 LEAST_INFLUENCE: Final = 1e-4
 #: Directions of the scaled Jacobian below this share of the strongest are not seen by the rows.
 SINGULAR: Final = 1e-6
+#: Saturation constants within a factor e of their bounds have run away: beyond, they change nothing.
+EDGE: Final = 1.0
 #: 90 % intervals wider than this say nothing: ratio hi/lo of factors and saturation constants, width of exponents,
 #: width of a floor as a share of the lowest loss.
 WIDEST: Final = {"factor": 1e6, "saturation": 10.0, "exponent": 2.0, "floor": 0.8}
@@ -42,6 +44,8 @@ def unidentified(law: Law, sample: Sample, coords: FloatArray, ends: FloatArray 
     for name, why in _floor_or_exponent(parameters, sample.log_axes).items():
         reasons.setdefault(name, why)
     for name, why in _unseen(law, sample, coords, parameters).items():
+        reasons.setdefault(name, why)
+    for name, why in _at_bounds(law, sample, coords, parameters).items():
         reasons.setdefault(name, why)
     if ends is not None:
         for parameter, (low, high) in zip(parameters, ends.T, strict=True):
@@ -73,7 +77,7 @@ def _floor_or_exponent(parameters: Sequence[Parameter], log_axes: LogAxes) -> di
     for factor in parameters:
         if factor.role == "factor" and len(factor.axes) == 1 and distinct(np.exp(log_axes[factor.axes[0]])) < 3:
             axis = factor.axes[0]
-            why = f"{axis} has two values, which can't tell an exponent from a floor; add cells with a third value of {axis}"
+            why = f"two values of {axis} can't tell an exponent from a floor; add cells with a third value of {axis}"
             reasons.update({p.name: why for p in parameters if p.role == "floor" or p.axes == factor.axes})
     return reasons
 
@@ -97,6 +101,18 @@ def _unseen(law: Law, sample: Sample, coords: FloatArray, parameters: Sequence[P
     lost = [parameters[seen[i]] for i in np.flatnonzero((np.abs(weak) > 0.1).any(axis=1))]
     for parameter in lost:
         reasons[parameter.name] = f"their effects cancel on these rows; add cells with {_wanted(lost, sample.log_axes)}"
+    return reasons
+
+
+def _at_bounds(law: Law, sample: Sample, coords: FloatArray, parameters: Sequence[Parameter]) -> dict[str, str]:
+    """Parameters that ran to the edge of the search; a floor there is no floor, which is an answer."""
+    lower, upper = law.box(sample.log_axes)
+    reasons: dict[str, str] = {}
+    for k, parameter in enumerate(parameters):
+        margin = EDGE if parameter.role == "saturation" else 1e-6
+        if parameter.role != "floor" and not lower[k] + margin < coords[k] < upper[k] - margin:
+            axes = " and ".join(parameter.axes)
+            reasons[parameter.name] = f"its best value runs out of bounds; add cells with a wider range of {axes}"
     return reasons
 
 

@@ -103,6 +103,11 @@ class Law(ABC):
     def resolve(self, sample: Sample, coords: FloatArray, weights: FloatArray) -> FloatArray:
         """Return the best coordinates (B, P) under row weights (B, rows), from a solution (P,); NaN where singular."""
 
+    def box(self, axes: Collection[str]) -> tuple[FloatArray, FloatArray]:
+        """Return the bounds (lower, upper), each (P,), within which a sample's coordinates are searched."""
+        count = len(self.parameters(axes))
+        return np.full(count, -np.inf), np.full(count, np.inf)
+
     def obstacle(self, log_axes: LogAxes) -> str | None:
         """Say why these rows can't carry the law and which cells would, or None where they can."""
         for axis in self.required:

@@ -46,8 +46,6 @@ class OrWord:
 AutoOrPositiveReal = Annotated[Literal["auto"] | float, OrWord(("auto",), PositiveReal)]
 AutoOrNonNegativeReal = Annotated[Literal["auto"] | float, OrWord(("auto",), NonNegativeReal)]
 AutoOrPositiveCount = Annotated[Literal["auto"] | int, OrWord(("auto",), PositiveCount)]
-
-
 HoldOut = Annotated[Literal["largest", "none"] | float, OrWord(("largest", "none"), OpenFraction)]
 
 

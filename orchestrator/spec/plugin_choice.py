@@ -28,11 +28,6 @@ class PluginChoice(Options):
 
     options: dict[str, Any] = Field(default_factory=dict)
 
-    @property
-    def chosen(self) -> str:
-        """The plug-in's registry name."""
-        return str(getattr(self, self.key))
-
     @classmethod
     def plugins(cls) -> list[str]:
         """Return every name that may stand here, sorted."""

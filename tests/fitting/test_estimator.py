@@ -47,7 +47,7 @@ def test_chinchilla_point_fit_takes_well_under_a_second(chinchilla_table):
     assert time.perf_counter() - start < 1.0
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, 1])
 def test_scipy_finds_nothing_better_than_the_chinchilla_solution(chinchilla_table, seed):
     table = chinchilla_table(noise=0.02, seed=seed, sides=5)
     sample, _ = centred({k: np.asarray(table[k]) for k in ("n", "d")}, np.asarray(table["loss"]))
@@ -74,7 +74,7 @@ def test_no_replica_is_worse_than_a_search_from_every_start(chinchilla_table):
     sample, _ = centred({k: np.asarray(table[k]) for k in ("n", "d")}, np.asarray(table["loss"]))
     law = Chinchilla()
     problem = law.problem(sample)
-    weights = np.random.default_rng(0).multinomial(25, np.full(25, 1 / 25), size=12).astype(float)
+    weights = np.random.default_rng(0).multinomial(25, np.full(25, 1 / 25), size=8).astype(float)
     found = np.maximum(law.resolve(sample, law.solve(sample), weights), problem.lower)
     reached = objectives(problem, found, weights)
     starts = law.starts(sample)
@@ -132,6 +132,16 @@ def test_six_exponents_come_back_from_all_axes(grid):
     np.testing.assert_allclose([found.params[k].value for k in names], list(exponents.values()), atol=0.004)
 
 
+def test_a_saturation_constant_that_runs_away_has_no_number_even_without_a_bootstrap(grid):
+    axes = grid(n=[1e5, 3e5, 1e6, 3e6], d=[1e6, 4e6, 1.6e7], e=[1.0, 2.0, 4.0])
+    loss = 1.5 + 300 / axes["n"] ** 0.33 + 2000 / (axes["d"] * axes["e"]) ** 0.4
+    found = fit(pa.table({**axes, "loss": loss}), laws=["data_constrained"], bootstrap=0).best
+    assert found.params["R_D"].value is None
+    assert found.params["R_N"].value is None
+    assert found.params["beta"].value == pytest.approx(0.4, abs=0.01)
+    assert any("R_D" in w and "not identified" in w for w in found.warnings)
+
+
 @pytest.mark.parametrize("law", ["product", "product_floor", "chinchilla"])
 def test_intervals_hold_the_truth_about_as_often_as_they_say(law, grid):
     axes = grid(n=list(np.geomspace(1e5, 1e7, 6)), d=list(np.geomspace(1e6, 1e8, 5)))
@@ -143,10 +153,10 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say(law, grid):
     }[law]
     truth = {"alpha": 0.35, "beta": 0.33} if law == "chinchilla" else {"alpha": 0.25, "beta": 0.15}
     inside = []
-    for seed in range(12):
+    for seed in range(9):
         noisy = loss * np.exp(np.random.default_rng(seed).normal(0, 0.01, loss.size))
         table = pa.table({**axes, "loss": noisy})
-        found = fit(table, laws=[law], bootstrap=100, hold_out=None, seed=seed).fits[law]
+        found = fit(table, laws=[law], bootstrap=80, hold_out=None, seed=seed).fits[law]
         inside += [found.params[k].lo <= v <= found.params[k].hi for k, v in truth.items()]
     assert np.mean(inside) >= 0.75
 

@@ -132,7 +132,7 @@ def test_the_same_loss_everywhere_fits_nothing(axes):
 def test_runs_at_chance_are_named_as_a_plateau(axes):
     loss = np.minimum(2.303, 1.0 + 3000 * axes["n"] ** -0.5 * (axes["d"] / 1e7) ** -0.3)
     loss = loss * np.exp(np.random.default_rng(0).normal(0, 0.001, loss.size))
-    report = fit(pa.table({**axes, "loss": loss}), bootstrap=0)
+    report = fit(pa.table({**axes, "loss": loss}), laws=["product"], bootstrap=0)
     count = int((loss > 2.29).sum())
     assert _says(
         report.warnings, f"{count} of 20 rows sit at a plateau near L = 2.3", "train longer or drop those cells"
