@@ -10,7 +10,7 @@ from typing import Any
 
 import ray
 
-from orchestrator.errors import Unreachable
+from orchestrator.errors import BadInput, Unreachable
 
 #: Room for hand-over of states on a cluster that we start; states are small and dropped early.
 OBJECT_STORE_BYTES = 512 * 1024**2
@@ -43,8 +43,9 @@ def connected(address: str | None, *, cpus: int, gpus: float, dashboard: bool) -
     if ray.is_initialized():
         yield {"dashboard_url": None}
         return
-    if address is None:
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
+    mode = os.environ.get("RAY_AUTH_MODE", "token")
+    if address is None and mode != "token":
+        raise BadInput(f"RAY_AUTH_MODE is {mode!r}, but a cluster started here uses token authentication: unset it")
     settings: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address is None:
         settings |= {
