@@ -44,7 +44,6 @@ class StageResult:
     retry: bool = True
 
 
-@ray.remote
 class Worker:
     """Holds a device, the data set and the imports; one of a sweep's pool.
 
@@ -125,3 +124,7 @@ class Worker:
             raise ArithmeticError(f"the validation loss is {row['val_loss']}: the model has diverged")
         self.store.commit_row(row)
         return row
+
+
+#: The class as Ray starts it.
+WorkerActor: Any = ray.remote(Worker)

@@ -96,7 +96,7 @@ class TorchEngine:
         return save_state(module, optimizer, step=stage.stop_step, wall_s=spent_s)
 
     def measure(self, stage: Stage, parent: TrainState | None) -> dict[str, Any]:
-        """Return losses on all three splits, accuracy and, for labels, macro scores; the fitted ones are validation's."""
+        """Return losses on all splits, accuracy and, for labels, macro scores; what is fitted comes from validation."""
         begun = time.perf_counter()
         assert stage.cell is not None
         module = self.build(stage)

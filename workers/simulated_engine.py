@@ -39,8 +39,6 @@ class SimulatedEngine:
         cell = stage.cell
         assert cell is not None
         n = cell.shape.params_non_embedding
-        loss = simulated_loss(
-            self.options, n, cell.data_examples, cell.epochs, seed=cell.seed, cell_id=cell.id
-        )
+        loss = simulated_loss(self.options, n, cell.data_examples, cell.epochs, seed=cell.seed, cell_id=cell.id)
         wall_s = self.stage_s + (parent.wall_s if parent else 0.0)
         return {"train_loss": loss, "val_loss": loss, "test_loss": loss, "wall_s": wall_s, "device_s": wall_s}

@@ -13,7 +13,9 @@ NAME = "doctor"
 
 def command(
     store: Annotated[str | None, typer.Option("--store", metavar="URI", help="A store to try as well.")] = None,
-    address: Annotated[str | None, typer.Option("--address", metavar="ADDR", help="A Ray cluster to try as well.")] = None,
+    address: Annotated[
+        str | None, typer.Option("--address", metavar="ADDR", help="A Ray cluster to try as well.")
+    ] = None,
     json_: Json = False,
 ) -> None:
     """Check Python, torch, devices, Ray and the store.

@@ -7,11 +7,13 @@ import os
 import sys
 from typing import Any
 
-import click
 import typer
 
 from orchestrator.cli import doctor, fit, init, plan, plot, predict, query, run, schema, status
 from orchestrator.errors import ScalawError
+
+#: The base of usage errors, by way of the public subclass: typer may carry its own copy of click.
+UsageFault: Any = typer.BadParameter.__mro__[2]
 
 app = typer.Typer(
     name="scalaw",
@@ -38,10 +40,10 @@ def _run(arguments: list[str] | None) -> int:
     except ScalawError as refusal:
         typer.echo(f"scalaw: {refusal}", err=True)
         return refusal.exit_code
-    except click.ClickException as refusal:
+    except UsageFault as refusal:
         refusal.show()
         return refusal.exit_code
-    except (click.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         typer.echo("scalaw: interrupted; run the same command again to go on", err=True)
         return 130
     except BrokenPipeError:

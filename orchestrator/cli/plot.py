@@ -30,7 +30,16 @@ def command(
     evidence = gather(source, mapping=mapping, target=None, sweep=sweep, task=None)
     report = evidence.fit(laws=law)
     warn(report.warnings)
-    save_figure(scaling_figure(evidence.axes, report, title=evidence.title), output)
+    save_figure(
+        scaling_figure(
+            evidence.axes,
+            report,
+            title=evidence.title,
+            target=evidence.settings["target"],
+            d_label=f"data D ({evidence.d_means})",
+        ),
+        output,
+    )
     if json_:
         emit_json({"path": str(output), "law": report.best.law if report.best else None})
     else:

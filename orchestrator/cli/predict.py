@@ -36,5 +36,6 @@ def command(
         return
     typer.echo(
         f"{document['target']} {document['value']:.4g}  [{document['lo']:.4g}, {document['hi']:.4g}] at {level:.0%}, "
-        f"law {document['law']}, n = {document['n']:,.0f}, d = {document['d']:,.0f} {document['d_means']}, e = {document['e']:g}"
+        f"law {document['law']}, n = {document['n']:,.0f}, d = {document['d']:,.0f} {document['d_means']}, "
+        f"e = {document['e']:g}"
     )

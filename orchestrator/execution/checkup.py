@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import sys
 from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any
@@ -18,7 +17,11 @@ def checkup(store: str | None, address: str | None) -> list[dict[str, Any]]:
         ("torch", _torch, "pip install -e . -c constraints.txt (a CPU-only torch from elsewhere breaks torchvision)"),
         ("devices", _devices, "GPUs need a driver that matches torch.version.cuda; CPUs work as they are"),
         ("data", _data, "the standard library's .py files are needed by source python-stdlib"),
-        ("ray", lambda: _ray(address), "check the address and the token (RAY_AUTH_TOKEN_PATH), or run without --address"),
+        (
+            "ray",
+            lambda: _ray(address),
+            "check the address and the token (RAY_AUTH_TOKEN_PATH), or run without --address",
+        ),
     ]
     if store is not None:
         checks.append(("store", lambda: _store(store), "name a folder that can be written, or check the credentials"))
@@ -33,8 +36,6 @@ def _finding(name: str, check: Callable[[], str], mend: str) -> dict[str, Any]:
 
 
 def _python() -> str:
-    if sys.version_info < (3, 11):
-        raise RuntimeError(f"Python {platform.python_version()}")
     return f"Python {platform.python_version()}, {platform.machine()}"
 
 

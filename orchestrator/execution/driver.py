@@ -71,7 +71,7 @@ class Driver:
 
     def _send(self) -> None:
         while self._idle and not self.stop.asked:
-            stage = self.ledger.pop()
+            stage = self.ledger.pop(len(self.pool.workers))
             if stage is None:
                 return
             worker = self._idle.pop()

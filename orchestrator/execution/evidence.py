@@ -108,7 +108,12 @@ class Evidence:
 
 
 def gather(
-    where: str, *, mapping: str | None = None, target: str | None = None, sweep: str | None = None, task: str | None = None
+    where: str,
+    *,
+    mapping: str | None = None,
+    target: str | None = None,
+    sweep: str | None = None,
+    task: str | None = None,
 ) -> Evidence:
     """Return the points of a store's sweep or of a table.
 

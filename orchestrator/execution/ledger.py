@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import heapq
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.planning.cost import Rate, estimate_s
+from orchestrator.planning.priority import ReadyQueue
 from orchestrator.planning.tree import Stage, StageTree
 
 
@@ -15,7 +15,7 @@ from orchestrator.planning.tree import Stage, StageTree
 class Ledger:
     """Bookkeeping over a stage tree; it holds nothing that can't be rebuilt from YAML and store (I4).
 
-    Stages with the longest remaining path come first. A state is kept until the last child that needs it is done,
+    Stages come in the order of :class:`ReadyQueue`. A state is kept until the last child that needs it is done,
     since a child may have to be tried again.
     """
 
@@ -26,12 +26,11 @@ class Ledger:
     attempts: Counter[str] = field(default_factory=Counter)
     states: dict[str, Any] = field(default_factory=dict)
     flops_spent: int = 0
-    _ready: list[tuple[float, str]] = field(default_factory=list)
     _waiting: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         self.estimates_s = {stage.id: estimate_s(stage, self.rate) for stage in self.tree}
-        self._remaining_s = self.tree.remaining_s(self.estimates_s)
+        self._ready = ReadyQueue(self.tree.remaining_s(self.estimates_s))
         self._left_s = sum(self.estimates_s.values())
         self._measured_s = self._expected_s = 0.0
         self._waiting.update({s.id: len(self.tree.children.get(s.id, ())) for s in self.tree})
@@ -45,11 +44,11 @@ class Ledger:
 
     def push(self, stage: Stage) -> None:
         """Make a stage ready to be sent."""
-        heapq.heappush(self._ready, (-self._remaining_s[stage.id], stage.id))
+        self._ready.push(stage)
 
-    def pop(self) -> Stage | None:
-        """Return the most urgent ready stage, or ``None``."""
-        return self.tree.stages[heapq.heappop(self._ready)[1]] if self._ready else None
+    def pop(self, workers: int) -> Stage | None:
+        """Return the ready stage that goes next on so many workers, or ``None``."""
+        return self._ready.pop(self._left_s, workers)
 
     def finish(self, stage: Stage, state: Any, seconds: float) -> None:
         """Note a stage as done, keep its state for its children and make them ready."""

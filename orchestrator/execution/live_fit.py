@@ -7,7 +7,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from orchestrator.errors import BadInput
 from orchestrator.fitting import axes_from_rows, fit
+from orchestrator.store.schema import ROW_SCHEMA
 
 #: Rows below which nothing is said.
 FEWEST_ROWS = 6
@@ -28,8 +30,11 @@ class LiveFit:
         """Return ``alpha 0.06 beta 0.16`` …, or an empty string while too little is known."""
         if len(self.rows) < FEWEST_ROWS:
             return ""
-        table = axes_from_rows(pa.Table.from_pylist(self.rows), target=self.target)
-        report = fit(table, target=self.target, laws=["product"], hold_out=None, bootstrap=0)
+        try:
+            table = axes_from_rows(pa.Table.from_pylist(self.rows, schema=ROW_SCHEMA), target=self.target)
+            report = fit(table, target=self.target, laws=["product"], hold_out=None, bootstrap=0)
+        except BadInput as refusal:
+            return f"no fit yet: {refusal}"
         law = report.fits.get("product")
         if law is None:
             return ""

@@ -10,7 +10,7 @@ from ray.actor import ActorHandle
 
 from orchestrator.planning.context import RunContext
 from orchestrator.planning.tree import Stage
-from workers.actor import Worker
+from workers.actor import WorkerActor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,8 +47,8 @@ class Pool:
 
     def submit(self, name: str, stage: Stage, parent: Any, attempt: int) -> tuple[Any, Any]:
         """Send a stage to a worker; return the references of its result and of its state."""
-        result, state = self.workers[name].run.options(num_returns=2).remote(stage, parent, attempt)
-        return result, state
+        references: Any = self.workers[name].run.options(num_returns=2).remote(stage, parent, attempt)
+        return references[0], references[1]
 
     def stop(self) -> None:
         """End all workers."""
@@ -58,7 +58,7 @@ class Pool:
 
     def _start(self, name: str) -> tuple[Any, str]:
         self.generation += 1
-        actor = Worker.options(
+        actor = WorkerActor.options(
             name=name,
             namespace=f"{self.namespace}-{self.generation}",  # a dead actor's name may still be taken for a moment
             num_cpus=self.needs.cpus,

@@ -108,6 +108,7 @@ def run_sweep(
     if missing:
         spent, interrupted = _train(plan, missing, target, store, address, dashboard=dashboard, console=console)
     done = target.done()
+    fitted = answer(target, sweep.name)
     return RunResult(
         sweep=sweep.name,
         rows=sum(done.get(cell_id) == "ok" for cell_id in ids),
@@ -116,7 +117,7 @@ def run_sweep(
         wall_s=time.perf_counter() - begun,
         flops_spent=spent,
         interrupted=interrupted,
-        answer=answer(target, sweep.name),
+        answer=fitted,
     )
 
 
@@ -180,13 +181,20 @@ def _train(
         workers = min(wanted or _fitting_workers(ray.cluster_resources(), needs), len(tree.cells()))
         pool = Pool(plan.context, uri, needs, namespace=f"scalaw-{plan.sweep.name}-{os.getpid()}")
         driver = Driver(
-            ledger, pool, store, progress, stop, max_retries=resources.max_retries, stage_timeout_s=resources.stage_timeout_s
+            ledger,
+            pool,
+            store,
+            progress,
+            stop,
+            max_retries=resources.max_retries,
+            stage_timeout_s=resources.stage_timeout_s,
         )
         with progress:
             try:
                 driver.run(workers)
             finally:
                 pool.stop()
+                _beat(store, plan.sweep.name, {"stopped": True})
     return ledger.flops_spent, stop.asked and ledger.unfinished > 0
 
 
@@ -202,8 +210,8 @@ def _fitting_workers(cluster: Mapping[str, float], needs: Any) -> int:
     workers = min(by_cpu, int(cluster.get("GPU", 0) / needs.gpus)) if needs.gpus else by_cpu
     if workers < 1:
         raise BadInput(
-            f"the cluster has {cluster.get('CPU', 0):g} CPUs and {cluster.get('GPU', 0):g} GPUs, too few for one worker "
-            f"({needs.cpus} CPUs, {needs.gpus:g} GPUs); lower resources.cpus_per_worker or resources.gpus_per_worker"
+            f"the cluster has {cluster.get('CPU', 0):g} CPUs and {cluster.get('GPU', 0):g} GPUs, too few for one "
+            f"worker ({needs.cpus} CPUs, {needs.gpus:g} GPUs); lower resources.cpus_per_worker or resources.gpus_per_worker"
         )
     return workers
 

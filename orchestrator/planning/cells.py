@@ -58,18 +58,18 @@ def expand(sweep: Any, family: Family, manifest: DataManifest, recipe: Recipe) -
                     f"epochs than one batch; lower train.batch_size ({recipe.batch_size}) or raise the fraction"
                 )
             for shape in shapes:
-                for seed in range(sweep.seed, sweep.seed + sweep.grid.seeds):
-                    cells.append(
-                        Cell(
-                            id=cell_identity(common, shape, examples, epochs, seed),
-                            shape=shape,
-                            data_examples=examples,
-                            data_fraction=fraction,
-                            epochs=epochs,
-                            seed=seed,
-                            total_steps=total,
-                        )
+                cells.extend(
+                    Cell(
+                        id=cell_identity(common, shape, examples, epochs, seed),
+                        shape=shape,
+                        data_examples=examples,
+                        data_fraction=fraction,
+                        epochs=epochs,
+                        seed=seed,
+                        total_steps=total,
                     )
+                    for seed in range(sweep.seed, sweep.seed + sweep.grid.seeds)
+                )
     return Expansion(cells, content_id(common), warnings)
 
 
@@ -92,7 +92,8 @@ def _shapes(sweep: Any, family: Family, manifest: DataManifest, warnings: list[s
         built = shape.params_non_embedding
         if shape in found:
             warnings.append(
-                f"grid.params {params:,} and {found[shape]:,} are nearest to the same model (N = {built:,}): trained once"
+                f"grid.params {params:,} and {found[shape]:,} are nearest to the same model (N = {built:,}): "
+                "trained once"
             )
             continue
         if abs(built - params) > SIZE_TOLERANCE * params:
@@ -109,7 +110,8 @@ def _amounts(sweep: Any, full: int, warnings: list[str]) -> dict[int, float]:
             raise BadInput(f"{sweep.name}: grid.data_fraction {fraction:g} of {full:,} examples leaves none; raise it")
         if examples in found:
             warnings.append(
-                f"grid.data_fraction {fraction:g} and {found[examples]:g} are the same {examples:,} examples: trained once"
+                f"grid.data_fraction {fraction:g} and {found[examples]:g} are the same {examples:,} examples: "
+                "trained once"
             )
             continue
         found[examples] = fraction

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from dataclasses import dataclass
 
+from orchestrator.planning.priority import ReadyQueue
 from orchestrator.planning.tree import Stage, StageTree
 
 
@@ -44,7 +45,7 @@ def estimate_s(stage: Stage, rate: Rate) -> float:
 
 
 def schedule_s(tree: StageTree, seconds: dict[str, float], workers: int) -> float:
-    """Return the makespan of longest-remaining-path-first list scheduling.
+    """Return the makespan of list scheduling in the order of :class:`ReadyQueue`.
 
     Parameters
     ----------
@@ -53,16 +54,17 @@ def schedule_s(tree: StageTree, seconds: dict[str, float], workers: int) -> floa
     workers
         Workers that take one stage at a time.
     """
-    remaining = tree.remaining_s(seconds)
-    ready = [(-remaining[s.id], s.id) for s in tree.children[None]]
-    heapq.heapify(ready)
+    queue = ReadyQueue(tree.remaining_s(seconds))
+    for stage in tree.children[None]:
+        queue.push(stage)
+    left_s = sum(seconds.values())
     running: list[tuple[float, str]] = []
     now = 0.0
-    while ready or running:
-        while ready and len(running) < workers:
-            _, stage_id = heapq.heappop(ready)
-            heapq.heappush(running, (now + seconds[stage_id], stage_id))
+    while queue or running:
+        while len(running) < workers and (ready := queue.pop(left_s, workers)) is not None:
+            heapq.heappush(running, (now + seconds[ready.id], ready.id))
         now, finished = heapq.heappop(running)
+        left_s -= seconds[finished]
         for child in tree.children.get(finished, ()):
-            heapq.heappush(ready, (-remaining[child.id], child.id))
+            queue.push(child)
     return now

@@ -18,6 +18,7 @@ from orchestrator.planning.sharing import build_tree
 from orchestrator.planning.tree import StageTree
 from orchestrator.spec.registries import FAMILIES, SOURCES
 
+
 @dataclass(frozen=True)
 class Plan:
     """What a sweep will do.
@@ -135,7 +136,9 @@ def make_plan(sweep: Any, *, share: bool = True) -> Plan:
     if sweep.train.schedule == "wsm":
         raise BadInput(f"{sweep.name}: train.schedule wsm is not trained yet in this version; use wsd")
     if sweep.resources.world_size > 1:
-        raise BadInput(f"{sweep.name}: resources.world_size {sweep.resources.world_size}: gangs are not there yet; use 1")
+        raise BadInput(
+            f"{sweep.name}: resources.world_size {sweep.resources.world_size}: gangs are not there yet; use 1"
+        )
     family = FAMILIES.load(sweep.model.family)()
     source = SOURCES.load(sweep.data.source)()
     manifest = source.manifest(sweep.data.options, context=sweep.model.options.get("context", 64))
@@ -176,7 +179,7 @@ def planned_workers(resources: Any) -> int:
     """Return the workers of a sweep: as asked, or as many as this machine's cores hold."""
     if resources.workers != "auto":
         return int(resources.workers)
-    return max(1, len(os.sched_getaffinity(0)) // resources.cpus_per_worker)
+    return max(1, len(os.sched_getaffinity(0)) // int(resources.cpus_per_worker))
 
 
 def _rate(sweep: Any, *, simulated: bool) -> Rate:

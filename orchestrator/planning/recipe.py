@@ -54,7 +54,7 @@ class Recipe:
     @classmethod
     def resolve(cls, train: Any, defaults: Mapping[str, Any]) -> Recipe:
         """Return the recipe of a sweep's ``train`` section, ``auto`` replaced by the family's stated defaults."""
-        values = {}
+        values: dict[str, Any] = {}
         for field in fields(cls):
             value = getattr(train, field.name)
             if value == "auto":

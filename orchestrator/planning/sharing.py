@@ -39,14 +39,12 @@ def build_tree(
         False trains every cell alone, through the same stages.
     """
     tree = StageTree()
-    groups: dict[tuple[object, ...], list[Cell]] = defaultdict(list)
+    groups: dict[tuple[ModelShape, int, str], list[Cell]] = defaultdict(list)
     for cell in cells:
-        alone = () if share and recipe.shares_trunk else (cell.id,)
-        groups[(cell.shape, cell.seed, *alone)].append(cell)
-    for (shape, seed, *alone), members in groups.items():
-        assert isinstance(shape, ModelShape)
-        assert isinstance(seed, int)
-        digest = content_id([common, shape.family, dict(shape.dims), seed, *map(str, alone)])
+        alone = "" if share and recipe.shares_trunk else cell.id
+        groups[(cell.shape, cell.seed, alone)].append(cell)
+    for (shape, seed, alone), members in groups.items():
+        digest = content_id([common, shape.family, dict(shape.dims), seed, alone])
         _Trunk(tree, recipe, shape, seed, digest, train_examples, eval_examples).grow(members)
     return tree
 
@@ -99,7 +97,14 @@ class _Trunk:
         self._add("evaluate", parent, cell.data_examples, total, total, total, cell)
 
     def _add(
-        self, kind: Kind, parent: str | None, examples: int, start: int, stop: int, total: int | None, cell: Cell | None = None
+        self,
+        kind: Kind,
+        parent: str | None,
+        examples: int,
+        start: int,
+        stop: int,
+        total: int | None,
+        cell: Cell | None = None,
     ) -> Stage:
         first_pass = stop * self.recipe.batch_size <= examples
         stream = self.train_examples if first_pass else examples

@@ -26,7 +26,12 @@ def plan_table(document: dict[str, Any]) -> Table:
         ("training FLOPs", f"{document['flops_planned']:.3g}, each cell alone {document['flops_naive']:.3g}"),
         ("sharing ratio", f"{document['sharing_ratio']:.2f}"),
         ("evaluation FLOPs", f"{document['flops_evaluation']:.3g}"),
-        ("time", f"{hours:.2f} hours on {document['workers']} workers (estimate)" if hours >= 1 else f"{hours * 60:.1f} minutes on {document['workers']} workers (estimate)"),
+        (
+            "time",
+            f"{hours:.2f} hours on {document['workers']} workers (estimate)"
+            if hours >= 1
+            else f"{hours * 60:.1f} minutes on {document['workers']} workers (estimate)",
+        ),
         ("price", f"{document['est_price']:.2f} (estimate)"),
     ):
         table.add_row(name, value)

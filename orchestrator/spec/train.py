@@ -5,19 +5,29 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from orchestrator.spec.choices import AutoOrNonNegativeReal, AutoOrPositiveReal
+from orchestrator.spec.nearest import suggestion
 from orchestrator.spec.options import Options
 from orchestrator.spec.quantities import NonNegativeCount, OpenFraction, PositiveCount, Real
+from orchestrator.spec.registries import OPTIMIZERS
 
 Momentum = Annotated[Real, Field(ge=0, lt=1)]
+
+
+def _known_optimizer(name: str) -> str:
+    if name not in OPTIMIZERS:
+        raise ValueError(f"unknown optimizer {name[:40]!r}; {suggestion(name, OPTIMIZERS.names())}")
+    return name
 
 
 class Train(Options):
     """Optimizer and schedule. ``auto`` is a stated rule of the model family."""
 
-    optimizer: Literal["adamw", "sgd"] = Field(default="adamw", description="The optimizer.")
+    optimizer: Annotated[str, AfterValidator(_known_optimizer)] = Field(
+        default="adamw", description="The optimizer.", json_schema_extra={"enum": OPTIMIZERS.names()}
+    )
     learning_rate: AutoOrPositiveReal = Field(default="auto", description="Peak rate; auto: the family's rule.")
     batch_size: PositiveCount = Field(default=64, description="Examples a step, over all ranks.")
     warmup_steps: NonNegativeCount = Field(default=100, description="Steps of linear warmup, the same for every cell.")

@@ -51,7 +51,9 @@ def open_blobs(uri: str, *, create: bool) -> Blobs:
     if scheme not in OBJECT_SCHEMES:
         raise BadInput(f"store {scheme}://…: unknown kind of store; known: a path, file://, s3://, gs://, az://")
     if parts.query or parts.fragment or not parts.netloc:
-        raise BadInput(f"store {scheme}://{parts.netloc}{parts.path}: expected {scheme}://BUCKET/PREFIX and nothing more")
+        raise BadInput(
+            f"store {scheme}://{parts.netloc}{parts.path}: expected {scheme}://BUCKET/PREFIX and nothing more"
+        )
     return _open_bucket(f"{scheme}://{parts.netloc}{parts.path.rstrip('/')}", scheme)
 
 
@@ -67,7 +69,9 @@ def _open_folder(path: Path, *, create: bool) -> Blobs:
     elif path.exists():
         raise BadInput(f"{path} is a file: a store is a folder")
     elif not create:
-        raise BadInput(f"there is no store at {path}: check the path, or fill one with 'scalaw run SWEEP --store {path}'")
+        raise BadInput(
+            f"there is no store at {path}: check the path, or fill one with 'scalaw run SWEEP --store {path}'"
+        )
     else:
         above = next(folder for folder in path.parents if folder.exists())
         if not above.is_dir():

@@ -44,9 +44,13 @@ def open_store(uri: str, *, create: bool = False) -> Store:
     blobs = open_blobs(uri, create=create)
     there = blobs.children()
     if there and not there & FOLDERS:
-        raise BadInput(f"{blobs.uri} holds other things ({', '.join(sorted(there)[:3])}) and is no store: name another folder")
+        raise BadInput(
+            f"{blobs.uri} holds other things ({', '.join(sorted(there)[:3])}) and is no store: name another folder"
+        )
     if not there and not create:
-        raise BadInput(f"there is no store at {blobs.uri}: check the path, or fill one with 'scalaw run SWEEP --store URI'")
+        raise BadInput(
+            f"there is no store at {blobs.uri}: check the path, or fill one with 'scalaw run SWEEP --store URI'"
+        )
     store = Store(blobs)
     for key in blobs.list("results")[:1]:
         read_part(blobs, key, ROW_SCHEMA)
@@ -173,7 +177,9 @@ class Store:
         try:
             document: dict[str, Any] = json.loads(self.blobs.get(key))
         except ValueError as failure:
-            raise BadInput(f"{self.uri}/{key} is damaged ({failure}): run the sweep again to write it anew") from failure
+            raise BadInput(
+                f"{self.uri}/{key} is damaged ({failure}): run the sweep again to write it anew"
+            ) from failure
         return document
 
 

@@ -34,9 +34,7 @@ class TrainState:
     wall_s: float = 0.0
 
 
-def save_state(
-    module: torch.nn.Module, optimizer: torch.optim.Optimizer, *, step: int, wall_s: float
-) -> TrainState:
+def save_state(module: torch.nn.Module, optimizer: torch.optim.Optimizer, *, step: int, wall_s: float) -> TrainState:
     """Return a copy of a model and its optimiser."""
     names = {id(parameter): name for name, parameter in module.named_parameters()}
     arrays = {}

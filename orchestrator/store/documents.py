@@ -1,0 +1,60 @@
+"""Small JSON documents of a store: the resolved sweeps, and the heartbeat of who runs one."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from orchestrator.errors import BadInput
+from orchestrator.store.blobs import Blobs
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+
+
+class Documents:
+    """JSON documents ``FOLDER/NAME.json``, replaced as a whole."""
+
+    def __init__(self, blobs: Blobs, folder: str) -> None:
+        self.blobs = blobs
+        self.folder = folder
+
+    def save(self, name: str, document: Mapping[str, Any]) -> None:
+        """Write a document over the one of that name.
+
+        Raises
+        ------
+        BadInput
+            If the name can't be a file name.
+        """
+        self.blobs.replace(self._key(name), json.dumps(document, indent=1, allow_nan=False).encode())
+
+    def load(self, name: str) -> dict[str, Any] | None:
+        """Return a document, or ``None`` where there is none.
+
+        Raises
+        ------
+        BadInput
+            If it is no JSON object.
+        """
+        key = self._key(name)
+        try:
+            document = json.loads(self.blobs.get(key))
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            raise BadInput(f"{self.blobs.uri}: {key} is not JSON; move it away and run its sweep again") from error
+        if not isinstance(document, dict):
+            raise BadInput(f"{self.blobs.uri}: {key} is not a JSON object; move it away and run its sweep again")
+        return document
+
+    def names(self) -> list[str]:
+        """Return the names of the documents, sorted."""
+        keys = self.blobs.list(self.folder)
+        return [key.removeprefix(f"{self.folder}/").removesuffix(".json") for key in keys if key.endswith(".json")]
+
+    def _key(self, name: str) -> str:
+        if _NAME.fullmatch(name) is None:
+            raise BadInput(f"{name!r} can't name a sweep: use letters, digits, dots, dashes and underscores")
+        return f"{self.folder}/{name}.json"

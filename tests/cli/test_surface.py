@@ -1,0 +1,55 @@
+"""The frozen surface: verbs, flags and exit codes that scripts rely on."""
+
+from __future__ import annotations
+
+import pytest
+
+from orchestrator.cli.main import app
+from orchestrator.errors import BadInput, ScalawError, Unreachable
+
+FLAGS = {
+    "init": {"--json"},
+    "plan": {"--share", "--no-share", "--set", "--json"},
+    "run": {
+        "--store", "--address", "--share", "--no-share", "--retry-failed", "--dashboard", "--no-dashboard", "--set", "--json",
+    },
+    "status": {"--sweep", "--json"},
+    "fit": {"--law", "--target", "--hold-out", "--map", "--bootstrap", "--task", "--sweep", "--json"},
+    "query": {"--sweep", "--json"},
+    "predict": {"--n", "--d", "--e", "--law", "--level", "--map", "--sweep", "--json"},
+    "plot": {"-o", "--output", "--law", "--map", "--sweep", "--json"},
+    "schema": {"--json"},
+    "doctor": {"--store", "--address", "--json"},
+}  # fmt: skip
+
+
+def test_verbs_and_flags_are_those_that_scripts_know():
+    from typer.main import get_command
+
+    commands = get_command(app).commands
+    flags = {
+        name: {flag for p in command.params if p.param_type_name == "option" for flag in (*p.opts, *p.secondary_opts)}
+        - {"--help", "-h"}
+        for name, command in commands.items()
+    }
+    assert flags == FLAGS
+
+
+def test_exit_codes_are_those_that_scripts_know():
+    assert (ScalawError.exit_code, BadInput.exit_code, Unreachable.exit_code) == (1, 2, 3)
+
+
+@pytest.mark.parametrize("verb", sorted(FLAGS))
+def test_every_verb_has_help_with_an_example(scalaw, verb):
+    answer = scalaw(verb, "--help")
+    assert answer.code == 0
+    assert f"Example: scalaw {verb}" in " ".join(answer.out.split())
+
+
+@pytest.mark.parametrize(
+    "arguments", [("plan",), ("plan", "a", "--jsn"), ("nothing",), ("run", "a.yaml"), ("predict", "x")]
+)
+def test_wrong_usage_ends_with_two(scalaw, arguments):
+    answer = scalaw(*arguments)
+    assert answer.code == 2
+    assert "Error" in answer.err

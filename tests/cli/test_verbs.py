@@ -1,0 +1,134 @@
+"""Verbs that need no cluster: what they print and what they refuse."""
+
+from __future__ import annotations
+
+import jsonschema
+import pytest
+
+
+def test_init_writes_a_sweep_that_plans_and_never_overwrites(scalaw, tmp_path):
+    assert scalaw("init", tmp_path / "new").code == 0
+    assert scalaw("plan", tmp_path / "new/sweep.yaml", "--json").document["cells"] > 0
+    again = scalaw("init", tmp_path / "new")
+    assert again.code == 2
+    assert "there already" in again.err
+
+
+def test_plan_prints_the_contract_as_json_and_a_table_for_people(scalaw, simulated):
+    document = scalaw("plan", simulated, "--json").document
+    assert document["cells"] == 27
+    assert document.keys() >= {
+        "cells", "stages", "flops_naive", "flops_planned", "sharing_ratio", "est_hours", "est_price",
+    }  # fmt: skip
+    table = scalaw("plan", simulated).out
+    assert "sharing ratio" in table
+    assert "27" in table
+
+
+def test_plan_takes_overrides(scalaw, simulated):
+    assert scalaw("plan", simulated, "--set", "grid.epochs=[1, 2]", "--json").document["cells"] == 18
+    wrong = scalaw("plan", simulated, "--set", "grid.epoch=1")
+    assert wrong.code == 2
+    assert "epochs" in wrong.err
+
+
+def test_schema_is_a_json_schema(scalaw):
+    jsonschema.Draft202012Validator.check_schema(scalaw("schema").document)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"), [("grdi: 1", "grid"), ("seed: 1", "duplicate"), ("\tx: 1", "tab")], ids=["key", "twice", "tab"]
+)
+def test_a_bad_sweep_is_refused_with_its_line_and_nothing_is_written(scalaw, simulated, tmp_path, line, words):
+    simulated.write_text(simulated.read_text() + line + "\n")
+    answer = scalaw("run", simulated, "--store", tmp_path / "never")
+    assert answer.code == 2
+    assert f"{simulated}:10" in answer.err
+    assert words in answer.err.lower()
+    assert not (tmp_path / "never").exists()
+
+
+def test_fit_takes_anybodys_csv(scalaw, runs_csv):
+    answer = scalaw("fit", runs_csv, "--map", "n=size,d=tok,loss=l", "--law", "chinchilla", "--bootstrap", "50", "--json")
+    params = answer.document["fits"]["chinchilla"]["params"]
+    assert params["alpha"]["value"] == pytest.approx(0.34, abs=1e-3)
+    assert params["E"]["value"] == pytest.approx(1.7, abs=1e-2)
+    assert answer.document["best"] == "chinchilla"
+    table = scalaw("fit", runs_csv, "--map", "n=size,d=tok,loss=l", "--law", "chinchilla", "--bootstrap", "50").out
+    assert "alpha" in table
+
+
+@pytest.mark.parametrize(
+    ("rows", "mapping", "words"),
+    [
+        ("n,d\n1,2\n", None, "loss"),
+        ("n,d,loss\n1,2,0\n", None, "loss"),
+        ("n,d,loss\n1,2,-1\n", None, "loss"),
+        ("n,d,loss\n1,2,nan\n", None, "loss"),
+        ("n,d,loss\n1,2,x\n", None, "loss"),
+        ("n,d,loss\n1,2,3\n", None, "rows"),
+        ("n,d,loss\n", None, ""),
+        ("size,d,loss\n1,2,3\n", "n=sise", "size"),
+        ("n,d,loss\n1,2,3\n", "q=n", "q"),
+        ("n,d,loss\n1,2,3\n", "n", "n"),
+    ],
+)
+def test_a_bad_table_is_refused_in_one_line(scalaw, tmp_path, rows, mapping, words):
+    path = tmp_path / "t.csv"
+    path.write_text(rows)
+    answer = scalaw("fit", path, *(["--map", mapping] if mapping else []))
+    assert answer.code == 2
+    lines = [line for line in answer.err.strip().splitlines() if not line.startswith("warning")]
+    assert len(lines) == 1
+    assert words in lines[0]
+    assert answer.out == ""
+
+
+def test_one_distinct_size_has_no_exponent_for_it(scalaw, tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("n,d,loss\n" + "".join(f"1000,{d},{5 / d**0.2}\n" for d in (10, 20, 40, 80, 160)))
+    answer = scalaw("fit", path, "--law", "chinchilla")
+    assert answer.code == 2
+    assert "n" in answer.err
+    product = scalaw("fit", path, "--law", "product", "--json").document["fits"]["product"]
+    assert product["params"]["beta"]["value"] == pytest.approx(0.2)
+    assert product["params"].get("alpha", {"value": None})["value"] is None
+
+
+def test_predict_and_plot_a_table(scalaw, runs_csv, tmp_path):
+    mapping = ("--map", "n=size,d=tok,loss=l")
+    document = scalaw("predict", runs_csv, *mapping, "--n", "1B", "--d", "64B", "--law", "chinchilla", "--json").document
+    truth = 1.7 + 400 / 1e9**0.34 + 900 / 6.4e10**0.36
+    assert document["value"] == pytest.approx(truth, rel=1e-3)
+    assert document["lo"] <= document["value"] <= document["hi"]
+    assert scalaw("plot", runs_csv, *mapping, "--law", "chinchilla", "-o", tmp_path / "f.png").code == 0
+    assert (tmp_path / "f.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.mark.parametrize("point", [("--n", "x", "--d", "1"), ("--n", "0", "--d", "1"), ("--n", "-5", "--d", "1")])
+def test_predict_refuses_what_is_no_size(scalaw, runs_csv, point):
+    answer = scalaw("predict", runs_csv, "--map", "n=size,d=tok,loss=l", *point)
+    assert answer.code == 2
+    assert "--n" in answer.err
+
+
+@pytest.mark.parametrize("verb", [("query", "S", "select 1"), ("status", "S"), ("fit", "S"), ("plot", "S", "-o", "f.png")])
+def test_a_store_that_is_not_there_is_named(scalaw, tmp_path, verb):
+    answer = scalaw(*(tmp_path / "nowhere" if word == "S" else word for word in verb))
+    assert answer.code == 2
+    assert "nowhere" in answer.err
+
+
+def test_a_store_path_that_is_a_file_is_refused_before_anything_starts(scalaw, simulated, tmp_path):
+    (tmp_path / "file").write_text("x")
+    assert scalaw("run", simulated, "--store", tmp_path / "file").code == 2
+    below = scalaw("run", simulated, "--store", tmp_path / "file/below")
+    assert below.code in (2, 3)
+    assert (tmp_path / "file").read_text() == "x"
+
+
+def test_hold_out_takes_words_and_fractions(scalaw, runs_csv):
+    common = ("fit", runs_csv, "--map", "n=size,d=tok,loss=l", "--law", "chinchilla", "--bootstrap", "0", "--json")
+    assert scalaw(*common, "--hold-out", "0.2").document["fits"]["chinchilla"]["held_out_rmse_log"] < 1e-3
+    assert scalaw(*common, "--hold-out", "none").document["fits"]["chinchilla"]["held_out_rmse_log"] is None
+    assert scalaw(*common, "--hold-out", "2").code == 2

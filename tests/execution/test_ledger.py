@@ -1,0 +1,50 @@
+"""The driver's bookkeeping: order, retries, what is kept and dropped."""
+
+from __future__ import annotations
+
+import pytest
+
+from orchestrator.execution.ledger import Ledger
+from orchestrator.planning import make_plan
+
+
+@pytest.fixture()
+def ledger(sweep):
+    plan = make_plan(sweep())
+    return Ledger(plan.tree, plan.rate)
+
+
+def test_every_stage_becomes_ready_once_after_its_parent(ledger):
+    seen = []
+    while (stage := ledger.pop(2)) is not None:
+        assert stage.parent is None or stage.parent in seen
+        seen.append(stage.id)
+        ledger.finish(stage, object(), 1.0)
+    assert len(seen) == len(set(seen)) == len(ledger.tree)
+    assert ledger.unfinished == 0
+    assert ledger.states == {}
+    assert ledger.flops_spent == sum(s.flops for s in ledger.tree)
+
+
+def test_a_state_is_kept_until_its_last_child_is_done(ledger):
+    root = ledger.pop(2)
+    ledger.finish(root, "state", 1.0)
+    children = ledger.tree.children[root.id]
+    for child in children:
+        assert ledger.states[root.id] == "state"
+        ledger.finish(child, "child", 1.0)
+    assert root.id not in ledger.states
+
+
+def test_a_failed_stage_takes_its_descendants_and_nothing_else(ledger):
+    root = ledger.pop(2)
+    lost = ledger.fail(root)
+    assert {s.id for s in lost} == {s.id for s in ledger.tree.below(root.id)}
+    assert ledger.unfinished == len(ledger.tree) - len(lost) > 0
+
+
+def test_the_estimate_is_corrected_by_what_was_measured(ledger):
+    before = ledger.eta_s(1)
+    stage = ledger.pop(2)
+    ledger.finish(stage, None, 10 * ledger.estimates_s[stage.id])
+    assert ledger.eta_s(1) == pytest.approx(10 * (before - ledger.estimates_s[stage.id]))

@@ -1,0 +1,141 @@
+"""Runs on a real Ray: rows, resume, failures, lost workers, interruption."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from orchestrator.execution.run import run_sweep
+from orchestrator.planning import make_plan
+from orchestrator.store import open_store
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_simulated_sweep_gives_back_its_exponents_inside_their_intervals(cluster, sweep, tmp_path, console):
+    result = run_sweep(sweep(), store=str(tmp_path / "s"), console=console)
+    assert (result.rows, result.failed, result.missing) == (27, 0, 0)
+    params = result.report.fits["product"].params
+    for name, truth in (("alpha", 0.3), ("beta", 0.25), ("gamma", 0.1)):
+        assert params[name].lo <= truth <= params[name].hi
+    assert result.flops_spent == make_plan(sweep()).flops_planned
+    rows = open_store(str(tmp_path / "s")).results().to_pylist()
+    assert all(row["simulated"] and row["status"] == "ok" for row in rows)
+
+
+def test_running_a_finished_sweep_again_does_nothing(cluster, sweep, tmp_path, console):
+    store = str(tmp_path / "s")
+    run_sweep(sweep(), store=store, console=console)
+    parts = {p: p.stat().st_mtime_ns for p in (tmp_path / "s").rglob("*.parquet")}
+    again = run_sweep(sweep(), store=store, console=console)
+    assert (again.rows, again.flops_spent) == (27, 0)
+    assert {p: p.stat().st_mtime_ns for p in (tmp_path / "s").rglob("*.parquet")} == parts
+
+
+def test_a_larger_grid_trains_only_the_new_cells(cluster, sweep, tmp_path, console):
+    store = str(tmp_path / "s")
+    run_sweep(sweep(), store=store, console=console)
+    before = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "s/results").iterdir()}
+    larger = sweep(overrides=["grid.params=[1k, 3k, 10k, 30k]"])
+    result = run_sweep(larger, store=store, console=console)
+    assert result.rows == 36
+    after = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "s/results").iterdir()}
+    assert before.items() < after.items()
+    plan = make_plan(larger)
+    assert result.flops_spent == sum(s.flops for s in plan.tree if s.shape.params_total == 30_000)
+
+
+def test_a_real_transformer_run_has_shared_rows_equal_to_those_alone(
+    cluster, sweep, transformer_yaml, tmp_path, console
+):
+    parsed = sweep(transformer_yaml)
+    shared = run_sweep(parsed, store=str(tmp_path / "shared"), console=console)
+    alone = run_sweep(parsed, store=str(tmp_path / "alone"), share=False, console=console)
+    columns = ["cell_id", "train_loss", "val_loss", "test_loss", "accuracy", "flops", "steps"]
+
+    def measured(name):
+        rows = open_store(str(tmp_path / name)).results().select(columns).to_pylist()
+        return sorted(rows, key=lambda row: row["cell_id"])
+
+    assert measured("shared") == measured("alone")
+    assert len(measured("shared")) == 6
+    assert shared.flops_spent < alone.flops_spent
+
+
+def test_one_distinct_size_ends_well_with_a_warning(cluster, sweep, transformer_yaml, tmp_path, console):
+    result = run_sweep(sweep(transformer_yaml), store=str(tmp_path / "s"), console=console)
+    assert result.failed == 0
+    assert any("n" in warning for warning in result.answer.warnings)
+
+
+def test_a_diverging_cell_costs_only_itself_and_is_kept_with_its_traceback(
+    cluster, sweep, transformer_yaml, tmp_path, console
+):
+    store = str(tmp_path / "s")
+    wild = sweep(transformer_yaml, overrides=["train.learning_rate=1e30", "train.gradient_clip=1e30"])
+    result = run_sweep(wild, store=store, console=console)
+    assert (result.rows, result.failed) == (0, 6)
+    rows = open_store(store).results().to_pylist()
+    assert all(row["status"] == "failed" and "Diverged" in row["error"] and row["attempt"] == 1 for row in rows)
+    kept = run_sweep(wild, store=store, console=console)
+    assert (kept.failed, kept.flops_spent) == (6, 0)
+    retried = run_sweep(wild, store=store, retry_failed=True, console=console)
+    assert retried.failed == 6
+
+
+def test_killed_workers_are_replaced_and_no_cell_is_lost_or_doubled(cluster, sweep, tmp_path, console):
+    from ray.util.state import list_actors  # noqa: F401  (the state API needs a dashboard; pids come from the rows' host)
+
+    store = str(tmp_path / "s")
+    slow = sweep(overrides=["model.stage_s=0.05", "resources.max_retries=50", "resources.workers=2"])
+    stop = threading.Event()
+    killed = []
+
+    def killer():
+        while not stop.wait(0.7) and len(killed) < 4:
+            for pid in worker_pids():
+                os.kill(pid, signal.SIGKILL)
+                killed.append(pid)
+                break
+
+    thread = threading.Thread(target=killer)
+    thread.start()
+    try:
+        result = run_sweep(slow, store=store, console=console)
+    finally:
+        stop.set()
+        thread.join()
+    assert killed
+    assert (result.rows, result.failed) == (27, 0)
+    ids = open_store(store).results()["cell_id"].to_pylist()
+    assert len(ids) == len(set(ids)) == 27
+
+
+def worker_pids() -> list[int]:
+    """Pids of our worker actors, by the title that Ray gives their processes."""
+    found = []
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                with open(f"/proc/{entry}/cmdline", "rb") as file:
+                    title = file.read()
+            except OSError:
+                continue
+            if b"ray::" in title and b"scalaw-worker" in title or title.startswith(b"ray::Worker"):
+                found.append(int(entry))
+    return found
+
+
+def test_a_stage_over_its_time_limit_fails_its_cells_alone(cluster, sweep, tmp_path, console):
+    limits = ["model.stage_s=30", "resources.stage_timeout_s=0.5", "resources.max_retries=0", "resources.workers=2",
+              "grid.params=[1k, 3k]", "grid.data_fraction=1", "grid.epochs=1"]  # fmt: skip
+    begun = time.monotonic()
+    result = run_sweep(sweep(overrides=limits), store=str(tmp_path / "s"), console=console)
+    assert result.failed == 2
+    assert time.monotonic() - begun < 60
+    rows = open_store(str(tmp_path / "s")).results().to_pylist()
+    assert all("stage_timeout_s" in row["error"] for row in rows)

@@ -1,0 +1,63 @@
+"""The plan: FLOPs, hours and price of a sweep before it is started."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from orchestrator.planning import make_plan
+from orchestrator.planning.cost import Rate, estimate_s, schedule_s
+
+
+def test_flops_are_those_of_the_steps(sweep, transformer_yaml):
+    plan = make_plan(sweep(transformer_yaml))
+    per_example = plan.cells[0].shape.train_flops
+    assert plan.flops_naive == 16 * (16 + 32 + 48 + 32 + 64 + 96) * per_example
+    assert plan.flops_planned == sum(s.steps for s in plan.tree) * 16 * per_example
+    assert plan.to_json()["sharing_ratio"] == plan.flops_naive / plan.flops_planned > 1.3
+
+
+def test_training_alone_shares_nothing(sweep, transformer_yaml):
+    plan = make_plan(sweep(transformer_yaml), share=False)
+    assert plan.flops_planned == plan.flops_naive
+
+
+def test_simulated_stages_take_the_time_they_sleep(sweep):
+    plan = make_plan(sweep(overrides=["model.stage_s=10", "resources.workers=1"]))
+    assert plan.est_s == pytest.approx(len(plan.tree) * 10, rel=1e-3)
+
+
+def test_price_is_gpu_hours_times_their_price(sweep):
+    settings = [
+        "model.stage_s=10",
+        "resources.workers=2",
+        "resources.gpus_per_worker=0.5",
+        "resources.price_per_gpu_hour=3",
+    ]
+    document = make_plan(sweep(overrides=settings)).to_json()
+    assert document["est_price"] == pytest.approx(document["est_hours"] * 2 * 0.5 * 3)
+    assert document["est_hours"] > 0
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5, 64])
+def test_a_schedule_is_no_shorter_than_its_bounds_and_less_than_twice_them(sweep, workers):
+    tree = make_plan(sweep()).tree
+    rate = Rate(flops_per_s=1e9, step_s=1e-3, stage_s=1.0)
+    seconds = {s.id: estimate_s(s, rate) for s in tree}
+    bound = max(sum(seconds.values()) / workers, max(tree.remaining_s(seconds).values()))
+    assert bound <= schedule_s(tree, seconds, workers) * (1 + 1e-9) < 2 * bound
+
+
+def test_planning_ten_thousand_cells_imports_neither_ray_nor_torch():
+    code = (
+        "import sys; from orchestrator import load_sweep, make_plan; from orchestrator.spec import parse_sweep\n"
+        "s = parse_sweep('name: a\\ndata: {source: simulated}\\nmodel: {family: simulated}\\n"
+        "grid: {params: %s, data_fraction: %s, epochs: %s}')\n"
+        "assert make_plan(s).to_json()['cells'] == 10000\n"
+        "assert not {'ray', 'torch'} & set(sys.modules)"
+        % (list(range(1000, 1100)), [round(0.01 * k, 2) for k in range(1, 26)], [1, 2, 3, 4])
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
