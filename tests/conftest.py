@@ -31,19 +31,19 @@ train: {batch_size: 16, warmup_steps: 5}
 """
 
 
-@pytest.fixture()
+@pytest.fixture
 def simulated_yaml() -> str:
     """27 cells that train nothing."""
     return SIMULATED
 
 
-@pytest.fixture()
+@pytest.fixture
 def transformer_yaml() -> str:
     """Six cells of a very small transformer."""
     return TRANSFORMER
 
 
-@pytest.fixture()
+@pytest.fixture
 def sweep() -> Callable[..., Sweep]:
     """Parse a sweep; keyword ``overrides`` as on the command line."""
 

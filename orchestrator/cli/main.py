@@ -42,7 +42,7 @@ def _run(arguments: list[str] | None) -> int:
         return refusal.exit_code
     except UsageFault as refusal:
         refusal.show()
-        return refusal.exit_code
+        return int(refusal.exit_code)
     except (typer.Abort, KeyboardInterrupt):
         typer.echo("scalaw: interrupted; run the same command again to go on", err=True)
         return 130

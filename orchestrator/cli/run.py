@@ -48,6 +48,7 @@ def command(
                 "missing": result.missing,
                 "wall_s": result.wall_s,
                 "flops_spent": result.flops_spent,
+                "worker_s": result.worker_s,
                 "interrupted": result.interrupted,
                 **fits,
             }

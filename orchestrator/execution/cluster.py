@@ -12,6 +12,7 @@ import ray
 
 from orchestrator.errors import BadInput, Unreachable
 
+LOOPBACK = "127.0.0.1"
 #: Room for hand-over of states on a cluster that we start; states are small and dropped early.
 OBJECT_STORE_BYTES = 512 * 1024**2
 
@@ -52,7 +53,8 @@ def connected(address: str | None, *, cpus: int, gpus: float, dashboard: bool) -
             "num_cpus": cpus,
             "num_gpus": gpus or None,
             "include_dashboard": dashboard,
-            "dashboard_host": "127.0.0.1",
+            "dashboard_host": LOOPBACK,
+            "_node_ip_address": LOOPBACK,
             "object_store_memory": OBJECT_STORE_BYTES,
         }
     try:

@@ -32,7 +32,7 @@ class Ledger:
         self.estimates_s = {stage.id: estimate_s(stage, self.rate) for stage in self.tree}
         self._ready = ReadyQueue(self.tree.remaining_s(self.estimates_s))
         self._left_s = sum(self.estimates_s.values())
-        self._measured_s = self._expected_s = 0.0
+        self.measured_s = self._expected_s = 0.0
         self._waiting.update({s.id: len(self.tree.children.get(s.id, ())) for s in self.tree})
         for stage in self.tree.children[None]:
             self.push(stage)
@@ -54,7 +54,7 @@ class Ledger:
         """Note a stage as done, keep its state for its children and make them ready."""
         self.done.add(stage.id)
         self.flops_spent += stage.flops
-        self._measured_s += seconds
+        self.measured_s += seconds
         self._expected_s += self.estimates_s[stage.id]
         self._left_s -= self.estimates_s[stage.id]
         if self._waiting[stage.id]:
@@ -73,7 +73,7 @@ class Ledger:
 
     def eta_s(self, workers: int) -> float:
         """Return the estimated seconds to the end, corrected by how long finished stages really took."""
-        correction = self._measured_s / self._expected_s if self._expected_s else 1.0
+        correction = self.measured_s / self._expected_s if self._expected_s else 1.0
         return correction * max(0.0, self._left_s) / max(1, workers)
 
     def _release(self, parent: str | None) -> None:

@@ -11,8 +11,8 @@ from orchestrator.errors import BadInput
 from orchestrator.fitting import axes_from_rows, fit
 from orchestrator.store.schema import ROW_SCHEMA
 
-#: Rows below which nothing is said.
-FEWEST_ROWS = 6
+#: Rows, and distinct values of an axis, below which nothing is said.
+FEWEST_ROWS, FEWEST_VALUES = 6, 3
 
 
 @dataclass
@@ -35,6 +35,8 @@ class LiveFit:
             report = fit(table, target=self.target, laws=["product"], hold_out=None, bootstrap=0)
         except BadInput as refusal:
             return f"no fit yet: {refusal}"
+        if any(len(set(table[axis].to_pylist())) < FEWEST_VALUES for axis in ("n", "d")):
+            return ""
         law = report.fits.get("product")
         if law is None:
             return ""

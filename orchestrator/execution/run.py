@@ -35,6 +35,8 @@ class RunResult:
         Seconds of this run.
     flops_spent
         Training FLOPs of this run.
+    worker_s
+        Seconds that workers spent in stages, over all workers.
     interrupted
         True when a stop was asked for.
     answer
@@ -47,6 +49,7 @@ class RunResult:
     missing: int
     wall_s: float
     flops_spent: int
+    worker_s: float
     interrupted: bool
     answer: Answer
 
@@ -54,6 +57,15 @@ class RunResult:
     def report(self) -> FitReport | None:
         """The fit report."""
         return self.answer.report
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What training took: FLOPs, seconds over all workers, and whether it was stopped before its end."""
+
+    flops: int
+    worker_s: float
+    interrupted: bool
 
 
 def run_sweep(
@@ -104,9 +116,9 @@ def run_sweep(
         done = target.done()
         target.forget_failures([cell_id for cell_id in ids if done.get(cell_id) == "failed"])
     missing = _missing(plan.cells, target.done())
-    spent, interrupted = 0, False
+    spent = Spent(0, 0.0, interrupted=False)
     if missing:
-        spent, interrupted = _train(plan, missing, target, store, address, dashboard=dashboard, console=console)
+        spent = _train(plan, missing, target, store, address, dashboard=dashboard, console=console)
     done = target.done()
     fitted = answer(target, sweep.name)
     return RunResult(
@@ -115,8 +127,9 @@ def run_sweep(
         failed=sum(done.get(cell_id) == "failed" for cell_id in ids),
         missing=len(_missing(plan.cells, done)),
         wall_s=time.perf_counter() - begun,
-        flops_spent=spent,
-        interrupted=interrupted,
+        flops_spent=spent.flops,
+        worker_s=spent.worker_s,
+        interrupted=spent.interrupted,
         answer=fitted,
     )
 
@@ -148,8 +161,8 @@ def _train(
     *,
     dashboard: bool,
     console: Console,
-) -> tuple[int, bool]:
-    """Train and measure the given cells; return the FLOPs spent and whether a stop was asked for."""
+) -> Spent:
+    """Train and measure the given cells."""
     import ray
 
     from orchestrator.execution.cluster import connected
@@ -195,7 +208,7 @@ def _train(
             finally:
                 pool.stop()
                 _beat(store, plan.sweep.name, {"stopped": True})
-    return ledger.flops_spent, stop.asked and ledger.unfinished > 0
+    return Spent(ledger.flops_spent, ledger.measured_s, interrupted=stop.asked and ledger.unfinished > 0)
 
 
 def _fitting_workers(cluster: Mapping[str, float], needs: Any) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,7 +47,13 @@ class Cell:
     total_steps: int
 
 
-def cell_identity(common: Mapping[str, Any], shape: ModelShape, data_examples: int, epochs: int, seed: int) -> str:
-    """Return a cell's id from what all cells of a sweep have in common and its own coordinates."""
-    own = {"dims": dict(shape.dims), "family": shape.family, "data_examples": data_examples}
-    return content_id({**common, **own, "epochs": epochs, "seed": seed})
+def cell_identity(common: str, shape: str, data_examples: int, epochs: int, seed: int) -> str:
+    """Return a cell's id: the SHA-256 of the canonical JSON of its coordinates.
+
+    Parameters
+    ----------
+    common, shape
+        Content ids of what all cells of a sweep have in common, and of the cell's shape.
+    """
+    text = f'{{"common":"{common}","data_examples":{data_examples},"epochs":{epochs},"seed":{seed},"shape":"{shape}"}}'
+    return hashlib.sha256(text.encode()).hexdigest()

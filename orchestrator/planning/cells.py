@@ -48,7 +48,9 @@ def expand(sweep: Any, family: Family, manifest: DataManifest, recipe: Recipe) -
         "eval_examples": sweep.data.eval_examples,
         "model": sweep.model.options,
     }
-    cells = []
+    digest = content_id(common)
+    digests = {shape: content_id([shape.family, dict(shape.dims)]) for shape in shapes}
+    cells: list[Cell] = []
     for epochs in sweep.grid.epochs:
         for examples, fraction in amounts.items():
             total = recipe.total_steps(examples, epochs)
@@ -57,10 +59,10 @@ def expand(sweep: Any, family: Family, manifest: DataManifest, recipe: Recipe) -
                     f"{sweep.name}: grid.data_fraction {fraction:g} leaves {examples:,} examples, fewer in {epochs} "
                     f"epochs than one batch; lower train.batch_size ({recipe.batch_size}) or raise the fraction"
                 )
-            for shape in shapes:
+            for shape, shape_digest in digests.items():
                 cells.extend(
                     Cell(
-                        id=cell_identity(common, shape, examples, epochs, seed),
+                        id=cell_identity(digest, shape_digest, examples, epochs, seed),
                         shape=shape,
                         data_examples=examples,
                         data_fraction=fraction,
@@ -70,7 +72,7 @@ def expand(sweep: Any, family: Family, manifest: DataManifest, recipe: Recipe) -
                     )
                     for seed in range(sweep.seed, sweep.seed + sweep.grid.seeds)
                 )
-    return Expansion(cells, content_id(common), warnings)
+    return Expansion(cells, digest, warnings)
 
 
 def _full_set(sweep: Any, manifest: DataManifest) -> int:

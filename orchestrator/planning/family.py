@@ -55,8 +55,8 @@ class Family(Protocol):
     """
 
     name: str
-    #: Multiples of ``learning_rate: auto`` etc.: values for the recipe keys that the YAML left at ``auto``.
-    defaults: Mapping[str, Any]
+    #: Values for the recipe keys that the YAML left at ``auto``, by optimizer.
+    defaults: Mapping[str, Mapping[str, Any]]
     #: True when rows are made up (``family: simulated``).
     simulated: bool
 

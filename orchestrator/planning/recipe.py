@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from orchestrator.errors import BadInput
+
 #: Raised whenever training code changes a result; part of every cell id (I1).
 RECIPE_VERSION = 1
 
@@ -52,13 +54,32 @@ class Recipe:
     shift_pixels: int
 
     @classmethod
-    def resolve(cls, train: Any, defaults: Mapping[str, Any]) -> Recipe:
-        """Return the recipe of a sweep's ``train`` section, ``auto`` replaced by the family's stated defaults."""
+    def resolve(cls, train: Any, defaults: Mapping[str, Mapping[str, Any]]) -> Recipe:
+        """Return the recipe of a sweep's ``train`` section, ``auto`` replaced by the family's stated defaults.
+
+        Parameters
+        ----------
+        train
+            The parsed section.
+        defaults
+            The family's values by optimizer.
+
+        Raises
+        ------
+        BadInput
+            If something is left at ``auto`` for which the family has no rule.
+        """
+        known = defaults.get(train.optimizer, {})
         values: dict[str, Any] = {}
         for field in fields(cls):
             value = getattr(train, field.name)
             if value == "auto":
-                value = defaults[field.name]
+                if field.name not in known:
+                    raise BadInput(
+                        f"train.{field.name}: auto has no rule for optimizer {train.optimizer} in this model family; "
+                        "write a number"
+                    )
+                value = known[field.name]
             values[field.name] = tuple(value) if isinstance(value, list) else value
         return cls(**values)
 

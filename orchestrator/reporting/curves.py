@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from orchestrator.fitting import LawFit
-from orchestrator.fitting.axes import AXES, FloatArray
+from orchestrator.fitting.axes import FloatArray
 from orchestrator.reporting.points import MOST_SIZES, SIZES_WITH_CURVE, Points
 
 STEPS: Final = 120
@@ -47,12 +47,11 @@ def epochs_with_curve(points: Points) -> list[float]:
 def curves(points: Points, law: LawFit) -> Iterator[Curve]:
     """Yield the law's curves; axes with neither place, colour nor marker are held at their largest value."""
     across = np.geomspace(points.across.min(), points.across.max(), STEPS)
-    held = {
-        axis: float(points.columns[axis].max()) for axis in AXES if axis in points.columns and axis != points.target
-    }
-    for size in sizes_with_curve(points) or [None]:
-        for epochs in epochs_with_curve(points) or [None]:
-            at = dict(held)
+    at = {axis: float(values.max()) for axis, values in points.axes.items()}
+    all_sizes: list[float | None] = [*sizes_with_curve(points)] or [None]
+    all_epochs: list[float | None] = [*epochs_with_curve(points)] or [None]
+    for size in all_sizes:
+        for epochs in all_epochs:
             if size is not None:
                 at["n"] = size
             if epochs is not None:

@@ -17,7 +17,8 @@ from orchestrator.fitting import FitReport
 from orchestrator.fitting.holdout import HoldOut
 from orchestrator.reporting.loss_panel import draw_loss
 from orchestrator.reporting.points import Points
-from orchestrator.reporting.prediction_panel import draw_predictions, predictions, say_no_law
+from orchestrator.reporting.prediction_panel import draw_predictions, say_no_law
+from orchestrator.reporting.predictions import predictions
 
 SUFFIXES: Final = (".png", ".svg", ".pdf")
 SIZE_INCHES: Final = (11.5, 5.2)
@@ -74,6 +75,8 @@ def scaling_figure(
         draw_predictions(right, points, report.best, predictions(points, report.best, hold_out))
     short = textwrap.shorten(title, LONGEST_TITLE, placeholder="…") or title[:LONGEST_TITLE]
     figure.suptitle(short, fontsize=12, fontweight="bold", parse_math=False)
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # solved once: drawn again, the solver would move everything by a hair
     return figure
 
 

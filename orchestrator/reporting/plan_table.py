@@ -2,37 +2,63 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 
 def plan_table(document: dict[str, Any]) -> Table:
-    """Return the facts of ``scalaw plan`` in two columns."""
+    """Return the facts of ``scalaw plan`` in two columns.
+
+    Parameters
+    ----------
+    document
+        From ``Plan.to_json``.
+    """
     table = Table(title=f"plan of {document['sweep']}", box=box.SIMPLE_HEAD, show_header=False, title_justify="left")
-    table.add_column(style="bold")
-    table.add_column()
-    kinds = ", ".join(f"{count} {kind}" for kind, count in document["stages_by_kind"].items())
-    examples = document["data_examples"]
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    kinds = ", ".join(f"{count:,} {kind}" for kind, count in document["stages_by_kind"].items())
     unit = document["tokens_per_example"]
-    data = f"{examples[0]:,} … {examples[-1]:,} examples" + (f" of {unit} tokens" if unit else "")
-    hours = document["est_hours"]
+    context = f" of {unit} tokens" if unit else ""
     for name, value in (
         ("cells", f"{document['cells']:,}"),
         ("stages", f"{document['stages']:,} ({kinds})"),
-        ("parameters N", f"{document['params'][0]:,} … {document['params'][-1]:,} ({len(document['params'])} sizes)"),
-        ("data D", f"{data} of {document['task']}"),
+        ("parameters N", _range(document["params"], "size")),
+        ("data D", f"{_range(document['data_examples'], 'size')} in examples{context} of {document['task']}"),
+        ("training steps", f"{document['steps_planned']:,}, each cell alone {document['steps_naive']:,}"),
         ("training FLOPs", f"{document['flops_planned']:.3g}, each cell alone {document['flops_naive']:.3g}"),
         ("sharing ratio", f"{document['sharing_ratio']:.2f}"),
         ("evaluation FLOPs", f"{document['flops_evaluation']:.3g}"),
-        (
-            "time",
-            f"{hours:.2f} hours on {document['workers']} workers (estimate)"
-            if hours >= 1
-            else f"{hours * 60:.1f} minutes on {document['workers']} workers (estimate)",
-        ),
-        ("price", f"{document['est_price']:.2f} (estimate)"),
+        ("time", f"{_duration(document['est_hours'])} on {_count(document['workers'], 'worker')} (estimate)"),
+        ("price", _price(document["est_price"])),
     ):
-        table.add_row(name, value)
+        table.add_row(name, Text(value))
     return table
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number:,} {thing}" + ("" if number == 1 else "s")
+
+
+def _range(values: Sequence[int], thing: str) -> str:
+    """``1,000 … 9,000 (3 sizes)``, or the only value."""
+    if len(values) == 1:
+        return f"{values[0]:,}"
+    return f"{values[0]:,} … {values[-1]:,} ({_count(len(values), thing)})"
+
+
+def _duration(hours: float) -> str:
+    for unit, name in ((1.0, "hours"), (1 / 60, "minutes")):
+        if hours >= unit:
+            return f"{hours / unit:,.1f} {name}"
+    return f"{hours * 3600:.1f} seconds"
+
+
+def _price(price: float) -> str:
+    if price == 0:
+        return "0 (no GPU hours with a price)"
+    return f"{price:,.2f} (estimate)" if price >= 0.005 else "below 0.01 (estimate)"

@@ -12,7 +12,7 @@ import pyarrow as pa
 from matplotlib import colormaps
 from matplotlib.colors import Colormap, LinearSegmentedColormap
 
-from orchestrator.fitting.axes import AXES, FloatArray, varies
+from orchestrator.fitting.axes import AXES, FloatArray, Mask, varies
 from orchestrator.fitting.check import check_table
 
 #: The first of these that varies runs along the x axis.
@@ -41,17 +41,20 @@ class Points:
     ----------
     table
         What was fitted.
-    columns
-        Its axes and the target, each of shape (rows,).
+    axes
+        Its axes, each of shape (rows,).
     target
         Column that the law predicts.
+    measured
+        The target of each row, shape (rows,).
     x
         Axis that runs along x.
     """
 
     table: pa.Table
-    columns: Mapping[str, FloatArray]
+    axes: Mapping[str, FloatArray]
     target: str
+    measured: FloatArray
     x: str
 
     @classmethod
@@ -63,31 +66,32 @@ class Points:
         BadInput
             As `check_table`: a column is missing or holds anything but positive numbers.
         """
-        columns = check_table(table, target)
-        there = [axis for axis in X_AXES if axis in columns and axis != target]
-        x = next((axis for axis in there if varies(columns[axis])), there[0])
-        return cls(table=table, columns=columns, target=target, x=x)
+        axes = check_table(table, target)
+        measured = axes.pop(target)
+        there = [axis for axis in X_AXES if axis in axes]
+        x = next((axis for axis in there if varies(axes[axis])), there[0])
+        return cls(table=table, axes=axes, target=target, measured=measured, x=x)
 
     @property
-    def measured(self) -> FloatArray:
-        """The target of each row, shape (rows,)."""
-        return self.columns[self.target]
+    def across(self) -> FloatArray:
+        """The x of each row, shape (rows,)."""
+        return self.axes[self.x]
 
     @cached_property
     def sizes(self) -> FloatArray:
         """Distinct model sizes N that colour tells apart, ascending; empty where N is on the x axis or not there."""
-        return np.unique(self.columns["n"]) if "n" in self.columns and self.x != "n" else np.zeros(0)
+        return np.unique(self.axes["n"]) if "n" in self.axes and self.x != "n" else np.zeros(0)
 
     @cached_property
     def epochs(self) -> FloatArray:
         """Distinct epochs E that markers tell apart, ascending; empty where E is on the x axis or not there."""
-        return np.unique(self.columns["e"]) if "e" in self.columns and self.x != "e" else np.zeros(0)
+        return np.unique(self.axes["e"]) if "e" in self.axes and self.x != "e" else np.zeros(0)
 
     @property
-    def other_axes(self) -> list[str]:
-        """Axes that vary and have neither place, colour nor marker."""
-        shown = {self.x, "n", "e", self.target}
-        return [axis for axis in AXES if axis in self.columns and axis not in shown and varies(self.columns[axis])]
+    def unseen(self) -> list[str]:
+        """Axes with neither place, colour nor marker; of one value, or varying unseen."""
+        marked = {"e"} if self.epochs.size > 1 else set()
+        return [axis for axis in AXES if axis in self.axes and axis not in {self.x, "n"} | marked]
 
     @cached_property
     def shade(self) -> FloatArray:
@@ -95,25 +99,26 @@ class Points:
         if self.sizes.size < 2:
             return np.full(self.table.num_rows, 0.3)
         if self.sizes.size <= MOST_SIZES:
-            ranks: FloatArray = np.searchsorted(self.sizes, self.columns["n"]) / (self.sizes.size - 1)
-            return ranks
-        logs = np.log(self.columns["n"])
-        return (logs - logs.min()) / (logs.max() - logs.min())
+            place = np.searchsorted(self.sizes, self.axes["n"]).astype(np.float64)
+        else:
+            place = np.log(self.axes["n"] / self.sizes[0])
+        shade: FloatArray = place / place.max()
+        return shade
 
     def shade_of(self, size: float) -> float:
         """Return the place of one of the sizes on the colour scale."""
-        return float(self.shade[int(np.argmax(self.columns["n"] == size))])
+        return float(self.shade[int(np.argmax(self.axes["n"] == size))])
 
     @property
     def marker_levels(self) -> FloatArray:
         """Epochs that have a marker of their own; empty where there are none or too many."""
         return self.epochs if 1 < self.epochs.size <= len(MARKERS) else np.zeros(0)
 
-    def by_marker(self) -> list[tuple[str, Any]]:
+    def by_marker(self) -> list[tuple[str, Mask]]:
         """Return each marker with the mask of its rows, shape (rows,)."""
         if not self.marker_levels.size:
             return [(MARKERS[0], np.ones(self.table.num_rows, dtype=bool))]
-        return [(MARKERS[k], self.columns["e"] == level) for k, level in enumerate(self.marker_levels)]
+        return [(MARKERS[k], self.axes["e"] == level) for k, level in enumerate(self.marker_levels)]
 
     @property
     def style(self) -> dict[str, Any]:

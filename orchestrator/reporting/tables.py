@@ -13,47 +13,72 @@ if TYPE_CHECKING:
     from orchestrator.fitting import FitReport
 
 
-def fit_table(report: FitReport) -> Table:
-    """Return the laws of a report, one parameter a line, the best law marked."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name, justify in (("law", "left"), ("parameter", "left"), ("value", "right"), ("90 % interval", "right")):
-        table.add_column(name, justify=justify)  # type: ignore[arg-type]
-    for name in ("R²(log)", "held-out RMSE(log)", "rows"):
-        table.add_column(name, justify="right")
+def fit_table(report: FitReport) -> Table | Text:
+    """Return the laws of a report, one parameter a line, the best law marked.
+
+    A parameter that the rows can't tell reads ``not identified``; the reason stands below the table, with whatever
+    else each law warns of (I11).
+    """
+    if not report.fits:
+        return Text("\n".join(["no law fitted", *report.warnings]))
+    table = Table(
+        title=Text(f"{report.target} fitted to {report.n_rows:,} rows"),
+        title_justify="left",
+        caption=_notes(report),
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        padding=(0, 1, 0, 0),
+    )
+    table.add_column("law", overflow="fold")
+    table.add_column("parameter", overflow="fold")
+    table.add_column("value", justify="right", overflow="fold")
+    table.add_column("90 % interval", justify="right", no_wrap=True, overflow="fold")
+    table.add_column("R²(log)", justify="right", overflow="fold")
+    table.add_column("held-out RMSE(log)", justify="right", overflow="fold", max_width=9)
     for law in report.fits.values():
         best = report.best is not None and report.best.law == law.law
-        facts = [_number(law.r2_log), _number(law.held_out_rmse_log), str(law.n_rows)]
+        facts = [_short(law.r2_log), _short(law.held_out_rmse_log)]
         title = Text(law.law + (" (best)" if best else ""), style="bold" if best else "")
         for parameter, estimate in law.params.items():
-            interval = "" if estimate.lo is None else f"[{_number(estimate.lo)}, {_number(estimate.hi)}]"
-            value = "not identified" if estimate.value is None else _number(estimate.value)
-            table.add_row(title, parameter, value, Text(interval), *facts)
-            title, facts = Text(""), [""] * 3
+            interval = "" if estimate.lo is None else f"[{_short(estimate.lo)}, {_short(estimate.hi)}]"
+            value = "not identified" if estimate.value is None else _short(estimate.value)
+            table.add_row(title, Text(parameter), value, Text(interval), *facts)
+            title, facts = Text(""), ["", ""]
         table.add_section()
     return table
 
 
 def records_table(records: Sequence[dict[str, Any]]) -> Table | Text:
-    """Return records as a table, columns in their order."""
+    """Return records as a table, columns in the order of the first record, numbers to the right."""
     if not records:
         return Text("no rows")
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name, value in records[0].items():
-        table.add_column(name, justify="right" if isinstance(value, (int, float)) else "left", overflow="fold")
+    for name in records[0]:
+        numeric = all(isinstance(record[name], int | float | None) for record in records)
+        table.add_column(Text(name), justify="right" if numeric else "left", overflow="fold")
     for record in records:
         table.add_row(*(Text(_cell(value)) for value in record.values()))
     return table
 
 
+def _notes(report: FitReport) -> Text | None:
+    """Each warning once, behind the names of the laws that give it."""
+    laws: dict[str, list[str]] = {}
+    for law in report.fits.values():
+        for warning in law.warnings:
+            laws.setdefault(warning, []).append(law.law)
+    if not laws:
+        return None
+    return Text("\n" + "\n".join(f"{', '.join(names)}: {warning}" for warning, names in laws.items()))
+
+
 def _cell(value: Any) -> str:
     if isinstance(value, float):
-        return _number(value)
+        return f"{value:.6g}"
     return "" if value is None else str(value)
 
 
-def _number(value: float | None) -> str:
-    if value is None:
-        return "–"
-    if value and not 1e-3 <= abs(value) < 1e6:
-        return f"{value:.3g}"
-    return f"{value:.4f}".rstrip("0").rstrip(".") if abs(value) < 100 else f"{value:.1f}"
+def _short(value: float | None) -> str:
+    """Four significant digits, which is more than an interval ever backs."""
+    return "–" if value is None else f"{value:.4g}"

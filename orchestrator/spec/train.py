@@ -26,7 +26,7 @@ class Train(Options):
     """Optimizer and schedule. ``auto`` is a stated rule of the model family."""
 
     optimizer: Annotated[str, AfterValidator(_known_optimizer)] = Field(
-        default="adamw", description="The optimizer.", json_schema_extra={"enum": OPTIMIZERS.names()}
+        default="adamw", description="The optimizer.", json_schema_extra={"enum": [*OPTIMIZERS.names()]}
     )
     learning_rate: AutoOrPositiveReal = Field(default="auto", description="Peak rate; auto: the family's rule.")
     batch_size: PositiveCount = Field(default=64, description="Examples a step, over all ranks.")

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
 
 from orchestrator.errors import Unreachable
+from orchestrator.store.blobs import Blobs
 from orchestrator.store.listing import FOLDER, Listing
 from orchestrator.store.part import encode_part
-from orchestrator.store.results import Results
+from orchestrator.store.part_reader import THREADS
+from orchestrator.store.results import Results, cells_of
 
 
-def compact(results: Results) -> int:
+def compact(blobs: Blobs, *, at_least: int = 2) -> int:
     """Copy the rows of the cells' own parts into one part, delete those, and return how many rows were copied.
 
     A compacted part names its cells itself, so there is no manifest that could contradict it. The order is what makes
@@ -20,31 +23,38 @@ def compact(results: Results) -> int:
     before the first own part goes; readers count a cell once however many parts hold it; a compacted part is never
     deleted. Failure rows stay as they are.
 
+    Parameters
+    ----------
+    at_least
+        Own parts that make it worth while; with fewer nothing is copied.
+
     Raises
     ------
+    BadInput
+        If a newer scalaw wrote a part.
     Unreachable
         If the part that was written does not read back equal; nothing was deleted.
     """
-    listing = Listing.take(results.blobs)
-    held = {cell for table in results.compacted(listing).values() for cell in table["cell_id"].to_pylist()}
+    results = Results(blobs)
+    listing = Listing.take(blobs)
+    held = cells_of(results.compacted(listing).values())
+    copied = [key for cell, key in listing.ok.items() if cell in held]
     fresh = sorted(key for cell, key in listing.ok.items() if cell not in held)
     try:
-        tables = results.reader.read(fresh) if len(fresh) > 1 else {}
+        tables = results.reader.read(fresh) if len(fresh) >= max(at_least, 2) else {}
     except FileNotFoundError:
         return 0  # another compaction is at it
-    if len(tables) > 1:
-        table = pa.concat_tables(tables.values()).combine_chunks()
-        data = encode_part(table)
-        key = f"{FOLDER}/compacted-{hashlib.sha256(data).hexdigest()[:32]}.parquet"
-        results.blobs.put_new(key, data)
-        copy = results.reader.read([key]).get(key)
-        if copy is None or not _equal(copy, table):
-            raise Unreachable(f"{results.blobs.uri}: {key} does not read back as it was written; nothing was deleted")
-    for key in [*tables, *(key for cell, key in listing.ok.items() if cell in held)]:
-        results.blobs.delete(key)
-    return len(tables) if len(tables) > 1 else 0
+    if tables:
+        _write(results, pa.concat_tables(tables.values()).combine_chunks())
+    with ThreadPoolExecutor(THREADS) as threads:
+        list(threads.map(blobs.delete, [*tables, *copied]))
+    return len(tables)
 
 
-def _equal(a: pa.Table, b: pa.Table) -> bool:
-    """Compare as Parquet stores them: NaN equals NaN."""
-    return encode_part(a) == encode_part(b)
+def _write(results: Results, table: pa.Table) -> None:
+    data = encode_part(table)
+    key = f"{FOLDER}/compacted-{hashlib.sha256(data).hexdigest()[:32]}.parquet"
+    results.blobs.put_new(key, data)
+    copy = results.reader.read([key]).get(key)
+    if copy is None or encode_part(copy) != data:  # bytes, because a NaN equals no NaN
+        raise Unreachable(f"{results.blobs.uri}/{key} does not read back as it was written; nothing was deleted")

@@ -28,7 +28,7 @@ class Documents:
         BadInput
             If the name can't be a file name.
         """
-        self.blobs.replace(self._key(name), json.dumps(document, indent=1, allow_nan=False).encode())
+        self.blobs.replace(self._key(name), json.dumps(document, indent=1).encode())
 
     def load(self, name: str) -> dict[str, Any] | None:
         """Return a document, or ``None`` where there is none.
@@ -44,15 +44,16 @@ class Documents:
         except FileNotFoundError:
             return None
         except ValueError as error:
-            raise BadInput(f"{self.blobs.uri}: {key} is not JSON; move it away and run its sweep again") from error
+            raise BadInput(f"{self.blobs.uri}/{key} is not JSON: run its sweep again to write it anew") from error
         if not isinstance(document, dict):
-            raise BadInput(f"{self.blobs.uri}: {key} is not a JSON object; move it away and run its sweep again")
+            raise BadInput(f"{self.blobs.uri}/{key} is not a JSON object: run its sweep again to write it anew")
         return document
 
     def names(self) -> list[str]:
-        """Return the names of the documents, sorted."""
-        keys = self.blobs.list(self.folder)
-        return [key.removeprefix(f"{self.folder}/").removesuffix(".json") for key in keys if key.endswith(".json")]
+        """Return the names of the documents, sorted; files that can't be one are passed over."""
+        keys = (key.removeprefix(f"{self.folder}/") for key in self.blobs.list(self.folder))
+        names = sorted(key.removesuffix(".json") for key in keys if key.endswith(".json"))
+        return [name for name in names if _NAME.fullmatch(name)]
 
     def _key(self, name: str) -> str:
         if _NAME.fullmatch(name) is None:

@@ -58,7 +58,8 @@ class Listing:
         part. So the compacted parts are listed after the others: a part that vanished before the first listing came
         by is in a compacted part that the second one sees.
         """
-        ok, failed = {}, {}
+        ok: dict[str, str] = {}
+        failed: dict[str, str] = {}
         for key in blobs.list(FOLDER):
             match = _SINGLE.fullmatch(key)
             if match is not None and _COMPACTED.fullmatch(key) is None:

@@ -22,7 +22,10 @@ class LocalBlobs:
         self.uri = str(root)
 
     def put_new(self, key: str, data: bytes) -> bool:
-        """See ``Blobs``; the hard link fails where the name is taken, which decides the race."""
+        """See ``Blobs``; the hard link fails where the name is taken, which decides the race.
+
+        A file system without hard links (exFAT, some network shares) is ``Unreachable``.
+        """
         path = self._path(key)
         with self._reachable("write", key), self._temporary(path, data) as temporary:
             try:
@@ -37,7 +40,7 @@ class LocalBlobs:
         """See ``Blobs``."""
         path = self._path(key)
         with self._reachable("write", key), self._temporary(path, data) as temporary:
-            os.replace(temporary, path)
+            temporary.replace(path)
             _sync_folder(path.parent)
 
     def get(self, key: str) -> bytes:
@@ -57,17 +60,17 @@ class LocalBlobs:
 
     def children(self) -> set[str]:
         """See ``Blobs``."""
-        with self._reachable("list", "."):
+        with self._reachable("list", "the root"):
             if not self.root.is_dir():
                 return set()
-            return {name for name in os.listdir(self.root) if not name.startswith(".")}
+            return {path.name for path in self.root.iterdir() if not path.name.startswith(".")}
 
     def move(self, source: str, target: str) -> None:
         """See ``Blobs``."""
         old, new = self._path(source), self._path(target)
         with self._reachable("move", source, missing_is_an_answer=True):
             _make_folder(new.parent)
-            os.replace(old, new)
+            old.replace(new)
             _sync_folder(new.parent)
             _sync_folder(old.parent)
 
@@ -98,7 +101,7 @@ class LocalBlobs:
         _make_folder(path.parent)
         temporary = path.parent / f".tmp-{uuid.uuid4().hex}"
         try:
-            with open(temporary, "xb") as file:
+            with temporary.open("xb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())

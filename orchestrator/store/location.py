@@ -35,9 +35,11 @@ def open_blobs(uri: str, *, create: bool) -> Blobs:
     Unreachable
         If the folder can't be read, or can't be written where ``create`` asks for it.
     """
+    if not uri or "\0" in uri:
+        raise BadInput("the store's address is empty: name a folder or s3://BUCKET/PREFIX")
     scheme, separator, rest = uri.partition("://")
     if not separator:
-        return _open_folder(Path(uri).expanduser(), create=create)
+        return _open_folder(_expanded(uri), create=create)
     parts = urlsplit(uri)
     if "@" in parts.netloc:
         raise BadInput(
@@ -57,10 +59,25 @@ def open_blobs(uri: str, *, create: bool) -> Blobs:
     return _open_bucket(f"{scheme}://{parts.netloc}{parts.path.rstrip('/')}", scheme)
 
 
+def _expanded(path: str) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise BadInput(f"store {path}: there is no such user; write the folder in full") from error
+
+
 def _open_folder(path: Path, *, create: bool) -> Blobs:
     from orchestrator.store.local_blobs import LocalBlobs
 
     path = path.absolute()
+    try:
+        _check_folder(path, create=create)
+    except OSError as error:
+        raise Unreachable(f"the store {path} can't be reached: {error.strerror or error}") from error
+    return LocalBlobs(path)
+
+
+def _check_folder(path: Path, *, create: bool) -> None:
     if path.is_dir():
         if not os.access(path, os.R_OK | os.X_OK):
             raise Unreachable(f"the store {path} can't be read: permission denied")
@@ -78,7 +95,6 @@ def _open_folder(path: Path, *, create: bool) -> Blobs:
             raise Unreachable(f"the store {path} can't be made: {above} is a file")
         if not os.access(above, os.W_OK | os.X_OK):
             raise Unreachable(f"the store {path} can't be made: no permission to write in {above}")
-    return LocalBlobs(path)
 
 
 def _open_bucket(uri: str, scheme: str) -> Blobs:
@@ -87,7 +103,8 @@ def _open_bucket(uri: str, scheme: str) -> Blobs:
 
     from orchestrator.store.object_blobs import ObjectBlobs
 
-    plain_http = os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://")
+    endpoints = (os.environ.get(name, "") for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"))
+    plain_http = any(endpoint.startswith("http://") for endpoint in endpoints)
     try:
         bucket = from_url(
             uri,

@@ -26,7 +26,7 @@ class ObjectBlobs:
         """See ``Blobs``."""
         with self._reachable("write", key):
             try:
-                obstore.put(self.bucket, key, data, mode="create")
+                obstore.put(self.bucket, key, data, mode="create", use_multipart=False)
             except AlreadyExistsError:
                 return False
         return True
@@ -53,13 +53,15 @@ class ObjectBlobs:
     def list(self, folder: str) -> list[str]:
         """See ``Blobs``."""
         with self._reachable("list", folder):
-            return sorted(item["path"] for chunk in obstore.list(self.bucket, prefix=folder) for item in chunk)
+            keys = [item["path"] for chunk in obstore.list(self.bucket, prefix=folder) for item in chunk]
+        return sorted(key for key in keys if not _hidden(key))
 
     def children(self) -> set[str]:
         """See ``Blobs``."""
-        with self._reachable("list", "."):
+        with self._reachable("list", "the root"):
             below = obstore.list_with_delimiter(self.bucket)
-        return {*below["common_prefixes"], *(item["path"] for item in below["objects"])}
+        names = {*below["common_prefixes"], *(item["path"] for item in below["objects"])}
+        return {name for name in names if not _hidden(name)}
 
     def move(self, source: str, target: str) -> None:
         """See ``Blobs``; a copy followed by a delete."""
@@ -82,3 +84,8 @@ class ObjectBlobs:
                 raise
             reason = str(error).partition("\n")[0]
             raise Unreachable(f"can't {verb} {key} in the store {self.uri}: {reason}") from error
+
+
+def _hidden(key: str) -> bool:
+    """Say whether a part of the key begins with a dot: what other tools leave behind, never ours."""
+    return key.startswith(".") or "/." in key

@@ -57,6 +57,8 @@ def decode_part(data: bytes, schema: pa.Schema, name: str) -> pa.Table:
         raise DamagedPart("it carries no schema version: another program wrote it") from error
     except (pa.ArrowException, OSError, ValueError) as error:
         raise DamagedPart(_first_line(error)) from error
+    if version < 1:
+        raise DamagedPart(f"there is no schema version {version}")
     if version > SCHEMA_VERSION:
         raise BadInput(
             f"{name} was written by a newer scalaw (schema {version}, this one reads up to {SCHEMA_VERSION}): "
@@ -65,7 +67,7 @@ def decode_part(data: bytes, schema: pa.Schema, name: str) -> pa.Table:
     try:
         table = file.read(use_threads=False)
         table = table.replace_schema_metadata(schema.metadata)
-        table = table if table.schema.equals(schema) else _in_schema(table, schema)
+        table = table if table.schema.equals(schema) else _in_schema(table, schema, version)
         table.validate(full=True)
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         raise DamagedPart(_first_line(error)) from error
@@ -74,8 +76,11 @@ def decode_part(data: bytes, schema: pa.Schema, name: str) -> pa.Table:
     return table
 
 
-def _in_schema(table: pa.Table, schema: pa.Schema) -> pa.Table:
+def _in_schema(table: pa.Table, schema: pa.Schema, version: int) -> pa.Table:
     there = set(table.column_names)
+    unknown = there - set(schema.names)
+    if version == SCHEMA_VERSION and unknown:
+        raise DamagedPart(f"columns that are not in the schema: {', '.join(sorted(unknown))[:80]}")
     columns = [
         table[field.name].cast(field.type) if field.name in there else pa.nulls(table.num_rows, field.type)
         for field in schema

@@ -47,32 +47,46 @@ class Results:
         """Return the status of each cell that has a row, without opening the cells' own parts."""
         listing = Listing.take(self.blobs)
         failed = dict.fromkeys(listing.failed, "failed")
-        compacted = dict.fromkeys(_cells(self.compacted(listing).values()), "ok")
+        compacted = dict.fromkeys(cells_of(self.compacted(listing).values()), "ok")
         return {**failed, **compacted, **dict.fromkeys(listing.ok, "ok")}
 
     def read(self, cells: Collection[str] | None = None) -> pa.Table:
-        """Return the rows, all or those of some cells, sorted by cell id."""
+        """Return the rows, all or those of some cells, sorted by cell id.
+
+        Raises
+        ------
+        BadInput
+            If a newer scalaw wrote a part.
+        Unreachable
+            If the parts change faster than they can be read.
+        """
         wanted = None if cells is None else frozenset(cells)
         sound: dict[str, pa.Table] = {}
         for _ in range(_ATTEMPTS):
             listing = Listing.take(self.blobs)
-            compacted = self.compacted(listing)
-            held = frozenset(_cells(compacted.values()))
-            own = {**listing.failed, **listing.ok}
-            keys = [key for cell, key in own.items() if cell not in held and (wanted is None or cell in wanted)]
-            damaged = len(self.reader.damaged)
             try:
-                sound |= self.reader.read(key for key in keys if key not in sound)
+                tables = self._tables(listing, wanted, sound)
             except FileNotFoundError:
                 continue
-            if len(self.reader.damaged) > damaged and any(cell in listing.failed for cell in listing.ok):
-                continue
-            tables = [*_first_of_each_cell(compacted), *(sound[key] for key in keys if key in sound)]
             return _sorted(pa.concat_tables([ROW_SCHEMA.empty_table(), *tables]), wanted)
         raise Unreachable(f"the parts of {self.blobs.uri} change faster than they can be read: try again")
 
+    def _tables(self, listing: Listing, wanted: frozenset[str] | None, sound: dict[str, pa.Table]) -> list[pa.Table]:
+        """Return the tables whose rows are shown; ``sound`` keeps the own parts read so far."""
+        compacted = self.compacted(listing)
+        held = cells_of(compacted.values())
+
+        def read(own: Mapping[str, str]) -> dict[str, pa.Table]:
+            keys = {cell: key for cell, key in own.items() if cell not in held and (wanted is None or cell in wanted)}
+            sound.update(self.reader.read(key for key in keys.values() if key not in sound))
+            return {cell: sound[key] for cell, key in keys.items() if key in sound}
+
+        ok = read(listing.ok)
+        failed = read({cell: key for cell, key in listing.failed.items() if cell not in ok})
+        return [*_first_of_each_cell(compacted), *ok.values(), *failed.values()]
+
     def compacted(self, listing: Listing) -> dict[str, pa.Table]:
-        """Return the sound compacted parts of a listing, in the order of their keys."""
+        """Return the sound compacted parts of a listing, in the order of their keys; each is read once."""
         self._compacted |= self.reader.read(key for key in listing.compacted if key not in self._compacted)
         return {key: self._compacted[key] for key in listing.compacted if key in self._compacted}
 
@@ -95,9 +109,9 @@ def _check(key: str, table: pa.Table) -> None:
         raise DamagedPart("its row is not the one that its name says")
 
 
-def _cells(tables: Iterable[pa.Table]) -> Iterator[str]:
-    for table in tables:
-        yield from table["cell_id"].to_pylist()
+def cells_of(tables: Iterable[pa.Table]) -> frozenset[str]:
+    """Return the ids of the cells that have a row in some tables."""
+    return frozenset(cell for table in tables for cell in table["cell_id"].to_pylist())
 
 
 def _first_of_each_cell(compacted: Mapping[str, pa.Table]) -> Iterator[pa.Table]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 import duckdb
+import pyarrow.compute as pc
 
 from orchestrator.errors import BadInput
 from orchestrator.store.schema import FITS_SCHEMA, ROW_SCHEMA
@@ -15,6 +17,14 @@ from orchestrator.store.store import Store
 
 #: Statements that only read.
 READS = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
+#: No files, no network, no Python variables as tables, no spilling to disk, times in UTC; and none of it to be undone.
+LOCK = (
+    "SET TimeZone='UTC'",
+    "SET temp_directory=''",
+    "SET python_enable_replacements=false",
+    "SET enable_external_access=false",
+    "SET lock_configuration=true",
+)
 
 
 def query(store: Store, sql: str, *, sweep: str | None = None) -> list[dict[str, Any]]:
@@ -22,26 +32,36 @@ def query(store: Store, sql: str, *, sweep: str | None = None) -> list[dict[str,
 
     Parameters
     ----------
+    store
+        The store.
+    sql
+        One statement in DuckDB's dialect.
     sweep
-        Restricts both tables to one sweep.
+        Restricts both tables to one sweep; ``None`` means the store's only one.
+
+    Returns
+    -------
+    list
+        One dictionary a record, JSON-able: times in ISO 8601, NaN and infinities as ``None``. A column name that
+        comes twice gets a number from the second on (``loss``, ``loss_2``).
 
     Raises
     ------
     BadInput
-        If the statement is wrong, does more than read, or reaches for files or the network.
+        If the statement is wrong, does more than read, or reaches for files or the network; or there are several
+        sweeps and none is named.
     """
     con = duckdb.connect(":memory:")
     try:
         statement = _single(con, sql)
-        results = store.results(store.only_sweep(sweep) if sweep else None)
-        fits = store.fits()
-        if sweep:
-            fits = fits.filter([name == sweep for name in fits["sweep"].to_pylist()])
+        name = store.only_sweep(sweep)
+        results, fits = store.results(name), store.fits()
         con.register("results", results)
-        con.register("fits", fits)
-        con.execute("SET enable_external_access=false; SET lock_configuration=true")
+        con.register("fits", fits if name is None else fits.filter(pc.equal(fits["sweep"], name)))
+        for setting in LOCK:
+            con.execute(setting)
         cursor = con.execute(statement)
-        names = [column[0] for column in cursor.description or ()]
+        names = _distinct([column[0] for column in cursor.description or ()])
         return [dict(zip(names, map(_plain, row), strict=True)) for row in cursor.fetchall()]
     except duckdb.Error as failure:
         raise BadInput(f"SQL: {_first_line(failure)}") from failure
@@ -59,10 +79,20 @@ def _single(con: duckdb.DuckDBPyConnection, sql: str) -> Any:
     return statements[0]
 
 
+def _distinct(names: Sequence[str]) -> list[str]:
+    distinct: list[str] = []
+    for name in names:
+        candidate, number = name, 1
+        while candidate in distinct:
+            number += 1
+            candidate = f"{name}_{number}"
+        distinct.append(candidate)
+    return distinct
+
+
 def _first_line(failure: duckdb.Error) -> str:
-    text = str(failure).strip()
-    line = text.splitlines()[0]
-    if "does not exist" in line and "Table" in line:
+    line = str(failure).strip().partition("\n")[0]
+    if "does not exist" in line and "Table with name" in line:
         return f"{line} The tables are results and fits."
     if "not found in FROM clause" in line:
         return f"{line} Columns of results: {', '.join(ROW_SCHEMA.names)}; of fits: {', '.join(FITS_SCHEMA.names)}."
@@ -71,12 +101,12 @@ def _first_line(failure: duckdb.Error) -> str:
 
 def _plain(value: Any) -> Any:
     """Return a JSON-able value."""
+    if isinstance(value, Decimal):
+        value = float(value)
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, datetime):
         return value.isoformat()
-    if isinstance(value, Decimal):
-        return float(value)
     if isinstance(value, bytes):
         return value.hex()
     if isinstance(value, dict):

@@ -1,27 +1,27 @@
-"""The store: rows committed once, read whole; sweeps and fits beside them."""
+"""The store: rows committed once, read whole; sweeps, heartbeats and fits beside them."""
 
 from __future__ import annotations
 
-import hashlib
-import io
-import json
-import re
 import uuid
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from orchestrator.errors import BadInput
+from orchestrator.errors import BadInput, Unreachable
 from orchestrator.store.blobs import Blobs
+from orchestrator.store.compaction import compact
+from orchestrator.store.documents import Documents
+from orchestrator.store.fits import Fits
+from orchestrator.store.listing import FOLDER
 from orchestrator.store.location import open_blobs
-from orchestrator.store.parts import read_part, read_parts
-from orchestrator.store.schema import FITS_SCHEMA, ROW_SCHEMA, row_table
+from orchestrator.store.part import DamagedPart, decode_part
+from orchestrator.store.results import Results
+from orchestrator.store.schema import ROW_SCHEMA
 
 #: Folders that a store consists of; one of them marks a folder as ours.
 FOLDERS = frozenset({"sweeps", "results", "fits", "checkpoints", "logs", "damaged"})
-_ROW_KEY = re.compile(r"results/([0-9a-f]{64})(\.failed)?\.parquet")
 
 
 def open_store(uri: str, *, create: bool = False) -> Store:
@@ -37,78 +37,94 @@ def open_store(uri: str, *, create: bool = False) -> Store:
     Raises
     ------
     BadInput
-        If there is no store, something else is there, or a newer scalaw wrote it.
+        If there is no store, something else is there, or a newer scalaw wrote it (its first part is looked at; a
+        mixed store is refused when the newer part is read).
     Unreachable
         If it can't be read or written.
     """
     blobs = open_blobs(uri, create=create)
     there = blobs.children()
     if there and not there & FOLDERS:
-        raise BadInput(
-            f"{blobs.uri} holds other things ({', '.join(sorted(there)[:3])}) and is no store: name another folder"
-        )
+        things = ", ".join(sorted(there)[:3])
+        raise BadInput(f"{blobs.uri} holds other things ({things}) and is no store: name another folder")
     if not there and not create:
         raise BadInput(
             f"there is no store at {blobs.uri}: check the path, or fill one with 'scalaw run SWEEP --store URI'"
         )
-    store = Store(blobs)
-    for key in blobs.list("results")[:1]:
-        read_part(blobs, key, ROW_SCHEMA)
-    return store
+    for key in [key for key in blobs.list(FOLDER) if key.endswith(".parquet")][:1]:
+        with suppress(DamagedPart, FileNotFoundError):  # whoever reads the rows sets it aside
+            decode_part(blobs.get(key), ROW_SCHEMA, f"{blobs.uri}/{key}")
+    return Store(blobs)
 
 
 class Store:
     """Rows, sweeps and fits below one root.
 
-    Guarantees: of several commits of one cell one is kept (I2); a part is never changed (I5); a damaged part is set
-    aside in ``damaged/`` and listed in :attr:`damaged`, and never breaks a query.
+    Guarantees: a cell has at most one row that readers see, an ``ok`` row hiding a failure (I2); a part is never
+    changed (I5); a damaged part is set aside in ``damaged/`` and listed in :attr:`damaged`, and never breaks a query.
     """
 
     def __init__(self, blobs: Blobs) -> None:
         self.blobs = blobs
         self.uri = blobs.uri
-        #: Keys of parts that were found damaged and set aside by this object.
-        self.damaged: list[str] = []
+        self._results = Results(blobs)
+        self._fits = Fits(blobs)
+        self._sweeps = Documents(blobs, "sweeps")
+        self._logs = Documents(blobs, "logs")
+
+    @property
+    def damaged(self) -> list[str]:
+        """Keys of parts that were found damaged and set aside by this object."""
+        return [*self._results.reader.damaged, *self._fits.reader.damaged]
 
     def commit_row(self, row: Mapping[str, Any]) -> bool:
-        """Write a cell's row; return False where the cell has one of that status already, which then stays."""
-        suffix = ".failed.parquet" if row["status"] == "failed" else ".parquet"
-        return self.blobs.put_new(f"results/{row['cell_id']}{suffix}", _parquet(row_table(row)))
+        """Write a cell's row; return False where the cell has a part of that status already, which then stays."""
+        return self._results.commit(row)
 
     def done(self) -> dict[str, str]:
-        """Return the status of each cell that has a row, from the names of the parts alone."""
-        status: dict[str, str] = {}
-        for key in self.blobs.list("results"):
-            match = _ROW_KEY.fullmatch(key)
-            if match and not (match[2] and match[1] in status):
-                status[match[1]] = "failed" if match[2] else "ok"
-        return status
+        """Return the status of each cell that has a row, from the names of the parts (and compacted parts' cells)."""
+        return self._results.done()
 
     def forget_failures(self, cell_ids: Iterable[str]) -> None:
         """Remove failure rows, so that their cells count as missing."""
-        for cell_id in cell_ids:
-            self.blobs.delete(f"results/{cell_id}.failed.parquet")
+        self._results.forget_failures(cell_ids)
 
     def results(self, sweep: str | None = None) -> pa.Table:
-        """Return one row per cell in ``ROW_SCHEMA``, of one sweep or of all.
+        """Return one row per cell in ``ROW_SCHEMA``, of one sweep or of all, sorted by cell id.
 
         Raises
         ------
         BadInput
             If there is no such sweep, or a newer scalaw wrote a part.
         """
-        done = self.done()
-        wanted = done if sweep is None else [c for c in self._sweep(sweep)["cells"] if c in done]
-        keys = [f"results/{c}{'.failed' if done[c] == 'failed' else ''}.parquet" for c in wanted]
-        return self._read(keys, ROW_SCHEMA)
+        return self._results.read(None if sweep is None else self._sweep(sweep)["cells"])
+
+    def compact(self, *, at_least: int = 2) -> int:
+        """Merge the cells' own parts into one where there are at least so many; return how many rows were merged.
+
+        Safe to kill, and to call from several processes at once, while others read and commit.
+
+        Raises
+        ------
+        Unreachable
+            If the merged part does not read back equal; nothing was deleted.
+        """
+        return compact(self.blobs, at_least=at_least)
 
     def save_sweep(self, name: str, document: Mapping[str, Any]) -> None:
         """Record a resolved sweep and its cell ids, over an earlier one of that name."""
-        self.blobs.replace(f"sweeps/{name}.json", json.dumps(document, indent=1, sort_keys=True).encode())
+        self._sweeps.save(name, document)
 
     def sweeps(self) -> dict[str, dict[str, Any]]:
-        """Return the recorded sweeps by name."""
-        return {key[len("sweeps/") : -len(".json")]: self._json(key) for key in self.blobs.list("sweeps")}
+        """Return the recorded sweeps by name.
+
+        Raises
+        ------
+        BadInput
+            If one of them is damaged.
+        """
+        documents = {name: self._sweeps.load(name) for name in self._sweeps.names()}
+        return {name: document for name, document in documents.items() if document is not None}
 
     def only_sweep(self, name: str | None) -> str | None:
         """Return the sweep that a verb means: the one named, the only one, or ``None`` where there is none.
@@ -121,31 +137,26 @@ class Store:
         if name is not None:
             self._sweep(name)
             return name
-        names = sorted(self.sweeps())
+        names = self._sweeps.names()
         if len(names) > 1:
             raise BadInput(f"{self.uri} holds several sweeps; name one with --sweep: {', '.join(names)}")
         return names[0] if names else None
 
     def save_heartbeat(self, name: str, document: Mapping[str, Any]) -> None:
         """Note that a driver is at work on a sweep."""
-        self.blobs.replace(f"logs/{name}.heartbeat.json", json.dumps(document).encode())
+        self._logs.save(f"{name}.heartbeat", document)
 
     def heartbeat(self, name: str) -> dict[str, Any] | None:
         """Return the last heartbeat of a sweep's driver, or ``None``."""
-        try:
-            return self._json(f"logs/{name}.heartbeat.json")
-        except FileNotFoundError:
-            return None
+        return self._logs.load(f"{name}.heartbeat")
 
     def commit_fits(self, table: pa.Table) -> None:
-        """Add fits as a part of their own."""
-        data = _parquet(table.cast(FITS_SCHEMA))
-        stamp = table["fitted_at"][0].as_py().strftime("%Y%m%dT%H%M%S%fZ")
-        self.blobs.put_new(f"fits/{stamp}-{hashlib.sha256(data).hexdigest()[:12]}.parquet", data)
+        """Add fits as a part of their own; the same fits of the same time are added once."""
+        self._fits.commit(table)
 
     def fits(self) -> pa.Table:
         """Return all fits in ``FITS_SCHEMA``, oldest first."""
-        return self._read(self.blobs.list("fits"), FITS_SCHEMA)
+        return self._fits.read()
 
     def probe(self) -> None:
         """Write, read back and delete a small blob.
@@ -157,33 +168,18 @@ class Store:
         """
         key = f"logs/probe-{uuid.uuid4().hex}"
         self.blobs.put_new(key, b"scalaw")
-        self.blobs.get(key)
-        self.blobs.delete(key)
-
-    def _read(self, keys: list[str], schema: pa.Schema) -> pa.Table:
-        table, damaged = read_parts(self.blobs, keys, schema)
-        for key in damaged:
-            self.blobs.move(key, f"damaged/{key.replace('/', '-')}")
-        self.damaged += damaged
-        return table
+        try:
+            if self.blobs.get(key) != b"scalaw":
+                raise Unreachable(f"the store {self.uri} does not give back what was written")
+        except FileNotFoundError as error:
+            raise Unreachable(f"the store {self.uri} lost what was written a moment ago") from error
+        finally:
+            self.blobs.delete(key)
 
     def _sweep(self, name: str) -> dict[str, Any]:
-        sweeps = self.sweeps()
-        if name not in sweeps:
-            raise BadInput(f"{self.uri} has no sweep {name!r}; it has {', '.join(sorted(sweeps)) or 'none'}")
-        return sweeps[name]
-
-    def _json(self, key: str) -> dict[str, Any]:
-        try:
-            document: dict[str, Any] = json.loads(self.blobs.get(key))
-        except ValueError as failure:
-            raise BadInput(
-                f"{self.uri}/{key} is damaged ({failure}): run the sweep again to write it anew"
-            ) from failure
+        document = self._sweeps.load(name)
+        if document is None:
+            raise BadInput(f"{self.uri} has no sweep {name!r}; it has {', '.join(self._sweeps.names()) or 'none'}")
+        if not isinstance(document.get("cells"), list):
+            raise BadInput(f"{self.uri}/sweeps/{name}.json lists no cells: run the sweep again to write it anew")
         return document
-
-
-def _parquet(table: pa.Table) -> bytes:
-    sink = io.BytesIO()
-    pq.write_table(table, sink, compression="zstd")
-    return sink.getvalue()

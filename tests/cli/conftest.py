@@ -25,7 +25,7 @@ class Answer:
         return json.loads(self.out)
 
 
-@pytest.fixture()
+@pytest.fixture
 def scalaw(capsys):
     def call(*arguments) -> Answer:
         capsys.readouterr()
@@ -37,14 +37,14 @@ def scalaw(capsys):
     return call
 
 
-@pytest.fixture()
+@pytest.fixture
 def simulated(tmp_path, simulated_yaml):
     path = tmp_path / "s.yaml"
     path.write_text(simulated_yaml)
     return path
 
 
-@pytest.fixture()
+@pytest.fixture
 def runs_csv(tmp_path):
     """A noiseless Chinchilla table in somebody's own columns."""
     path = tmp_path / "runs.csv"

@@ -43,13 +43,15 @@ def test_a_bad_sweep_is_refused_with_its_line_and_nothing_is_written(scalaw, sim
     simulated.write_text(simulated.read_text() + line + "\n")
     answer = scalaw("run", simulated, "--store", tmp_path / "never")
     assert answer.code == 2
-    assert f"{simulated}:10" in answer.err
+    assert f"{simulated}:9" in answer.err
     assert words in answer.err.lower()
     assert not (tmp_path / "never").exists()
 
 
 def test_fit_takes_anybodys_csv(scalaw, runs_csv):
-    answer = scalaw("fit", runs_csv, "--map", "n=size,d=tok,loss=l", "--law", "chinchilla", "--bootstrap", "50", "--json")
+    answer = scalaw(
+        "fit", runs_csv, "--map", "n=size,d=tok,loss=l", "--law", "chinchilla", "--bootstrap", "50", "--json"
+    )
     params = answer.document["fits"]["chinchilla"]["params"]
     assert params["alpha"]["value"] == pytest.approx(0.34, abs=1e-3)
     assert params["E"]["value"] == pytest.approx(1.7, abs=1e-2)
@@ -66,7 +68,7 @@ def test_fit_takes_anybodys_csv(scalaw, runs_csv):
         ("n,d,loss\n1,2,-1\n", None, "loss"),
         ("n,d,loss\n1,2,nan\n", None, "loss"),
         ("n,d,loss\n1,2,x\n", None, "loss"),
-        ("n,d,loss\n1,2,3\n", None, "rows"),
+        ("n,d,loss\n1,2,3\n2,4,2.9\n", None, "rows"),
         ("n,d,loss\n", None, ""),
         ("size,d,loss\n1,2,3\n", "n=sise", "size"),
         ("n,d,loss\n1,2,3\n", "q=n", "q"),
@@ -97,7 +99,9 @@ def test_one_distinct_size_has_no_exponent_for_it(scalaw, tmp_path):
 
 def test_predict_and_plot_a_table(scalaw, runs_csv, tmp_path):
     mapping = ("--map", "n=size,d=tok,loss=l")
-    document = scalaw("predict", runs_csv, *mapping, "--n", "1B", "--d", "64B", "--law", "chinchilla", "--json").document
+    document = scalaw(
+        "predict", runs_csv, *mapping, "--n", "1B", "--d", "64B", "--law", "chinchilla", "--json"
+    ).document
     truth = 1.7 + 400 / 1e9**0.34 + 900 / 6.4e10**0.36
     assert document["value"] == pytest.approx(truth, rel=1e-3)
     assert document["lo"] <= document["value"] <= document["hi"]
@@ -112,7 +116,9 @@ def test_predict_refuses_what_is_no_size(scalaw, runs_csv, point):
     assert "--n" in answer.err
 
 
-@pytest.mark.parametrize("verb", [("query", "S", "select 1"), ("status", "S"), ("fit", "S"), ("plot", "S", "-o", "f.png")])
+@pytest.mark.parametrize(
+    "verb", [("query", "S", "select 1"), ("status", "S"), ("fit", "S"), ("plot", "S", "-o", "f.png")]
+)
 def test_a_store_that_is_not_there_is_named(scalaw, tmp_path, verb):
     answer = scalaw(*(tmp_path / "nowhere" if word == "S" else word for word in verb))
     assert answer.code == 2

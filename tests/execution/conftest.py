@@ -16,6 +16,6 @@ def cluster():
     ray.shutdown()
 
 
-@pytest.fixture()
+@pytest.fixture
 def console():
     return Console(file=io.StringIO(), width=200)

@@ -8,7 +8,7 @@ from orchestrator.execution.ledger import Ledger
 from orchestrator.planning import make_plan
 
 
-@pytest.fixture()
+@pytest.fixture
 def ledger(sweep):
     plan = make_plan(sweep())
     return Ledger(plan.tree, plan.rate)

@@ -125,7 +125,7 @@ def worker_pids() -> list[int]:
                     title = file.read()
             except OSError:
                 continue
-            if b"ray::" in title and b"scalaw-worker" in title or title.startswith(b"ray::Worker"):
+            if (b"ray::" in title and b"scalaw-worker" in title) or title.startswith(b"ray::Worker"):
                 found.append(int(entry))
     return found
 

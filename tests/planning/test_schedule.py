@@ -6,12 +6,14 @@ from dataclasses import replace
 
 import pytest
 
+from orchestrator.errors import BadInput
 from orchestrator.planning.recipe import Recipe
 from orchestrator.planning.schedule import rate_factor
 from orchestrator.spec import parse_sweep
 
 TRAIN = parse_sweep("name: a\ngrid: {params: [1k]}").train
-RECIPE = Recipe.resolve(TRAIN, {"learning_rate": 0.5, "weight_decay": 0.1, "gradient_clip": 1.0})
+RULES = {"adamw": {"learning_rate": 0.5, "weight_decay": 0.1, "gradient_clip": 1.0}}
+RECIPE = Recipe.resolve(TRAIN, RULES)
 
 
 def factors(total=100, **changes):
@@ -22,8 +24,14 @@ def factors(total=100, **changes):
 def test_auto_takes_the_family_default_and_what_is_written_stays():
     assert (RECIPE.learning_rate, RECIPE.weight_decay, RECIPE.gradient_clip) == (0.5, 0.1, 1.0)
     written = parse_sweep("name: a\ngrid: {params: [1k]}\ntrain: {learning_rate: 0.25, gradient_clip: null}").train
-    recipe = Recipe.resolve(written, {"weight_decay": 0.0})
+    recipe = Recipe.resolve(written, {"adamw": {"weight_decay": 0.0}})
     assert (recipe.learning_rate, recipe.gradient_clip) == (0.25, None)
+
+
+def test_auto_without_a_rule_for_the_optimizer_is_refused():
+    train = parse_sweep("name: a\ngrid: {params: [1k]}\ntrain: {optimizer: sgd}").train
+    with pytest.raises(BadInput, match="train.learning_rate"):
+        Recipe.resolve(train, RULES)
 
 
 def test_warmup_stable_decay_rises_holds_and_falls_linearly():

@@ -23,7 +23,7 @@ RECIPE = Recipe(
     optimizer="adamw", learning_rate=0.1, weight_decay=0.0, momentum=0.9, beta1=0.9, beta2=0.95, gradient_clip=None,
     batch_size=16, warmup_steps=3, schedule="wsd", cooldown_fraction=0.2, milestones=(0.5,), decay_factor=0.1, shift_pixels=0,
 )  # fmt: skip
-settings.register_profile("ours", deadline=None)
+settings.register_profile("ours", deadline=None, max_examples=60)
 settings.load_profile("ours")
 grids = st.tuples(
     st.sets(st.integers(20, TOTAL), min_size=1, max_size=4), st.sets(st.integers(1, 5), min_size=1, max_size=3)

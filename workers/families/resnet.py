@@ -50,7 +50,10 @@ class ResNet:
 
     name = "resnet"
     Options = ResNetOptions
-    defaults: ClassVar[Mapping[str, Any]] = {"learning_rate": 0.05, "weight_decay": 5e-4, "gradient_clip": None}
+    defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "sgd": {"learning_rate": 0.05, "weight_decay": 5e-4, "gradient_clip": None},
+        "adamw": {"learning_rate": 0.005, "weight_decay": 5e-4, "gradient_clip": None},
+    }
     simulated = False
 
     @staticmethod

@@ -36,7 +36,9 @@ class Simulated:
 
     name = "simulated"
     Options = SimulatedOptions
-    defaults: ClassVar[Mapping[str, Any]] = {"learning_rate": 0.001, "weight_decay": 0.0, "gradient_clip": None}
+    defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        name: {"learning_rate": 0.001, "weight_decay": 0.0, "gradient_clip": None} for name in ("adamw", "sgd")
+    }
     simulated = True
 
     @staticmethod

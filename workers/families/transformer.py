@@ -60,7 +60,10 @@ class Transformer:
 
     name = "transformer"
     Options = TransformerOptions
-    defaults: ClassVar[Mapping[str, Any]] = {"learning_rate": 0.006, "weight_decay": 0.0, "gradient_clip": 1.0}
+    defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "adamw": {"learning_rate": 0.006, "weight_decay": 0.0, "gradient_clip": 1.0},
+        "sgd": {"learning_rate": 0.1, "weight_decay": 0.0, "gradient_clip": 1.0},
+    }
     simulated = False
 
     @staticmethod

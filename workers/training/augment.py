@@ -21,8 +21,8 @@ def shifted(x_BCHW: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarr
     rows = top[:, None] + np.arange(H)
     columns = left[:, None] + np.arange(W)
     moved = padded[np.arange(B)[:, None, None], :, rows[:, :, None], columns[:, None, :]]
-    # Copied into a fresh array: with one channel numpy calls the transposed view contiguous and keeps strides that torch
-    # takes for channels-last, on which its CPU convolutions have written past their buffers.
+    # Copied into a fresh array: with one channel numpy calls the transposed view contiguous and keeps strides that
+    # torch takes for channels-last, on which its CPU convolutions have written past their buffers.
     out = np.empty_like(x_BCHW, order="C")
     out[...] = moved.transpose(0, 3, 1, 2)
     return out

@@ -1,0 +1,113 @@
+"""A cell has one row that readers see (I2)."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from obstore.store import MemoryStore
+
+from orchestrator.store.object_blobs import ObjectBlobs
+from orchestrator.store.schema import ROW_SCHEMA
+from orchestrator.store.store import Store, open_store
+
+
+def test_a_committed_row_comes_back_as_it_was(store, row):
+    written = row(1, val_loss=0.1, flops=1e22, worker="w", epochs=3, simulated=True)
+    assert store.commit_row(written) is True
+    table = store.results()
+    assert table.schema.equals(ROW_SCHEMA, check_metadata=True)
+    assert table.to_pylist() == [{**dict.fromkeys(ROW_SCHEMA.names), **written}]
+
+
+def test_the_first_row_of_a_cell_stays(store, row):
+    assert store.commit_row(row(1, val_loss=1.0)) is True
+    assert store.commit_row(row(1, val_loss=2.0)) is False
+    assert store.results()["val_loss"].to_pylist() == [1.0]
+
+
+def test_an_empty_store_has_an_empty_table(store):
+    assert store.results().num_rows == 0
+    assert store.results().schema.equals(ROW_SCHEMA)
+    assert store.done() == {}
+
+
+@pytest.mark.parametrize("order", [("ok", "failed"), ("failed", "ok")])
+def test_an_ok_row_hides_a_failure(store, row, order):
+    for status in order:
+        store.commit_row(row(1, status=status))
+    assert store.results()["status"].to_pylist() == ["ok"]
+    assert store.done() == {row(1)["cell_id"]: "ok"}
+
+
+def test_forgotten_failures_count_as_missing_and_rows_stay(store, row):
+    for number, status in enumerate(["failed", "ok", "failed"]):
+        store.commit_row(row(number, status=status))
+    store.forget_failures([row(0)["cell_id"], row(1)["cell_id"], row(9)["cell_id"]])
+    assert store.done() == {row(1)["cell_id"]: "ok", row(2)["cell_id"]: "failed"}
+
+
+def test_done_needs_the_names_alone(store, row):
+    store.commit_row(row(1))
+    store.blobs.replace(f"results/{2:064x}.parquet", b"never opened")
+    store.blobs.replace("results/notes.txt", b"no part")
+    assert store.done() == {f"{1:064x}": "ok", f"{2:064x}": "ok"}
+    assert store.damaged == []
+
+
+def test_rows_are_sorted_by_cell_and_restricted_to_a_sweep(store, row):
+    for number in (3, 1, 2):
+        store.commit_row(row(number))
+    store.save_sweep("a", {"cells": [row(3)["cell_id"], row(1)["cell_id"], row(7)["cell_id"]]})
+    assert store.results()["val_loss"].to_pylist() == [2.0, 3.0, 4.0]
+    assert store.results("a")["val_loss"].to_pylist() == [2.0, 4.0]
+
+
+def test_a_cell_id_that_leaves_the_folder_is_a_bug(store, row):
+    for cell_id in ("../../x", "compacted-0", ""):
+        with pytest.raises(ValueError, match="not a cell id"):
+            store.commit_row({**row(1), "cell_id": cell_id})
+    with pytest.raises(ValueError, match="ok or failed"):
+        store.commit_row(row(1, status="fine"))
+
+
+@pytest.mark.slow
+def test_rows_in_a_bucket_are_committed_once_compacted_and_read(s3_uri, row):
+    first, second = (open_store(s3_uri, create=True) for _ in range(2))
+    assert [first.commit_row(row(k)) for k in range(4)] == [True] * 4
+    assert [second.commit_row(row(k, val_loss=9.0)) for k in range(4)] == [False] * 4
+    before = second.results()
+    assert first.compact() == 4
+    assert second.results().equals(before)
+    assert open_store(s3_uri).done() == {row(k)["cell_id"]: "ok" for k in range(4)}
+
+
+COMMIT = st.tuples(st.sampled_from(["ok", "failed"]), st.integers(0, 2), st.integers(0, 3))
+OTHER = st.tuples(st.sampled_from(["forget", "compact", "read"]), st.integers(0, 2), st.integers(0, 3))
+
+
+@settings(max_examples=25, deadline=None)
+@given(actions=st.lists(COMMIT | OTHER, max_size=10))
+def test_whatever_several_writers_do_each_cell_has_the_first_row_of_its_best_status(actions):
+    bucket = MemoryStore()
+    stores = [Store(ObjectBlobs(bucket, "memory")) for _ in range(3)]
+    ok: dict[str, float] = {}
+    failed: dict[str, float] = {}
+    for time, (action, writer, number) in enumerate(actions):
+        store, cell = stores[writer], f"{number:064x}"
+        if action in ("ok", "failed"):
+            store.commit_row({"cell_id": cell, "status": action, "wall_s": float(time)})
+            (ok if action == "ok" else failed).setdefault(cell, float(time))
+        elif action == "forget":
+            store.forget_failures([cell])
+            failed.pop(cell, None)
+        elif action == "compact":
+            store.compact()
+        else:
+            store.results()
+    expected = {cell: (time, "failed") for cell, time in failed.items()} | {c: (t, "ok") for c, t in ok.items()}
+    for store in stores:
+        rows = store.results().to_pylist()
+        assert [row["cell_id"] for row in rows] == sorted(expected)
+        assert {row["cell_id"]: (row["wall_s"], row["status"]) for row in rows} == expected
+        assert store.done() == {cell: status for cell, (_, status) in expected.items()}
