@@ -223,8 +223,8 @@ def _fitting_workers(cluster: Mapping[str, float], needs: Any) -> int:
     workers = min(by_cpu, int(cluster.get("GPU", 0) / needs.gpus)) if needs.gpus else by_cpu
     if workers < 1:
         raise BadInput(
-            f"the cluster has {cluster.get('CPU', 0):g} CPUs and {cluster.get('GPU', 0):g} GPUs, too few for one "
-            f"worker ({needs.cpus} CPUs, {needs.gpus:g} GPUs); lower resources.cpus_per_worker or resources.gpus_per_worker"
+            f"the cluster has {cluster.get('CPU', 0):g} CPUs and {cluster.get('GPU', 0):g} GPUs, too few "
+            f"for one worker ({needs.cpus} CPUs, {needs.gpus:g} GPUs); lower resources.cpus_per_worker or resources.gpus_per_worker"
         )
     return workers
 

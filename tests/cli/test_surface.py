@@ -11,7 +11,8 @@ FLAGS = {
     "init": {"--json"},
     "plan": {"--share", "--no-share", "--set", "--json"},
     "run": {
-        "--store", "--address", "--share", "--no-share", "--retry-failed", "--dashboard", "--no-dashboard", "--set", "--json",
+        "--store", "--address", "--share", "--no-share", "--retry-failed", "--dashboard", "--no-dashboard", "--set",
+        "--json",
     },
     "status": {"--sweep", "--json"},
     "fit": {"--law", "--target", "--hold-out", "--map", "--bootstrap", "--task", "--sweep", "--json"},

@@ -37,7 +37,7 @@ def test_schema_is_a_json_schema(scalaw):
 
 
 @pytest.mark.parametrize(
-    ("line", "words"), [("grdi: 1", "grid"), ("seed: 1", "duplicate"), ("\tx: 1", "tab")], ids=["key", "twice", "tab"]
+    ("line", "words"), [("grdi: 1", "grid"), ("seed: 1", "seed"), ("\tx: 1", "tab")], ids=["key", "twice", "tab"]
 )
 def test_a_bad_sweep_is_refused_with_its_line_and_nothing_is_written(scalaw, simulated, tmp_path, line, words):
     simulated.write_text(simulated.read_text() + line + "\n")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -88,8 +90,6 @@ def test_a_diverging_cell_costs_only_itself_and_is_kept_with_its_traceback(
 
 
 def test_killed_workers_are_replaced_and_no_cell_is_lost_or_doubled(cluster, sweep, tmp_path, console):
-    from ray.util.state import list_actors  # noqa: F401  (the state API needs a dashboard; pids come from the rows' host)
-
     store = str(tmp_path / "s")
     slow = sweep(overrides=["model.stage_s=0.05", "resources.max_retries=50", "resources.workers=2"])
     stop = threading.Event()
@@ -116,17 +116,13 @@ def test_killed_workers_are_replaced_and_no_cell_is_lost_or_doubled(cluster, swe
 
 
 def worker_pids() -> list[int]:
-    """Pids of our worker actors, by the title that Ray gives their processes."""
+    """Return the pids of our worker actors, by the title that Ray gives their processes."""
     found = []
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            try:
-                with open(f"/proc/{entry}/cmdline", "rb") as file:
-                    title = file.read()
-            except OSError:
-                continue
-            if (b"ray::" in title and b"scalaw-worker" in title) or title.startswith(b"ray::Worker"):
-                found.append(int(entry))
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit():
+            with contextlib.suppress(OSError):
+                if (process / "cmdline").read_bytes().startswith(b"ray::Worker"):
+                    found.append(int(process.name))
     return found
 
 
