@@ -18,10 +18,9 @@ from pathlib import Path
 
 from table import machine, print_table
 
-GRID = "grid: {params: %s, data_fraction: %s, epochs: [1, 2, 3, 4]}\n" % (
-    [1000 * k for k in range(1, 101)],
-    [round(k / 25, 2) for k in range(1, 26)],
-)
+PARAMS = [1000 * k for k in range(1, 101)]
+FRACTIONS = [k / 25 for k in range(1, 26)]
+GRID = f"grid: {{params: {PARAMS}, data_fraction: {FRACTIONS}, epochs: [1, 2, 3, 4]}}\n"
 SWEEPS = {
     "simulated": "name: a\ndata: {source: simulated, examples: 1M}\nmodel: {family: simulated}\n" + GRID,
     "transformer on python-stdlib": "name: b\ndata: {source: python-stdlib}\n" + GRID.replace("000", "0000"),

@@ -28,18 +28,17 @@ def command(
     from orchestrator.reporting.figures import save_figure, scaling_figure
 
     evidence = gather(source, mapping=mapping, target=None, sweep=sweep, task=None)
-    report = evidence.fit(laws=law)
+    report = evidence.fit(laws=law, none_is_fine=True)
     warn(report.warnings)
-    save_figure(
-        scaling_figure(
-            evidence.axes,
-            report,
-            title=evidence.title,
-            target=evidence.settings["target"],
-            d_label=f"data D ({evidence.d_means})",
-        ),
-        output,
+    figure = scaling_figure(
+        evidence.axes,
+        report,
+        title=evidence.title,
+        target=evidence.settings["target"],
+        d_label=f"data D ({evidence.d_means})",
+        hold_out=evidence.settings["hold_out"],
     )
+    save_figure(figure, output)
     if json_:
         emit_json({"path": str(output), "law": report.best.law if report.best else None})
     else:

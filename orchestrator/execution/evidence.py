@@ -46,9 +46,19 @@ class Evidence:
     task: str | None = None
 
     def fit(
-        self, *, laws: Sequence[str] | None = None, hold_out: str | None = None, bootstrap: int | None = None
+        self,
+        *,
+        laws: Sequence[str] | None = None,
+        hold_out: str | None = None,
+        bootstrap: int | None = None,
+        none_is_fine: bool = False,
     ) -> FitReport:
         """Fit, flags before the sweep's own settings.
+
+        Parameters
+        ----------
+        none_is_fine
+            Return the report, which says why, also where no law can be fitted.
 
         Raises
         ------
@@ -63,7 +73,7 @@ class Evidence:
             hold_out=_hold_out(hold_out) if hold_out is not None else settings["hold_out"],
             bootstrap=settings["bootstrap"] if bootstrap is None else bootstrap,
         )
-        if not report.fits:
+        if not report.fits and not none_is_fine:
             raise BadInput("no law can be fitted: " + "; ".join(report.warnings))
         return report
 
@@ -158,9 +168,7 @@ def _from_table(where: str, mapping: str | None, target: str, task: str | None) 
     else:
         axes = map_columns(table, parse_map(mapping) if mapping else {}, target)
     means = "unique" if "e" in axes.column_names else "seen"
-    return Evidence(
-        axes=axes, settings={**DEFAULTS, "target": target}, title=Path(where).name, d_means=f"(data, {means})"
-    )
+    return Evidence(axes=axes, settings={**DEFAULTS, "target": target}, title=Path(where).name, d_means=means)
 
 
 def _hold_out(text: str) -> str | float:

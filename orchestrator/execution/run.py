@@ -224,7 +224,8 @@ def _fitting_workers(cluster: Mapping[str, float], needs: Any) -> int:
     if workers < 1:
         raise BadInput(
             f"the cluster has {cluster.get('CPU', 0):g} CPUs and {cluster.get('GPU', 0):g} GPUs, too few "
-            f"for one worker ({needs.cpus} CPUs, {needs.gpus:g} GPUs); lower resources.cpus_per_worker or resources.gpus_per_worker"
+            f"for one worker ({needs.cpus} CPUs, {needs.gpus:g} GPUs); "
+            "lower resources.cpus_per_worker or resources.gpus_per_worker"
         )
     return workers
 

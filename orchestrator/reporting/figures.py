@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import textwrap
 from pathlib import Path
 from typing import Any, Final
 
@@ -73,8 +72,8 @@ def scaling_figure(
         say_no_law(right, report)
     else:
         draw_predictions(right, points, report.best, predictions(points, report.best, hold_out))
-    short = textwrap.shorten(title, LONGEST_TITLE, placeholder="…") or title[:LONGEST_TITLE]
-    figure.suptitle(short, fontsize=12, fontweight="bold", parse_math=False)
+    shown = title if len(title) <= LONGEST_TITLE else title[: LONGEST_TITLE - 1] + "…"
+    figure.suptitle(shown, fontsize=12, fontweight="bold", parse_math=False)
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # solved once: drawn again, the solver would move everything by a hair
     return figure
@@ -98,4 +97,6 @@ def save_figure(fig: Figure, path: str | Path) -> None:
     try:
         path.write_bytes(drawn.getvalue())
     except OSError as error:
-        raise BadInput(f"{path} can't be written: {error.strerror}; does its folder exist and is it yours?") from error
+        raise BadInput(
+            f"{path} can't be written: {error.strerror}; name a file in a folder that exists and is yours"
+        ) from error

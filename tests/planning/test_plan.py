@@ -52,16 +52,12 @@ def test_a_schedule_is_no_shorter_than_its_bounds_and_less_than_twice_them(sweep
 
 def test_planning_ten_thousand_cells_imports_neither_ray_nor_torch():
     grid = {"params": list(range(1000, 1100)), "data_fraction": [k / 100 for k in range(1, 26)], "epochs": [1, 2, 3, 4]}
+    grid = f"params: {list(range(1000, 1100))}, data_fraction: {[k / 100 for k in range(1, 26)]}, epochs: [1, 2, 3, 4]"
+    text = f"name: a\ndata: {{source: simulated}}\nmodel: {{family: simulated}}\ngrid: {{{grid}}}\n"
     code = (
-        (
-            "import sys; from orchestrator import make_plan; from orchestrator.spec import parse_sweep\n"
-            f"s = parse_sweep('name: a\\ndata: {{source: simulated}}\\nmodel: {{family: simulated}}\\ngrid: {grid}')\n"
-            "assert make_plan(s).to_json()['cells'] == 10000\n"
-            "assert not {'ray', 'torch'} & set(sys.modules)"
-        )
-        .replace("'params'", "params")
-        .replace("'data_fraction'", "data_fraction")
-        .replace("'epochs'", "epochs")
+        "import sys; from orchestrator import make_plan; from orchestrator.spec import parse_sweep\n"
+        f"assert make_plan(parse_sweep({text!r})).to_json()['cells'] == 10000\n"
+        "assert not {'ray', 'torch'} & set(sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -30,7 +30,7 @@ def test_auto_takes_the_family_default_and_what_is_written_stays():
 
 def test_auto_without_a_rule_for_the_optimizer_is_refused():
     train = parse_sweep("name: a\ngrid: {params: [1k]}\ntrain: {optimizer: sgd}").train
-    with pytest.raises(BadInput, match="train.learning_rate"):
+    with pytest.raises(BadInput, match=r"train\.learning_rate"):
         Recipe.resolve(train, RULES)
 
 

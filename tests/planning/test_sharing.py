@@ -21,7 +21,8 @@ SHAPE = ModelShape(
 )
 RECIPE = Recipe(
     optimizer="adamw", learning_rate=0.1, weight_decay=0.0, momentum=0.9, beta1=0.9, beta2=0.95, gradient_clip=None,
-    batch_size=16, warmup_steps=3, schedule="wsd", cooldown_fraction=0.2, milestones=(0.5,), decay_factor=0.1, shift_pixels=0,
+    batch_size=16, warmup_steps=3, schedule="wsd", cooldown_fraction=0.2, milestones=(0.5,), decay_factor=0.1,
+    shift_pixels=0,
 )  # fmt: skip
 settings.register_profile("ours", deadline=None, max_examples=60)
 settings.load_profile("ours")
@@ -32,7 +33,10 @@ recipes = st.builds(
     lambda batch, warmup, fraction, schedule: replace(
         RECIPE, batch_size=batch, warmup_steps=warmup, cooldown_fraction=fraction, schedule=schedule
     ),
-    st.integers(1, 20), st.integers(0, 30), st.floats(0.05, 0.9), st.sampled_from(["wsd", "constant", "cosine", "step"]),
+    st.integers(1, 20),
+    st.integers(0, 30),
+    st.floats(0.05, 0.9),
+    st.sampled_from(["wsd", "constant", "cosine", "step"]),
 )  # fmt: skip
 
 

@@ -165,8 +165,8 @@ def test_a_pdf_replaces_what_was_there(tmp_path: Path) -> None:
 
 
 def test_a_title_is_text_and_never_a_formula(runs) -> None:
-    figure = drawn(runs(n=[1e3], e=[1.0]), title=r"costs $\frac and " + "x" * 200)
-    assert len(figure.get_suptitle()) <= 100
+    figure = drawn(runs(n=[1e3], e=[1.0]), title=r"$\frac" + "x" * 200)
+    assert figure.get_suptitle() == r"$\frac" + "x" * 93 + "…"
 
 
 @pytest.mark.parametrize("name", ["figure.jpg", "figure", "figure.png/inside.png", "missing/figure.png", "folder.svg"])

@@ -183,14 +183,13 @@ def test_compactions_killed_at_random_instants_keep_every_row_once(store, row, p
         compaction.stdout.readline()
         compaction.stdin.write("go\n")
         compaction.stdin.flush()
-        end = time.monotonic() + pick.uniform(0.0, 0.12)
+        end = time.monotonic() + pick.uniform(0.0, 0.25)
         while True:
             assert store.results()["val_loss"].to_pylist() == [1.0 + k for k in range(rows)]
             if time.monotonic() > end:
                 break
         compaction.kill()
         compaction.wait()
-        print("LEFT", len(store.blobs.list("results")), rows)
         assert open_store(store.uri).results()["val_loss"].to_pylist() == [1.0 + k for k in range(rows)]
         assert len(open_store(store.uri).done()) == rows
     store.compact()
