@@ -2,8 +2,8 @@
 
     python benchmarks/store_commits.py [--cells 1000 10000]
 
-Commits are timed in 5 rounds of 200 in a folder store; reads and ``done()`` by a freshly opened store, files in the page
-cache. The store lies in the folder for temporary files: set TMPDIR to measure another disk.
+Commits are timed in 5 rounds of 200 in a folder store; reads and ``done()`` by a freshly opened store, its files in the
+page cache. The store lies in the folder for temporary files: set TMPDIR to measure another disk.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.output import Json, StoreUri, SweepName, emit_json, show, warn
+from orchestrator.cli.output import Json, StoreUri, SweepName, emit_json, show
 
 NAME = "query"
 
@@ -24,9 +24,7 @@ def command(
     from orchestrator.store import open_store
     from orchestrator.store.sql import query
 
-    opened = open_store(store)
-    records = query(opened, sql, sweep=sweep)
-    warn([f"damaged part set aside: {key}" for key in opened.damaged])
+    records = query(open_store(store), sql, sweep=sweep)
     if json_:
         emit_json(records)
         return

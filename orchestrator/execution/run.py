@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from orchestrator.fitting import FitReport
 
 
+#: Single parts from which a finished run merges them, so that reading stays fast.
+COMPACT_PARTS = 1_000
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunResult:
     """What a run leaves behind.
@@ -115,11 +119,13 @@ def run_sweep(
     if retry_failed:
         done = target.done()
         target.forget_failures([cell_id for cell_id in ids if done.get(cell_id) == "failed"])
+    target.results(sweep.name)  # sets damaged parts aside, so that their cells count as missing
     missing = _missing(plan.cells, target.done())
     spent = Spent(0, 0.0, interrupted=False)
     if missing:
         spent = _train(plan, missing, target, store, address, dashboard=dashboard, console=console)
     done = target.done()
+    target.compact(at_least=COMPACT_PARTS)
     fitted = answer(target, sweep.name)
     return RunResult(
         sweep=sweep.name,
