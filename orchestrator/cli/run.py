@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from typing import Annotated
 
 import typer
@@ -34,9 +36,10 @@ def command(
     parsed = load_sweep(sweep, overrides=overrides or ())
     from orchestrator.execution.run import run_sweep
 
-    result = run_sweep(
-        parsed, store=store, address=address, share=share, retry_failed=retry_failed, dashboard=dashboard
-    )
+    with contextlib.redirect_stdout(sys.stderr):  # Ray prints the news of its processes on stdout
+        result = run_sweep(
+            parsed, store=store, address=address, share=share, retry_failed=retry_failed, dashboard=dashboard
+        )
     fits = result.answer.fits_json()
     warn(result.answer.warnings)
     if json_:

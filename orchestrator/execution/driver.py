@@ -62,12 +62,13 @@ class Driver:
             self._send()
             if self.stop.asked and not self._flights:
                 return
+            warm = len(self.pool.workers) - len(self._starting)
+            self.progress.tick(self.ledger, warm=warm, busy=len(self._flights), stopping=self.stop.asked)
             pending = [*self._flights, *(() if self.stop.asked else self._starting)]
             ready, _ = ray.wait(pending, timeout=TICK_S)
             for reference in ready:
                 self._receive(reference)
             self._expire()
-            self.progress.tick(self.ledger, busy=len(self._flights), stopping=self.stop.asked)
 
     def _send(self) -> None:
         while self._idle and not self.stop.asked:
@@ -101,7 +102,7 @@ class Driver:
     def _started(self, reference: Any) -> None:
         name = self._starting.pop(reference)
         try:
-            self.progress.device(ray.get(reference))
+            ray.get(reference)
         except RayError as failure:
             self._failed_starts += 1
             if self._failed_starts >= MOST_FAILED_STARTS:

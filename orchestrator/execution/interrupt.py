@@ -8,7 +8,10 @@ from types import FrameType, TracebackType
 
 
 class StopSignal:
-    """A context in which SIGINT and SIGTERM ask for a clean stop first, and raise ``KeyboardInterrupt`` after."""
+    """A context in which SIGINT and SIGTERM ask for a clean stop first, and raise ``KeyboardInterrupt`` after.
+
+    Enter it after Ray has started, which puts its own handler on SIGTERM.
+    """
 
     def __init__(self) -> None:
         self.asked = False

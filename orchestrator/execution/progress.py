@@ -50,8 +50,6 @@ class Progress:
     heartbeat: Callable[[dict[str, Any]], None]
     done: int = 0
     failed: int = 0
-    workers: int = 0
-    device_kind: str = ""
     _live: Live | None = None
     _begun_s: float = field(default_factory=time.monotonic)
     _line_s: float = field(default_factory=time.monotonic)
@@ -70,11 +68,6 @@ class Progress:
         if self._live is not None:
             self._live.stop()
 
-    def device(self, kind: str) -> None:
-        """Note that a worker on such a device is warm."""
-        self.device_kind = kind
-        self.workers += 1
-
     def row(self, row: dict[str, Any]) -> None:
         """Note a committed row."""
         if row["status"] == "ok":
@@ -85,15 +78,23 @@ class Progress:
             last = (row["error"] or "").strip().splitlines()[-1:]
             self.console.print(f"cell {row['cell_id'][:12]} failed: {''.join(last)}", style="red", markup=False)
 
-    def tick(self, ledger: Ledger, *, busy: int, stopping: bool) -> None:
-        """Show the state of the sweep, if it is time to."""
+    def tick(self, ledger: Ledger, *, warm: int, busy: int, stopping: bool) -> None:
+        """Show the state of the sweep, if it is time to.
+
+        Parameters
+        ----------
+        warm, busy
+            Workers that are up, and those with a stage.
+        stopping
+            True once a stop was asked for.
+        """
         now = time.monotonic()
         due = now - self._line_s >= LINE_S
         if not due and self._live is None:
             return
         if now - self._fit_s >= FIT_S:
             self._fit_text, self._fit_s = self.fit.text(), now
-        facts = self._facts(ledger, busy=busy, stopping=stopping)
+        facts = self._facts(ledger, warm=warm, busy=busy, stopping=stopping)
         if self._live is not None:
             bar = ProgressBar(total=self.cells, completed=self.already + self.done + self.failed, width=40)
             self._live.update(Group(Text(f"{self.name}: {facts}"), bar))
@@ -103,13 +104,13 @@ class Progress:
             if self._live is None:
                 self.console.print(f"{self.name}: {facts}", markup=False, highlight=False, soft_wrap=True)
 
-    def _facts(self, ledger: Ledger, *, busy: int, stopping: bool) -> str:
-        eta = ledger.eta_s(max(self.workers, 1))
+    def _facts(self, ledger: Ledger, *, warm: int, busy: int, stopping: bool) -> str:
+        eta = ledger.eta_s(max(warm, 1))
         parts = [
             f"{self.already + self.done}/{self.cells} cells" + (f", {self.failed} failed" if self.failed else ""),
             f"{len(ledger.done)}/{len(ledger.tree)} stages",
             f"{ledger.flops_spent:.2e} of {self.flops:.2e} FLOPs",
-            f"{busy} of {self.workers} workers busy" if self.workers else "workers are starting",
+            f"{busy} of {warm} workers busy" if warm else "workers are starting",
             "stopping when the stages in flight are done (Ctrl-C again: now)" if stopping else f"{_clock(eta)} left",
         ]
         return " · ".join(parts + ([self._fit_text] if self._fit_text else []))

@@ -194,7 +194,7 @@ def _train(
         console=console,
         heartbeat=lambda counts: _beat(store, plan.sweep.name, counts),
     )
-    with StopSignal() as stop, connected(address, cpus=cpus, gpus=needs.gpus, dashboard=dashboard) as cluster:
+    with connected(address, cpus=cpus, gpus=needs.gpus, dashboard=dashboard) as cluster, StopSignal() as stop:
         if cluster["dashboard_url"]:
             console.print(f"Ray dashboard: http://{cluster['dashboard_url']}", markup=False, highlight=False)
         workers = min(wanted or _fitting_workers(ray.cluster_resources(), needs), len(tree.cells()))

@@ -32,7 +32,7 @@ class Rate:
 SIMULATED_STAGES = 5_000
 
 #: One x86 core in fp32, measured on the quickstart's models (docs/cost.md); sweeps correct it as they run.
-CPU_CORE = Rate(flops_per_s=12e9, step_s=4e-3, stage_s=5e-3)
+CPU_CORE = Rate(flops_per_s=20e9, step_s=10e-3, stage_s=20e-3)
 #: One data-centre GPU in bf16 at the sizes such sweeps have; an assumption, not a measurement.
 GPU = Rate(flops_per_s=60e12, step_s=3e-3, stage_s=5e-3)
 

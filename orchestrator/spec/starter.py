@@ -35,7 +35,7 @@ train:
   learning_rate: auto          # the family's stated rule
   batch_size: 64
   warmup_steps: 100
-  schedule: wsd                # wsd and wsm train once what cells have in common; cosine, step, constant don't
+  schedule: wsd                # wsd, wsm and constant train once what cells have in common
   cooldown_fraction: 0.2       # share of the steps that cool down
 
 resources:

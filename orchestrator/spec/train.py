@@ -32,7 +32,8 @@ class Train(Options):
     batch_size: PositiveCount = Field(default=64, description="Examples a step, over all ranks.")
     warmup_steps: NonNegativeCount = Field(default=100, description="Steps of linear warmup, the same for every cell.")
     schedule: Literal["wsd", "wsm", "cosine", "step", "constant"] = Field(
-        default="wsd", description="wsd and wsm share training between cells; the others train every cell alone."
+        default="wsd",
+        description="wsd, wsm and constant share training between cells; cosine and step train each alone.",
     )
     cooldown_fraction: OpenFraction = Field(
         default=0.2, description="Share of the steps that cool down (wsd), or whose snapshots are merged (wsm)."

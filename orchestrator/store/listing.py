@@ -21,7 +21,7 @@ def part_key(cell_id: str, *, failed: bool) -> str:
         If the id can't be part of a key: a bug of the caller.
     """
     key = f"{FOLDER}/{cell_id}{'.failed' if failed else ''}.parquet"
-    if _SINGLE.fullmatch(key) is None or cell_id.startswith("compacted-"):
+    if "." in cell_id or _SINGLE.fullmatch(key) is None or cell_id.startswith("compacted-"):
         raise ValueError(f"not a cell id: {cell_id!r}")
     return key
 

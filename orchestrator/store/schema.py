@@ -69,8 +69,20 @@ def row_table(row: Mapping[str, Any]) -> pa.Table:
     ------
     KeyError
         If the row has a column that the schema does not know: a bug of the caller.
+    ValueError
+        If a count has a fraction: likewise.
     """
     unknown = sorted(row.keys() - set(ROW_SCHEMA.names))
     if unknown:
         raise KeyError(f"columns not in the row schema: {', '.join(unknown)}")
-    return pa.table([pa.array([row.get(f.name)], f.type) for f in ROW_SCHEMA], schema=ROW_SCHEMA)
+    return pa.table([pa.array([_value(row, f)], f.type) for f in ROW_SCHEMA], schema=ROW_SCHEMA)
+
+
+def _value(row: Mapping[str, Any], field: pa.Field) -> Any:
+    """Return one entry of a row: pyarrow would cut a fraction off a count, and refuse FLOPs beyond 64 bits."""
+    value = row.get(field.name)
+    if value is not None and field.type == pa.float64():
+        return float(value)
+    if isinstance(value, float) and field.type == pa.int64() and not value.is_integer():
+        raise ValueError(f"{field.name} is a count, not {value}")
+    return value

@@ -35,3 +35,10 @@ def test_columns_left_out_are_null_and_unknown_ones_a_bug(row):
     assert table["accuracy"].to_pylist() == [None]
     with pytest.raises(KeyError, match="valloss"):
         row_table({**row(1), "valloss": 1.0})
+
+
+def test_flops_beyond_64_bits_are_kept_and_a_fractional_count_is_refused():
+    table = row_table({"cell_id": "a", "flops": 10**25})
+    assert table["flops"].to_pylist() == [1e25]
+    with pytest.raises(ValueError, match="steps"):
+        row_table({"cell_id": "a", "steps": 1.5})
