@@ -17,6 +17,7 @@ from workers.derived_seed import derived_seed
 from workers.sources.order import Order
 from workers.sources.source import Dataset
 from workers.training.loop import train_steps
+from workers.training.merge import OpenWindows, merged
 from workers.training.score import class_scores, score
 from workers.training.state import TrainState, load_model, load_optimizer, save_state
 
@@ -72,7 +73,9 @@ class TorchEngine:
         return module.to(self.device)
 
     def train(self, stage: Stage, parent: TrainState | None) -> TrainState:
-        """Return the state after the stage's steps."""
+        """Return the state after the stage's steps, or the merged one of a ``merge`` stage."""
+        if stage.kind == "merge":
+            return self._merge(stage, parent)
         begun = time.perf_counter()
         recipe = self.context.recipe
         module = self.build(stage)
@@ -80,6 +83,7 @@ class TorchEngine:
         if parent is not None:
             load_model(parent, module)
             load_optimizer(parent, module, optimizer)
+        windows = OpenWindows(recipe, stage.windows, parent.sums if parent else {})
         train_steps(
             module,
             optimizer,
@@ -91,9 +95,16 @@ class TorchEngine:
             total_steps=stage.total_steps,
             stream_examples=stage.stream_examples,
             seed=stage.seed,
+            windows=windows,
         )
         spent_s = time.perf_counter() - begun + (parent.wall_s if parent else 0.0)
-        return save_state(module, optimizer, step=stage.stop_step, wall_s=spent_s)
+        return save_state(module, optimizer, step=stage.stop_step, wall_s=spent_s, sums=windows.sums)
+
+    def _merge(self, stage: Stage, parent: TrainState | None) -> TrainState:
+        assert parent is not None, "a window has at least one step"
+        snapshots = len(self.context.recipe.snapshot_steps(stage.stop_step))
+        model = merged(parent.sums[stage.stop_step], parent.model, snapshots)
+        return TrainState(step=stage.stop_step, model=model, wall_s=parent.wall_s)
 
     def measure(self, stage: Stage, parent: TrainState | None) -> dict[str, Any]:
         """Return losses on all splits, accuracy and, for labels, macro scores; what is fitted comes from validation."""

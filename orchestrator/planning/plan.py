@@ -133,8 +133,6 @@ def make_plan(sweep: Any, *, share: bool = True) -> Plan:
     for key, wanted in (("finetune", grid.finetune), ("compression", grid.compression)):
         if wanted:
             raise BadInput(f"{sweep.name}: grid.{key} is valid, but no stage does it yet in this version; leave it out")
-    if sweep.train.schedule == "wsm":
-        raise BadInput(f"{sweep.name}: train.schedule wsm is not trained yet in this version; use wsd")
     if sweep.resources.world_size > 1:
         raise BadInput(
             f"{sweep.name}: resources.world_size {sweep.resources.world_size}: gangs are not there yet; use 1"

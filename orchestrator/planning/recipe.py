@@ -10,6 +10,8 @@ from orchestrator.errors import BadInput
 
 #: Raised whenever training code changes a result; part of every cell id (I1).
 RECIPE_VERSION = 1
+#: Snapshots that ``wsm`` merges; more change the loss by less than 0.0005 (docs/families.md).
+MERGED_SNAPSHOTS = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,9 +31,9 @@ class Recipe:
     warmup_steps
         Linear warmup in absolute steps, so that cells of different length share their beginning (I3).
     schedule
-        ``wsd``, ``cosine``, ``step`` or ``constant``.
+        ``wsd``, ``wsm``, ``cosine``, ``step`` or ``constant``.
     cooldown_fraction
-        Last part of the steps in which ``wsd`` decays the rate.
+        Last part of the steps in which ``wsd`` decays the rate, or whose snapshots ``wsm`` merges.
     milestones, decay_factor
         Fractions of the steps at which ``step`` multiplies the rate by the factor.
     shift_pixels
@@ -97,7 +99,16 @@ class Recipe:
             return total_steps - max(1, round(self.cooldown_fraction * total_steps))
         return total_steps
 
+    def snapshot_steps(self, total_steps: int) -> tuple[int, ...]:
+        """Return the steps after which ``wsm`` takes a snapshot for a cell of ``total_steps``, the last one included.
+
+        They depend on the cell's own length alone, so it doesn't matter which other cells share its trunk.
+        """
+        window = max(1, round(self.cooldown_fraction * total_steps))
+        count = min(MERGED_SNAPSHOTS, window)
+        return tuple(sorted(total_steps - k * window // count for k in range(count)))
+
     @property
     def shares_trunk(self) -> bool:
         """True when cells of different length have their steps before the fork in common."""
-        return self.schedule in ("wsd", "constant")
+        return self.schedule in ("wsd", "wsm", "constant")

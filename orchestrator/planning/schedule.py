@@ -24,10 +24,11 @@ def rate_factor(recipe: Recipe, step: int, total_steps: int | None) -> float:
     Notes
     -----
     Warmup is linear over absolute steps and multiplies the rest. ``wsd`` (Hu et al. 2024; Hägele et al. 2024) is
-    constant, then falls linearly to zero over the cooldown.
+    constant, then falls linearly to zero over the cooldown. ``wsm`` (Tian et al. 2025, arXiv 2507.17634) stays
+    constant, as merging snapshots takes the place of the decay.
     """
     warmup = min(1.0, (step + 1) / recipe.warmup_steps) if recipe.warmup_steps else 1.0
-    if total_steps is None or recipe.schedule == "constant":
+    if total_steps is None or recipe.schedule in ("constant", "wsm"):
         return warmup
     if recipe.schedule == "wsd":
         fork = recipe.fork_step(total_steps)

@@ -1,8 +1,9 @@
-"""Cells → stage tree: one trunk for all that cells have in common, a cooldown and a measurement for each.
+"""Cells → stage tree: one trunk for all that cells have in common, a cooldown or merge and a measurement for each.
 
 For one shape and seed every cell with D examples follows the same data stream as the largest D until its own first
 pass ends, and the same learning rate until its cooldown begins. So there is one main trunk, a branch of it for the
-later epochs of each smaller D, and a fork for each cell's cooldown.
+later epochs of each smaller D, and a fork for each cell's cooldown. Under ``wsm`` the trunk is all that is trained: it
+carries a running mean for each cell whose window is open, and a cell is the merge of its own.
 """
 
 from __future__ import annotations
@@ -81,7 +82,8 @@ class _Trunk:
             parent = ends[(main, step)] if examples != main else None
             for stop in sorted(stops[examples] - {step}):
                 own = None if self.recipe.shares_trunk else stop
-                parent = self._add("trunk", parent, examples, step, stop, own).id
+                windows = self._open_windows(cells, leaves, examples, stop)
+                parent = self._add("trunk", parent, examples, step, stop, own, windows=windows).id
                 ends[(examples, stop)] = parent
                 step = stop
         for cell in cells:
@@ -92,9 +94,26 @@ class _Trunk:
     def _finish(self, cell: Cell, parent: str | None, fork: int) -> None:
         """Add a cell's own schedule and its measurement."""
         total = cell.total_steps
-        if fork < total:
+        if self.recipe.schedule == "wsm":
+            parent = self._add("merge", parent, cell.data_examples, total, total, total).id
+        elif fork < total:
             parent = self._add("cooldown", parent, cell.data_examples, fork, total, total).id
-        self._add("evaluate", parent, cell.data_examples, total, total, total, cell)
+        self._add("evaluate", parent, cell.data_examples, total, total, total, cell=cell)
+
+    def _open_windows(self, cells: Sequence[Cell], leaves: dict[int, int], examples: int, stop: int) -> tuple[int, ...]:
+        """Return the lengths of the cells that go through this end of a trunk with their window begun."""
+        if self.recipe.schedule != "wsm":
+            return ()
+        main = max(leaves)
+        found = set()
+        for cell in cells:
+            if examples == cell.data_examples:
+                reach = cell.total_steps
+            else:
+                reach = min(cell.total_steps, leaves[cell.data_examples]) if examples == main else 0
+            if reach >= stop >= self.recipe.snapshot_steps(cell.total_steps)[0]:
+                found.add(cell.total_steps)
+        return tuple(sorted(found))
 
     def _add(
         self,
@@ -104,11 +123,13 @@ class _Trunk:
         start: int,
         stop: int,
         total: int | None,
+        *,
         cell: Cell | None = None,
+        windows: tuple[int, ...] = (),
     ) -> Stage:
         first_pass = stop * self.recipe.batch_size <= examples
         stream = self.train_examples if first_pass else examples
-        name = f"{self.digest}|{parent}|{kind}|{stream}|{start}|{stop}|{total}|{cell.id if cell else ''}"
+        name = f"{self.digest}|{parent}|{kind}|{stream}|{start}|{stop}|{total}|{cell.id if cell else ''}|{windows}"
         return self.tree.add(
             Stage(
                 id=hashlib.sha256(name.encode()).hexdigest(),
@@ -121,6 +142,7 @@ class _Trunk:
                 total_steps=total,
                 stream_examples=stream,
                 cell=cell,
+                windows=windows,
                 flops=(stop - start) * self.recipe.batch_size * self.shape.train_flops,
                 flops_evaluation=self.eval_examples * self.shape.forward_flops if cell else 0,
             )

@@ -35,6 +35,8 @@ class Stage:
         The data stream: passes over the first ``stream_examples`` of the fixed permutation.
     cell
         The cell that an ``evaluate`` stage measures.
+    windows
+        Under ``wsm``: lengths of the cells below whose running means are open at the end of this stage.
     flops, flops_evaluation
         FLOPs of training and of scoring in this stage.
     """
@@ -49,6 +51,7 @@ class Stage:
     total_steps: int | None
     stream_examples: int
     cell: Cell | None = None
+    windows: tuple[int, ...] = ()
     flops: int = 0
     flops_evaluation: int = 0
 

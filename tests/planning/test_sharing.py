@@ -36,7 +36,7 @@ recipes = st.builds(
     st.integers(1, 20),
     st.integers(0, 30),
     st.floats(0.05, 0.9),
-    st.sampled_from(["wsd", "constant", "cosine", "step"]),
+    st.sampled_from(["wsd", "wsm", "constant", "cosine", "step"]),
 )  # fmt: skip
 
 
@@ -99,6 +99,37 @@ def test_parents_stand_before_their_children_and_meet_them(grid, recipe):
         assert stage.parent is None or stage.parent in seen
         assert stage.start_step == (tree.stages[stage.parent].stop_step if stage.parent else 0)
         seen.add(stage.id)
+
+
+@given(grids, recipes)
+def test_every_window_stays_open_from_its_first_snapshot_to_its_merge(grid, recipe):
+    recipe = replace(recipe, schedule="wsm")
+    cells = cells_of(grid, recipe)
+    tree = tree_of(cells, recipe)
+    for cell in cells:
+        first, *_, last = (*recipe.snapshot_steps(cell.total_steps), cell.total_steps)
+        assert 0 < first <= last == cell.total_steps
+        merge = tree.stages[next(s for s in tree if s.cell is cell).parent]
+        stage = tree.stages[merge.parent]
+        assert merge.kind == "merge"
+        while stage is not None:
+            assert (cell.total_steps in stage.windows) == (stage.stop_step >= first)
+            stage = tree.stages[stage.parent] if stage.parent else None
+
+
+@pytest.mark.parametrize(
+    ("schedule", "epochs", "ratio"),
+    [("wsd", 4, 1.69), ("wsd", 8, 2.74), ("wsd", 16, 3.44), ("wsm", 4, 1.98), ("wsm", 8, 4.78), ("wsm", 16, 8.76)],
+)
+def test_sharing_saves_the_steps_of_the_prototype(schedule, epochs, ratio):
+    recipe = replace(RECIPE, warmup_steps=30, schedule=schedule)
+    every = (1, 2, 4) if epochs == 4 else range(1, epochs + 1)
+    cells = [
+        Cell(id=f"{d}-{e}", shape=SHAPE, data_examples=d, data_fraction=1, epochs=e, seed=0, total_steps=d * e // 16)
+        for d in (1024, 2048, 4096, 8192) for e in every
+    ]  # fmt: skip
+    tree = build_tree(cells, recipe, train_examples=160_000, eval_examples=1, common="x")
+    assert sum(c.total_steps for c in cells) / sum(s.steps for s in tree) == pytest.approx(ratio, abs=0.01)
 
 
 def test_the_quickstart_grid_needs_the_steps_of_the_prototype():

@@ -12,6 +12,7 @@ from workers.derived_seed import derived_seed
 from workers.sources.order import Order
 from workers.sources.source import Split
 from workers.training.augment import shifted
+from workers.training.merge import OpenWindows
 
 
 class Diverged(ArithmeticError):
@@ -30,6 +31,7 @@ def train_steps(
     total_steps: int | None,
     stream_examples: int,
     seed: int,
+    windows: OpenWindows,
 ) -> None:
     """Train ``module`` in place for the optimiser steps ``[start, stop)``.
 
@@ -45,6 +47,8 @@ def train_steps(
         Size of the prefix of the fixed permutation that the stream passes over.
     seed
         Of dropout and augmentation; both are re-seeded at every step, so a fork needs no generator state (I9).
+    windows
+        Take a snapshot after each step in which one is due.
 
     Raises
     ------
@@ -69,6 +73,7 @@ def train_steps(
         if recipe.gradient_clip is not None:
             torch.nn.utils.clip_grad_norm_(module.parameters(), recipe.gradient_clip)
         optimizer.step()
+        windows.take(step + 1, module)
     if not torch.isfinite(loss):
         raise Diverged(f"the loss is {loss.item()} after step {stop}: lower train.learning_rate or lengthen the warmup")
 

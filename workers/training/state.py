@@ -24,6 +24,8 @@ class TrainState:
         Parameters and buffers by name.
     optimizer
         Optimiser arrays by ``parameter/key``; empty before the first step.
+    sums
+        Open ``wsm`` windows: float64 sums of snapshots by the length of their cell.
     wall_s
         Seconds of training so far, along the path from initialisation.
     """
@@ -31,20 +33,27 @@ class TrainState:
     step: int
     model: dict[str, np.ndarray]
     optimizer: dict[str, np.ndarray] = field(default_factory=dict)
+    sums: dict[int, dict[str, np.ndarray]] = field(default_factory=dict)
     wall_s: float = 0.0
 
 
-def save_state(module: torch.nn.Module, optimizer: torch.optim.Optimizer, *, step: int, wall_s: float) -> TrainState:
-    """Return a copy of a model and its optimiser."""
+def save_state(
+    module: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    *,
+    step: int,
+    wall_s: float,
+    sums: dict[int, dict[str, np.ndarray]],
+) -> TrainState:
+    """Return a copy of a model and its optimiser; the sums are handed over as they are."""
     names = {id(parameter): name for name, parameter in module.named_parameters()}
     arrays = {}
     for parameter, entries in optimizer.state.items():
         for key, value in entries.items():
             if value is not None:
                 arrays[f"{names[id(parameter)]}/{key}"] = _array(value)
-    return TrainState(
-        step=step, model={k: _array(v) for k, v in module.state_dict().items()}, optimizer=arrays, wall_s=wall_s
-    )
+    model = {k: _array(v) for k, v in module.state_dict().items()}
+    return TrainState(step=step, model=model, optimizer=arrays, sums=sums, wall_s=wall_s)
 
 
 def load_model(state: TrainState, module: torch.nn.Module) -> None:

@@ -55,7 +55,7 @@ def one_thread():
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 @pytest.mark.parametrize("text", [TEXT, IMAGES], ids=["transformer", "resnet"])
-@pytest.mark.parametrize("schedule", ["wsd", "constant"])
+@pytest.mark.parametrize("schedule", ["wsd", "wsm", "constant"])
 def test_rows_of_a_shared_tree_equal_those_of_cells_trained_alone_to_the_bit(text, optimizer, schedule):
     sweep = parse_sweep(
         text, overrides=[f"train.optimizer={optimizer}", f"train.schedule={schedule}", "train.learning_rate=0.01"]
@@ -64,6 +64,22 @@ def test_rows_of_a_shared_tree_equal_those_of_cells_trained_alone_to_the_bit(tex
     assert shared.flops_planned < alone.flops_planned
     engine = TorchEngine(shared.context)
     assert rows(shared, engine) == rows(alone, engine)
+
+
+def test_a_merged_cell_is_the_mean_of_its_own_snapshots():
+    plan = make_plan(parse_sweep(IMAGES, overrides=["train.schedule=wsm", "grid.data_fraction=1", "grid.epochs=1"]))
+    engine = TorchEngine(plan.context)
+    trunk, merge = (next(s for s in plan.tree if s.kind == kind) for kind in ("trunk", "merge"))
+    steps = plan.context.recipe.snapshot_steps(trunk.stop_step)
+    assert steps == (7, 8)
+    ends = [engine.train(replace(trunk, stop_step=step, windows=()), None).model for step in steps]
+    state = engine.train(merge, engine.train(trunk, None))
+    for name, value in state.model.items():
+        both = [end[name] for end in ends]
+        if np.issubdtype(value.dtype, np.floating):
+            assert np.array_equal(value, ((both[0].astype(float) + both[1]) / 2).astype(np.float32)), name
+        else:
+            assert value == both[1] == 8
 
 
 def test_training_lowers_the_loss_below_chance_and_reports_every_score():
