@@ -20,7 +20,7 @@ from workers.families.lattice import Line, nearest_size
 if TYPE_CHECKING:
     import torch
 
-#: Width at which ``learning_rate`` applies unscaled; hidden matrices and head take ``BASE_WIDTH / width`` times it.
+#: Width at which ``learning_rate`` applies unscaled; hidden matrices take ``BASE_WIDTH / width`` times it.
 BASE_WIDTH = 32
 WIDEST = 65_536
 
@@ -119,14 +119,19 @@ class Transformer:
     ) -> list[tuple[float, bool, list[torch.nn.Parameter]]]:
         """Return (learning-rate multiplier, takes weight decay, parameters) covering each parameter once.
 
-        Under Adam, μP (Yang et al. 2022, arXiv 2203.03466, table 3) scales the rate of every matrix whose input
-        grows with the width, the head included, by base width / width; embeddings and norms keep the base rate.
+        As in μP under Adam (Yang et al. 2022, arXiv 2203.03466, table 3), a hidden matrix takes base width / width
+        times the rate. Embeddings, norms and the output head keep the base rate: scaling the head too raised the loss
+        of the wider models here.
         """
-        matrices: list[torch.nn.Parameter] = []
-        vectors: list[torch.nn.Parameter] = []
+        hidden: list[torch.nn.Parameter] = []
+        head: list[torch.nn.Parameter] = []
+        rest: list[torch.nn.Parameter] = []
         for name, parameter in module.named_parameters():
-            (vectors if parameter.ndim < 2 or "embedding" in name else matrices).append(parameter)
-        return [(BASE_WIDTH / shape.dim("width"), True, matrices), (1.0, False, vectors)]
+            if name == "head.weight":
+                head.append(parameter)
+            else:
+                (rest if parameter.ndim < 2 or "embedding" in name else hidden).append(parameter)
+        return [(BASE_WIDTH / shape.dim("width"), True, hidden), (1.0, True, head), (1.0, False, rest)]
 
     @staticmethod
     def engine() -> Any:

@@ -9,9 +9,6 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-#: Standard deviation of freshly drawn token and position embeddings.
-EMBEDDING_STD = 0.02
-
 
 class Block(nn.Module):
     """Attention and MLP, each behind a LayerNorm and added to the residual stream."""
@@ -41,8 +38,8 @@ class Block(nn.Module):
 class ByteTransformer(nn.Module):
     """Tokens in, logits of the next token out.
 
-    Initialisation keeps activations alike at every width (μP): hidden matrices have standard deviation
-    1/√fan_in, those that write into the residual stream 1/√(2 depth) of that, the head 1/width.
+    Weights start from torch's defaults: embeddings with standard deviation 1, matrices uniform with 1/√(3 fan_in),
+    which keeps activations alike at every width.
 
     Parameters
     ----------
@@ -64,17 +61,6 @@ class ByteTransformer(nn.Module):
         self.blocks = nn.ModuleList(Block(width, heads, dropout) for _ in range(depth))
         self.final_norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, vocabulary, bias=False)
-        self._initialise(width, depth)
-
-    @torch.no_grad()
-    def _initialise(self, width: int, depth: int) -> None:
-        for name, weight in self.named_parameters():
-            if weight.ndim < 2:
-                continue
-            std = EMBEDDING_STD if "embedding" in name else weight.shape[1] ** -0.5
-            if name.endswith("_out.weight"):
-                std *= (2 * depth) ** -0.5
-            nn.init.normal_(weight, std=1 / width if name == "head.weight" else std)
 
     def forward(self, tokens_BT: torch.Tensor) -> torch.Tensor:
         """Return logits (B, T, V) for int64 tokens (B, T), T at most the context."""

@@ -87,11 +87,11 @@ def test_dropout_draws_from_the_global_generator_and_rests_in_evaluation() -> No
     assert torch.equal(model(tokens), model(tokens))
 
 
-def test_mup_scales_the_rate_of_matrices_and_of_nothing_else() -> None:
+def test_mup_scales_the_rate_of_hidden_matrices_and_of_nothing_else() -> None:
     shape = Transformer.shape_for(99_000, {}, TEXT)
     model = Transformer.build(shape, {}, TEXT)
-    (matrices_lr, _, matrices), (vectors_lr, _, vectors) = Transformer.parameter_groups(model, shape)
-    assert matrices_lr == BASE_WIDTH / 64
-    assert vectors_lr == 1.0
-    assert sum(p.numel() for p in matrices) == 2 * 12 * 64**2 + 256 * 64
-    assert sum(p.numel() for p in vectors) == (256 + 32) * 64 + 5 * 2 * 64
+    hidden, head, rest = Transformer.parameter_groups(model, shape)
+    assert [group[:2] for group in (hidden, head, rest)] == [(BASE_WIDTH / 64, True), (1.0, True), (1.0, False)]
+    assert sum(p.numel() for p in hidden[2]) == 2 * 12 * 64**2
+    assert sum(p.numel() for p in head[2]) == 256 * 64
+    assert sum(p.numel() for p in rest[2]) == (256 + 32) * 64 + 5 * 2 * 64
