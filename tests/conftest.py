@@ -17,6 +17,7 @@ grid:
   params: [1k, 3k, 10k]
   data_fraction: [0.1, 0.3, 1.0]
   epochs: [1, 2, 4]
+fit: {bootstrap: 200}
 """
 TRANSFORMER = """\
 name: small
@@ -28,6 +29,7 @@ grid:
   data_fraction: [0.5, 1.0]
   epochs: [1, 2, 3]
 train: {batch_size: 16, warmup_steps: 5}
+fit: {bootstrap: 50}
 """
 
 

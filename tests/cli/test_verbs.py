@@ -43,7 +43,7 @@ def test_a_bad_sweep_is_refused_with_its_line_and_nothing_is_written(scalaw, sim
     simulated.write_text(simulated.read_text() + line + "\n")
     answer = scalaw("run", simulated, "--store", tmp_path / "never")
     assert answer.code == 2
-    assert f"{simulated}:9" in answer.err
+    assert f"{simulated}:10" in answer.err
     assert words in answer.err.lower()
     assert not (tmp_path / "never").exists()
 

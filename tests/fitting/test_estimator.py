@@ -143,6 +143,7 @@ def test_a_saturation_constant_that_runs_away_has_no_number_even_without_a_boots
 
 
 @pytest.mark.parametrize("law", ["product", "product_floor", "chinchilla"])
+@pytest.mark.slow
 def test_intervals_hold_the_truth_about_as_often_as_they_say(law, grid):
     axes = grid(n=list(np.geomspace(1e5, 1e7, 6)), d=list(np.geomspace(1e6, 1e8, 5)))
     power = 400 * axes["n"] ** -0.25 * axes["d"] ** -0.15

@@ -24,7 +24,7 @@ RECIPE = Recipe(
     batch_size=16, warmup_steps=3, schedule="wsd", cooldown_fraction=0.2, milestones=(0.5,), decay_factor=0.1,
     shift_pixels=0,
 )  # fmt: skip
-settings.register_profile("ours", deadline=None, max_examples=60)
+settings.register_profile("ours", deadline=None, max_examples=40)
 settings.load_profile("ours")
 grids = st.tuples(
     st.sets(st.integers(20, TOTAL), min_size=1, max_size=4), st.sets(st.integers(1, 5), min_size=1, max_size=3)

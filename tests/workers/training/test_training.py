@@ -53,6 +53,7 @@ def one_thread():
     torch.set_num_threads(before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 @pytest.mark.parametrize("text", [TEXT, IMAGES], ids=["transformer", "resnet"])
 @pytest.mark.parametrize("schedule", ["wsd", "wsm", "constant"])
@@ -82,6 +83,7 @@ def test_a_merged_cell_is_the_mean_of_its_own_snapshots():
             assert value == both[1] == 8
 
 
+@pytest.mark.slow
 def test_training_lowers_the_loss_below_chance_and_reports_every_score():
     sweep = parse_sweep(IMAGES, overrides=["grid.data_fraction=1", "data.max_examples=640", "grid.epochs=4"])
     plan = make_plan(sweep)
