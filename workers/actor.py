@@ -21,23 +21,20 @@ from orchestrator.store.cell_row import cell_columns
 
 @dataclass(frozen=True, kw_only=True)
 class StageResult:
-    """What the driver learns of a stage; the state itself travels beside it.
+    """What the driver learns of a chain of stages; the last state itself travels beside it.
 
     Parameters
     ----------
-    stage_id
-        The stage.
     seconds
         Wall time on the worker, the commit included.
     row
-        The committed row of an ``evaluate`` stage.
+        The committed row where the chain ends in ``evaluate``.
     error
-        Traceback where the stage failed.
+        Traceback where a stage failed.
     retry
-        False where the same stage would fail the same way again.
+        False where the same chain would fail the same way again.
     """
 
-    stage_id: str
     seconds: float
     row: dict[str, Any] | None = None
     error: str | None = None
@@ -75,36 +72,37 @@ class Worker:
         """Return the device's kind once the engine is warm."""
         return str(self.engine.device_kind)
 
-    def run(self, stage: Stage, parent: Any, attempt: int) -> tuple[StageResult, Any]:
-        """Run one stage.
+    @ray.method(num_returns=2)
+    def run(self, chain: list[Stage], parent: Any, attempt: int) -> tuple[StageResult, Any]:
+        """Run stages one after the other, each from the state of the one before.
 
         Parameters
         ----------
-        stage
+        chain
             What to do.
         parent
-            State of the stage's parent, or ``None``.
+            State of the first stage's parent, or ``None``.
         attempt
             1 for the first try.
 
         Returns
         -------
         tuple
-            What happened, and the state for the stage's children (``None`` for an ``evaluate`` stage).
+            What happened, and the last stage's state for its children (``None`` after an ``evaluate`` stage).
         """
-        self.stage = f"{stage.kind} {stage.id[:8]}"
         started, begun = datetime.now(UTC), time.perf_counter()
-        row, state, error, retry = None, None, None, True
+        row, state, error, retry = None, parent, None, True
         try:
-            if stage.kind == "evaluate":
-                row = self._measure(stage, parent, attempt, started)
-            else:
-                state = self.engine.train(stage, parent)
+            for stage in chain:
+                self.stage = f"{stage.kind} {stage.id[:8]}"
+                if stage.kind == "evaluate":
+                    row, state = self._measure(stage, state, attempt, started), None
+                else:
+                    state = self.engine.train(stage, state)
         except Exception as failure:
-            error, retry = traceback.format_exc(), not isinstance(failure, ArithmeticError)
+            state, error, retry = None, traceback.format_exc(), not isinstance(failure, ArithmeticError)
         self.stage = "idle"
-        seconds = time.perf_counter() - begun
-        return StageResult(stage_id=stage.id, seconds=seconds, row=row, error=error, retry=retry), state
+        return StageResult(seconds=time.perf_counter() - begun, row=row, error=error, retry=retry), state
 
     def _measure(self, stage: Stage, parent: Any, attempt: int, started: datetime) -> dict[str, Any]:
         assert stage.cell is not None

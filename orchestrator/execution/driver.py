@@ -27,9 +27,9 @@ MOST_FAILED_STARTS = 3
 
 @dataclass(frozen=True)
 class _Flight:
-    """A stage on its way: where it runs, its state's reference and when it was sent."""
+    """A chain of stages on its way: where it runs, its last state's reference and when it was sent."""
 
-    stage: Stage
+    chain: list[Stage]
     worker: str
     state: Any
     sent_s: float
@@ -78,8 +78,9 @@ class Driver:
             worker = self._idle.pop()
             self.ledger.attempts[stage.id] += 1
             parent = self.ledger.states[stage.parent] if stage.parent else None
-            result, state = self.pool.submit(worker, stage, parent, self.ledger.attempts[stage.id])
-            self._flights[result] = _Flight(stage, worker, state, time.monotonic())
+            chain = self.ledger.tree.chain(stage)
+            result, state = self.pool.submit(worker, chain, parent, self.ledger.attempts[stage.id])
+            self._flights[result] = _Flight(chain, worker, state, time.monotonic())
 
     def _receive(self, reference: Any) -> None:
         if reference in self._starting:
@@ -95,7 +96,7 @@ class Driver:
         if result.error is not None:
             self._failed(flight, result.error, retry=result.retry)
             return
-        self.ledger.finish(flight.stage, flight.state, result.seconds)
+        self.ledger.finish(flight.chain, flight.state, result.seconds)
         if result.row is not None:
             self.progress.row(result.row)
 
@@ -122,19 +123,20 @@ class Driver:
         if self.stage_timeout_s is None:
             return
         for reference, flight in list(self._flights.items()):
-            if time.monotonic() - flight.sent_s > self.stage_timeout_s:
+            if time.monotonic() - flight.sent_s > self.stage_timeout_s * len(flight.chain):
                 del self._flights[reference]
                 self._lost(flight, f"the stage took longer than resources.stage_timeout_s = {self.stage_timeout_s:g}")
 
     def _failed(self, flight: _Flight, error: str, *, retry: bool) -> None:
-        stage, attempt = flight.stage, self.ledger.attempts[flight.stage.id]
+        stage = flight.chain[0]
+        attempt = self.ledger.attempts[stage.id]
         if retry and attempt <= self.max_retries:
             self.ledger.push(stage)
             return
         for lost in self.ledger.fail(stage):
             if lost.cell is None:
                 continue
-            text = error if lost is stage else f"{stage.kind} stage {stage.id[:12]} failed before it:\n{error}"
+            text = error if lost in flight.chain else f"{stage.kind} stage {stage.id[:12]} failed before it:\n{error}"
             row = failure_row(lost.cell, self.pool.context, error=text, attempt=attempt, worker=flight.worker)
             self.store.commit_row(row)
             self.progress.row(row)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,18 +51,20 @@ class Ledger:
         """Return the ready stage that goes next on so many workers, or ``None``."""
         return self._ready.pop(self._left_s, workers)
 
-    def finish(self, stage: Stage, state: Any, seconds: float) -> None:
-        """Note a stage as done, keep its state for its children and make them ready."""
-        self.done.add(stage.id)
-        self.flops_spent += stage.flops
+    def finish(self, chain: Sequence[Stage], state: Any, seconds: float) -> None:
+        """Note a chain of stages as done, keep its last state for the children and make them ready."""
+        expected = sum(self.estimates_s[stage.id] for stage in chain)
+        self.done.update(stage.id for stage in chain)
+        self.flops_spent += sum(stage.flops for stage in chain)
         self.measured_s += seconds
-        self._expected_s += self.estimates_s[stage.id]
-        self._left_s -= self.estimates_s[stage.id]
-        if self._waiting[stage.id]:
-            self.states[stage.id] = state
-        for child in self.tree.children.get(stage.id, ()):
+        self._expected_s += expected
+        self._left_s -= expected
+        last = chain[-1]
+        if self._waiting[last.id]:
+            self.states[last.id] = state
+        for child in self.tree.children.get(last.id, ()):
             self.push(child)
-        self._release(stage.parent)
+        self._release(chain[0].parent)
 
     def fail(self, stage: Stage) -> list[Stage]:
         """Note a stage and all that descends from it as failed; return them."""

@@ -45,9 +45,9 @@ class Pool:
         ray.kill(self.workers.pop(name))
         return self._start(name)
 
-    def submit(self, name: str, stage: Stage, parent: Any, attempt: int) -> tuple[Any, Any]:
-        """Send a stage to a worker; return the references of its result and of its state."""
-        references: Any = self.workers[name].run.options(num_returns=2).remote(stage, parent, attempt)
+    def submit(self, name: str, chain: list[Stage], parent: Any, attempt: int) -> tuple[Any, Any]:
+        """Send a chain of stages to a worker; return the references of its result and of its state."""
+        references: Any = self.workers[name].run.remote(chain, parent, attempt)
         return references[0], references[1]
 
     def stop(self) -> None:

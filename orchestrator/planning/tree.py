@@ -13,9 +13,11 @@ from orchestrator.planning.family import ModelShape
 Kind = Literal["trunk", "cooldown", "merge", "finetune", "compress", "evaluate"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Stage:
     """A piece of work that one worker does without stopping, from its parent's state to its own.
+
+    Never changed once made; not frozen, because a plan makes tens of thousands and freezing triples their cost.
 
     Parameters
     ----------
@@ -98,6 +100,16 @@ class StageTree:
         found = [self.stages[stage_id]]
         for stage in found:
             found.extend(self.children.get(stage.id, ()))
+        return found
+
+    def chain(self, stage: Stage) -> list[Stage]:
+        """Return a stage and those that follow it without a fork: what one worker does in one go.
+
+        The states between them have no other use, so they need not leave the worker.
+        """
+        found = [stage]
+        while len(below := self.children.get(found[-1].id, ())) == 1:
+            found.extend(below)
         return found
 
     def cells(self, stages: Iterable[Stage] | None = None) -> list[Cell]:

@@ -19,7 +19,7 @@ def test_every_stage_becomes_ready_once_after_its_parent(ledger):
     while (stage := ledger.pop(2)) is not None:
         assert stage.parent is None or stage.parent in seen
         seen.append(stage.id)
-        ledger.finish(stage, object(), 1.0)
+        ledger.finish([stage], object(), 1.0)
     assert len(seen) == len(set(seen)) == len(ledger.tree)
     assert ledger.unfinished == 0
     assert ledger.states == {}
@@ -28,11 +28,11 @@ def test_every_stage_becomes_ready_once_after_its_parent(ledger):
 
 def test_a_state_is_kept_until_its_last_child_is_done(ledger):
     root = ledger.pop(2)
-    ledger.finish(root, "state", 1.0)
+    ledger.finish([root], "state", 1.0)
     children = ledger.tree.children[root.id]
     for child in children:
         assert ledger.states[root.id] == "state"
-        ledger.finish(child, "child", 1.0)
+        ledger.finish([child], "child", 1.0)
     assert root.id not in ledger.states
 
 
@@ -46,5 +46,5 @@ def test_a_failed_stage_takes_its_descendants_and_nothing_else(ledger):
 def test_the_estimate_is_corrected_by_what_was_measured(ledger):
     before = ledger.eta_s(1)
     stage = ledger.pop(2)
-    ledger.finish(stage, None, 10 * ledger.estimates_s[stage.id])
+    ledger.finish([stage], None, 10 * ledger.estimates_s[stage.id])
     assert ledger.eta_s(1) == pytest.approx(10 * (before - ledger.estimates_s[stage.id]))

@@ -156,6 +156,16 @@ def test_first_passes_have_the_same_stage_ids_in_a_larger_grid():
     assert {s.id for s in small} <= {s.id for s in large}
 
 
+def test_a_chain_runs_to_the_next_fork():
+    tree = tree_of(cells_of(({100}, {1, 2}), RECIPE), RECIPE)
+    kinds = [[s.kind for s in tree.chain(root)] for root in tree.children[None]]
+    assert kinds == [["trunk"], ["trunk"]]
+    alone = tree_of(cells_of(({100}, {1}), RECIPE), RECIPE, share=False)
+    assert [[s.kind for s in alone.chain(root)] for root in alone.children[None]] == [
+        ["trunk", "cooldown", "evaluate"]
+    ] * 2
+
+
 def test_a_stage_whose_parent_is_missing_is_refused():
     tree = tree_of(cells_of(({100}, {1}), RECIPE), RECIPE)
     with pytest.raises(KeyError, match="nowhere"):
