@@ -61,7 +61,7 @@ def schedule_s(tree: StageTree, seconds: dict[str, float], workers: int) -> floa
     """
     remaining_s = tree.remaining_s(seconds)
     if len(tree) > SIMULATED_STAGES:
-        return max(sum(seconds.values()) / workers, max(remaining_s.values()))
+        return lower_bound_s(sum(seconds.values()), max(remaining_s.values()), workers)
     queue = ReadyQueue(remaining_s)
     for stage in tree.children[None]:
         queue.push(stage)
@@ -76,3 +76,8 @@ def schedule_s(tree: StageTree, seconds: dict[str, float], workers: int) -> floa
         for child in tree.children.get(finished, ()):
             queue.push(child)
     return now
+
+
+def lower_bound_s(work_s: float, critical_path_s: float, workers: int) -> float:
+    """Return the makespan that no schedule can beat: the work shared evenly, or the longest path."""
+    return max(work_s / workers, critical_path_s)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,11 +12,14 @@ from orchestrator.errors import BadInput
 from orchestrator.planning.cell import Cell
 from orchestrator.planning.cells import expand
 from orchestrator.planning.context import TRAIN_SCORE_EXAMPLES, RunContext
-from orchestrator.planning.cost import CPU_CORE, GPU, Rate, estimate_s, schedule_s, simulated_rate
+from orchestrator.planning.cost import CPU_CORE, GPU, Rate, estimate_s, lower_bound_s, schedule_s, simulated_rate
 from orchestrator.planning.recipe import Recipe
 from orchestrator.planning.sharing import build_tree
 from orchestrator.planning.tree import StageTree
 from orchestrator.spec.registries import FAMILIES, SOURCES
+
+#: Cells up to which a plan also works out what other schedules would cost.
+COMPARED_CELLS = 2_000
 
 
 @dataclass(frozen=True)
@@ -49,12 +52,12 @@ class Plan:
     share: bool
     common: str
 
-    def tree_for(self, cells: list[Cell]) -> StageTree:
-        """Return the stage tree of some of the cells, as a resumed run needs it."""
+    def tree_for(self, cells: list[Cell], recipe: Recipe | None = None) -> StageTree:
+        """Return the stage tree of some of the cells, as a resumed run needs it, or under another recipe."""
         manifest = self.context.manifest
         return build_tree(
             cells,
-            self.context.recipe,
+            recipe or self.context.recipe,
             train_examples=manifest.train_examples,
             eval_examples=scored_examples(self.context),
             common=self.common,
@@ -72,21 +75,51 @@ class Plan:
         return sum(stage.flops for stage in self.tree)
 
     @cached_property
+    def stages_s(self) -> dict[str, float]:
+        """Estimated seconds of each stage by id."""
+        return {s.id: estimate_s(s, self.rate) for s in self.tree}
+
+    @cached_property
     def est_s(self) -> float:
         """Estimated wall time on ``workers`` workers."""
-        return schedule_s(self.tree, {s.id: estimate_s(s, self.rate) for s in self.tree}, self.workers)
+        return schedule_s(self.tree, self.stages_s, self.workers)
+
+    @cached_property
+    def critical_path_s(self) -> float:
+        """Estimated seconds of the longest path, which no number of workers shortens."""
+        return max(self.tree.remaining_s(self.stages_s).values())
+
+    @property
+    def why_alone(self) -> str | None:
+        """Why cells share no training, or ``None`` where they do."""
+        if not self.share:
+            return "sharing is switched off"
+        if not self.context.recipe.shares_trunk:
+            schedule = self.context.recipe.schedule
+            return f"under schedule {schedule} the rate depends on a cell's length from its first steps"
+        return None
+
+    def flops_by_schedule(self) -> dict[str, int]:
+        """Return the training FLOPs that this grid costs under each schedule that shares with a decay or a merge."""
+        recipe = self.context.recipe
+        return {
+            name: sum(stage.flops for stage in self.tree_for(self.cells, replace(recipe, schedule=name)))
+            for name in ("wsd", "wsm")
+        }
 
     def to_json(self) -> dict[str, Any]:
         """Return the document of ``scalaw plan --json``."""
         resources = self.sweep.resources
         gpu_hours = self.est_s / 3600 * self.workers * resources.gpus_per_worker * resources.world_size
         manifest = self.context.manifest
+        kinds = Counter(stage.kind for stage in self.tree)
+        work_s = sum(self.stages_s.values())
         return {
             "sweep": self.sweep.name,
             "task": manifest.task,
             "cells": len(self.cells),
             "stages": len(self.tree),
-            "stages_by_kind": dict(Counter(stage.kind for stage in self.tree)),
+            "stages_by_kind": dict(kinds),
             "params": sorted({c.shape.params_non_embedding for c in self.cells}),
             "data_examples": sorted({c.data_examples for c in self.cells}),
             "tokens_per_example": manifest.tokens_per_example,
@@ -96,6 +129,13 @@ class Plan:
             "flops_planned": self.flops_planned,
             "flops_evaluation": sum(s.flops_evaluation for s in self.tree),
             "sharing_ratio": self.flops_naive / self.flops_planned,
+            "flops_by_kind": {kind: sum(s.flops for s in self.tree if s.kind == kind) for kind in kinds},
+            "flops_by_schedule": self.flops_by_schedule() if len(self.cells) <= COMPARED_CELLS else None,
+            "why_alone": self.why_alone,
+            "critical_path_hours": self.critical_path_s / 3600,
+            "lower_bound_hours": {
+                str(w): lower_bound_s(work_s, self.critical_path_s, w) / 3600 for w in (1, 2, 4, 8, 16, 32, 64)
+            },
             "workers": self.workers,
             "est_hours": self.est_s / 3600,
             "est_price": gpu_hours * resources.price_per_gpu_hour,

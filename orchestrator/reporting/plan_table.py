@@ -31,13 +31,30 @@ def plan_table(document: dict[str, Any]) -> Table:
         ("data D", f"{_range(document['data_examples'], 'size')} in examples{context} of {document['task']}"),
         ("training steps", f"{document['steps_planned']:,}, each cell alone {document['steps_naive']:,}"),
         ("training FLOPs", f"{document['flops_planned']:.3g}, each cell alone {document['flops_naive']:.3g}"),
-        ("sharing ratio", f"{document['sharing_ratio']:.2f}"),
+        ("sharing ratio", f"{document['sharing_ratio']:.2f}{_because(document.get('why_alone'))}"),
+        *_schedules(document.get("flops_by_schedule")),
         ("evaluation FLOPs", f"{document['flops_evaluation']:.3g}"),
         ("time", f"{_duration(document['est_hours'])} on {_count(document['workers'], 'worker')} (estimate)"),
+        *_no_faster(document.get("critical_path_hours")),
         ("price", _price(document["est_price"])),
     ):
         table.add_row(name, Text(value))
     return table
+
+
+def _because(why: str | None) -> str:
+    return f" ({why})" if why else ""
+
+
+def _schedules(flops: dict[str, int] | None) -> list[tuple[str, str]]:
+    """What the grid costs under the schedules that share."""
+    if not flops:
+        return []
+    return [("by schedule", ", ".join(f"{name} {value:.3g} FLOPs" for name, value in flops.items()))]
+
+
+def _no_faster(hours: float | None) -> list[tuple[str, str]]:
+    return [] if hours is None else [("longest path", f"{_duration(hours)}, however many workers (estimate)")]
 
 
 def _count(number: int, thing: str) -> str:

@@ -61,3 +61,23 @@ def test_planning_ten_thousand_cells_imports_neither_ray_nor_torch():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_plan_says_what_other_schedules_cost_and_why_cells_stay_alone(sweep, transformer_yaml):
+    document = make_plan(sweep(transformer_yaml)).to_json()
+    assert document["why_alone"] is None
+    assert document["flops_by_schedule"]["wsd"] == document["flops_planned"] > document["flops_by_schedule"]["wsm"]
+    assert sum(document["flops_by_kind"].values()) == document["flops_planned"]
+    alone = make_plan(sweep(transformer_yaml, overrides=["train.schedule=cosine"])).to_json()
+    assert "schedule cosine" in alone["why_alone"]
+    assert alone["sharing_ratio"] == 1.0
+
+
+def test_bounds_fall_with_workers_until_the_critical_path(sweep):
+    plan = make_plan(sweep(overrides=["model.stage_s=10"]))
+    document, depth = plan.to_json(), {None: 0}
+    for stage in plan.tree:
+        depth[stage.id] = depth[stage.parent] + 1
+    bounds = list(document["lower_bound_hours"].values())
+    assert bounds == sorted(bounds, reverse=True)
+    assert bounds[-1] == document["critical_path_hours"] == pytest.approx(max(depth.values()) * 10.001 / 3600)
