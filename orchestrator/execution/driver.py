@@ -21,6 +21,8 @@ from workers.actor import StageResult
 
 #: How often an idle driver looks at signals, timeouts and the clock.
 TICK_S = 0.25
+#: A chain that takes less than this is short: the next one is queued behind it, as the round trip would cost more.
+SHORT_S = 0.02
 #: Workers that may fail to start before the sweep gives up.
 MOST_FAILED_STARTS = 3
 
@@ -31,8 +33,10 @@ class _Flight:
 
     chain: list[Stage]
     worker: str
+    actor: Any
     state: Any
     sent_s: float
+    short: bool
 
 
 @dataclass
@@ -50,7 +54,7 @@ class Driver:
     stop: StopSignal
     max_retries: int
     stage_timeout_s: float | None
-    _idle: list[str] = field(default_factory=list)
+    _loads: dict[str, list[_Flight]] = field(default_factory=dict)
     _starting: dict[Any, str] = field(default_factory=dict)
     _flights: dict[Any, _Flight] = field(default_factory=dict)
     _failed_starts: int = 0
@@ -63,7 +67,8 @@ class Driver:
             if self.stop.asked and not self._flights:
                 return
             warm = len(self.pool.workers) - len(self._starting)
-            self.progress.tick(self.ledger, warm=warm, busy=len(self._flights), stopping=self.stop.asked)
+            busy = sum(bool(load) for load in self._loads.values())
+            self.progress.tick(self.ledger, warm=warm, busy=busy, stopping=self.stop.asked)
             pending = [*self._flights, *(() if self.stop.asked else self._starting)]
             ready, _ = ray.wait(pending, timeout=TICK_S)
             for reference in ready:
@@ -71,28 +76,41 @@ class Driver:
             self._expire()
 
     def _send(self) -> None:
-        while self._idle and not self.stop.asked:
+        while not self.stop.asked and (worker := self._free_worker()) is not None:
             stage = self.ledger.pop(len(self.pool.workers))
             if stage is None:
                 return
-            worker = self._idle.pop()
+            chain = self.ledger.tree.chain(stage)
+            short = sum(self.ledger.estimates_s[s.id] for s in chain) < SHORT_S
+            if self._loads[worker] and not short:
+                self.ledger.push(stage)
+                return
             self.ledger.attempts[stage.id] += 1
             parent = self.ledger.states[stage.parent] if stage.parent else None
-            chain = self.ledger.tree.chain(stage)
             result, state = self.pool.submit(worker, chain, parent, self.ledger.attempts[stage.id])
-            self._flights[result] = _Flight(chain, worker, state, time.monotonic())
+            actor = self.pool.workers[worker]
+            flight = _Flight(chain, worker, actor, state, time.monotonic(), short)
+            self._flights[result] = flight
+            self._loads[worker].append(flight)
+
+    def _free_worker(self) -> str | None:
+        """Return a worker that is idle, or else one that has a single short chain to finish first."""
+        free = (name for name, load in self._loads.items() if not load or (len(load) == 1 and load[0].short))
+        return min(free, key=lambda name: len(self._loads[name]), default=None)
 
     def _receive(self, reference: Any) -> None:
         if reference in self._starting:
             self._started(reference)
             return
-        flight = self._flights.pop(reference)
+        flight = self._flights.pop(reference, None)
+        if flight is None:
+            return  # it was given up in the meantime
         try:
             result: StageResult = ray.get(reference)
         except RayError as failure:
             self._lost(flight, f"worker {flight.worker} was lost: {str(failure).splitlines()[0]}")
             return
-        self._idle.append(flight.worker)
+        self._loads[flight.worker].remove(flight)
         if result.error is not None:
             self._failed(flight, result.error, retry=result.retry)
             return
@@ -112,11 +130,15 @@ class Driver:
             again, name = self.pool.replace(name)
             self._starting[again] = name
             return
-        self._idle.append(name)
+        self._loads[name] = []
 
     def _lost(self, flight: _Flight, error: str) -> None:
-        reference, name = self.pool.replace(flight.worker)
-        self._starting[reference] = name
+        """Replace a worker, unless another of its flights has done so, and try the flight again elsewhere."""
+        if self.pool.workers[flight.worker] is flight.actor:
+            for queued in self._loads.pop(flight.worker)[1:]:
+                self.ledger.attempts[queued.chain[0].id] -= 1  # it never began
+            reference, name = self.pool.replace(flight.worker)
+            self._starting[reference] = name
         self._failed(flight, error, retry=True)
 
     def _expire(self) -> None:
