@@ -21,7 +21,9 @@ def command(
     mapping: Annotated[
         str | None, typer.Option("--map", metavar="n=COL,d=COL,loss=COL", help="Which columns are the axes.")
     ] = None,
-    bootstrap: Annotated[int | None, typer.Option("--bootstrap", metavar="B", min=0, help="Replicas.")] = None,
+    bootstrap: Annotated[
+        int | None, typer.Option("--bootstrap", metavar="B", min=0, max=100_000, help="Replicas.")
+    ] = None,
     task: Annotated[str | None, typer.Option("--task", metavar="T", help="Rows scored on this data.")] = None,
     sweep: SweepName = None,
     json_: Json = False,

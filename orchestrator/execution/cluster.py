@@ -5,21 +5,17 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import socket
 from collections.abc import Iterator
 from typing import Any
 
 import ray
 
 from orchestrator.errors import BadInput, Unreachable
+from orchestrator.execution.knock import knock
 
 LOOPBACK = "127.0.0.1"
 #: Room for hand-over of states on a cluster that we start; states are small and dropped early.
 OBJECT_STORE_BYTES = 512 * 1024**2
-
-
-#: Longest wait for a cluster's port to answer; Ray itself would try for minutes.
-KNOCK_S = 5.0
 
 
 @contextlib.contextmanager
@@ -53,7 +49,7 @@ def connected(address: str | None, *, cpus: int, gpus: float, dashboard: bool) -
     if address is None and mode != "token":
         raise BadInput(f"RAY_AUTH_MODE is {mode!r}, but a cluster started here uses token authentication: unset it")
     if address is not None:
-        _knock(address)
+        knock(address)
     settings: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address is None:
         settings |= {
@@ -73,20 +69,3 @@ def connected(address: str | None, *, cpus: int, gpus: float, dashboard: bool) -
         yield {"dashboard_url": context.dashboard_url}
     finally:
         ray.shutdown()
-
-
-def _knock(address: str) -> None:
-    """Open and close a connection to ``HOST:PORT`` or ``ray://HOST:PORT``; words such as ``auto`` are left to Ray.
-
-    Raises
-    ------
-    Unreachable
-        If nothing answers.
-    """
-    host, colon, port = address.removeprefix("ray://").rpartition(":")
-    if not colon or not port.isdigit():
-        return
-    try:
-        socket.create_connection((host, int(port)), timeout=KNOCK_S).close()
-    except OSError as failure:
-        raise Unreachable(f"no Ray cluster answers at {address}: {failure.strerror or failure}") from failure

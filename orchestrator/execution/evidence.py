@@ -89,6 +89,11 @@ class Evidence:
                 raise BadInput(f"--{axis} {failure}") from failure
             if numbers[axis] <= 0:
                 raise BadInput(f"--{axis} must be above 0, not {text}")
+        absent = [axis for axis, value in numbers.items() if axis not in self.axes.column_names and value != 1]
+        if absent:
+            raise BadInput(
+                f"--{absent[0]} {point[absent[0]]}: the rows have no {absent[0]}, so no law knows its effect"
+            )
         report = self.fit(laws=[law] if law else None)
         chosen = report.fits[law] if law else report.best
         if chosen is None:
@@ -133,9 +138,11 @@ def gather(
         If there is nothing there, or columns are missing or hold what is no loss.
     """
     if Path(where).is_file():
+        if sweep is not None:
+            raise BadInput(f"--sweep is for stores; {where} is a table")
         return _from_table(where, mapping, target or "loss", task)
-    if mapping is not None:
-        raise BadInput(f"--map is for tables; {where} is not a file")
+    if mapping is not None or Path(where).suffix in (".csv", ".parquet", ".jsonl"):
+        raise BadInput(f"{where}: no such table; check the path (--map is for tables, a store needs none)")
     store = open_store(where)
     return from_store(store, store.only_sweep(sweep), target=target, task=task)
 

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from orchestrator.errors import BadInput
 from orchestrator.execution.answer import Answer, answer
+from orchestrator.execution.knock import knock
 from orchestrator.planning import Plan, make_plan
 from orchestrator.planning.cell import Cell
 from orchestrator.store import Store, open_store
@@ -113,6 +114,9 @@ def run_sweep(
     plan = make_plan(sweep, share=share)
     for warning in plan.warnings:
         console.print(f"warning: {warning}", markup=False, highlight=False, soft_wrap=True)
+    if address is not None:
+        knock(address)
+    _check_cores(sweep, address)
     target = open_store(store, create=True)
     _commit_sweep(target, plan)
     ids = [cell.id for cell in plan.cells]
@@ -138,6 +142,16 @@ def run_sweep(
         interrupted=spent.interrupted,
         answer=fitted,
     )
+
+
+def _check_cores(sweep: Any, address: str | None) -> None:
+    """Refuse a worker that this machine can't hold, unless it will run on a cluster elsewhere."""
+    cores, needed = len(os.sched_getaffinity(0)), sweep.resources.cpus_per_worker
+    if address is None and needed > cores:
+        raise BadInput(
+            f"{sweep.name}: resources.cpus_per_worker is {needed:,}, but this machine has {cores} cores; "
+            "lower it, or join a larger cluster with --address"
+        )
 
 
 def _missing(cells: list[Cell], done: Mapping[str, str]) -> list[Cell]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 _TEXT = """\
 # A scaling-law sweep. `scalaw plan THIS_FILE` shows what it costs, `scalaw run THIS_FILE --store FOLDER` runs it.
 # Every key but name and grid.params may be left out. Numbers may be written 25k, 125M, 10B, 1e9 or 1_000.
-name: quickstart
-description: a byte-level language model on the Python standard library
+name: my-sweep
+description: a byte-level language model on the Python standard library; some minutes on two cores
 seed: 0
 
 data:
   source: python-stdlib        # or text, digits, cifar10, imagefolder, fake, simulated
-  # max_examples: 16k          # examples that data_fraction 1.0 means; all of them if left out
+  max_examples: 4096           # examples that data_fraction 1.0 means; all of them if left out
   # eval_examples: 1024        # most validation and test examples that are scored
 
 model:
@@ -19,22 +19,22 @@ model:
   context: 64                  # tokens in one example
 
 grid:                          # the cells are the product of these axes
-  params: [25k, 50k, 100k, 200k]           # N: non-embedding parameters; the nearest buildable model is taken
-  data_fraction: [0.125, 0.25, 0.5, 1.0]   # D: shares of the training examples
+  params: [6k, 25k, 100k]                  # N: non-embedding parameters; the nearest buildable model is taken
+  data_fraction: [0.25, 0.5, 1.0]          # D: shares of the training examples
   epochs: [1, 2, 4]                        # E: passes over them
   # finetune: {data: {source: text, paths: [notes/]}, examples: [1k, 4k], epochs: [1, 2]}
   # compression:
   #   - {method: quantize, bits: 8}
   #   - {method: prune, density: 0.5, recover: {steps: 100}}
   #   - {method: low_rank, rank_ratio: 0.5}
-  #   - {method: distill, student_params: 25k}
+  #   - {method: distill, student_params: 6k}
   seeds: 1
 
 train:
   optimizer: adamw             # or sgd
   learning_rate: auto          # the family's stated rule
-  batch_size: 64
-  warmup_steps: 100
+  batch_size: 16
+  warmup_steps: 30
   schedule: wsd                # wsd, wsm and constant train once what cells have in common
   cooldown_fraction: 0.2       # share of the steps that cool down
 

@@ -133,6 +133,31 @@ def test_a_store_path_that_is_a_file_is_refused_before_anything_starts(scalaw, s
     assert (tmp_path / "file").read_text() == "x"
 
 
+def test_predicting_along_an_axis_that_the_rows_lack_is_refused(scalaw, runs_csv):
+    answer = scalaw("predict", runs_csv, "--map", "n=size,d=tok,loss=l", "--n", "1B", "--d", "1B", "--e", "2")
+    assert answer.code == 2
+    assert "the rows have no e" in answer.err
+
+
+def test_a_worker_larger_than_the_machine_is_refused_and_nothing_is_written(scalaw, simulated, tmp_path):
+    answer = scalaw("run", simulated, "--store", tmp_path / "never", "--set", "resources.cpus_per_worker=1000")
+    assert answer.code == 2
+    assert "resources.cpus_per_worker" in answer.err
+    assert not (tmp_path / "never").exists()
+
+
+def test_a_cluster_that_does_not_answer_is_unreachable_and_nothing_is_written(scalaw, simulated, tmp_path):
+    answer = scalaw("run", simulated, "--store", tmp_path / "never", "--address", "127.0.0.1:9")
+    assert answer.code == 3
+    assert not (tmp_path / "never").exists()
+
+
+def test_a_table_that_is_not_there_is_named(scalaw, tmp_path):
+    answer = scalaw("fit", tmp_path / "nope.csv", "--map", "n=a")
+    assert answer.code == 2
+    assert "no such table" in answer.err
+
+
 def test_hold_out_takes_words_and_fractions(scalaw, runs_csv):
     common = ("fit", runs_csv, "--map", "n=size,d=tok,loss=l", "--law", "chinchilla", "--bootstrap", "0", "--json")
     assert scalaw(*common, "--hold-out", "0.2").document["fits"]["chinchilla"]["held_out_rmse_log"] < 1e-3

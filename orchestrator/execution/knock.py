@@ -1,0 +1,27 @@
+"""Whether anything answers at a cluster's address, before anything is written or Ray is loaded."""
+
+from __future__ import annotations
+
+import socket
+
+from orchestrator.errors import Unreachable
+
+#: Longest wait for a cluster's port to answer; Ray itself would try for minutes.
+KNOCK_S = 5.0
+
+
+def knock(address: str) -> None:
+    """Open and close a connection to ``HOST:PORT`` or ``ray://HOST:PORT``; words such as ``auto`` are left to Ray.
+
+    Raises
+    ------
+    Unreachable
+        If nothing answers.
+    """
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not colon or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=KNOCK_S).close()
+    except OSError as failure:
+        raise Unreachable(f"no Ray cluster answers at {address}: {failure.strerror or failure}") from failure
