@@ -18,7 +18,8 @@ def axes_from_rows(table: pa.Table, *, target: str = "loss", task: str | None = 
     """Return ``n, d, e`` (with ``ft_d, ft_e, eps`` where the task has them) and the target of one task's rows.
 
     Takes the rows that are ok and uncompressed: n = params_non_embedding, d = data_tokens (data_examples where there
-    are no tokens), e = epochs, ft_d = finetune_examples, ft_e = finetune_epochs, eps = epsilon where every row has it.
+    are no tokens), e = epochs, ft_d = finetune_examples, ft_e = finetune_epochs, eps = epsilon where every row
+    has it and one is compressed.
 
     Parameters
     ----------
@@ -59,7 +60,8 @@ def axes_from_rows(table: pa.Table, *, target: str = "loss", task: str | None = 
     }
     if finetuned:
         columns |= {"ft_d": rows["finetune_examples"], "ft_e": rows["finetune_epochs"]}
-    if "epsilon" in rows.column_names and rows["epsilon"].null_count == 0:
+    epsilon = set(rows["epsilon"].to_pylist()) if "epsilon" in rows.column_names else {None}
+    if None not in epsilon and epsilon != {1.0}:
         columns["eps"] = rows["epsilon"]
     columns[target] = rows[measured]
     source = f"the rows of task {task}".encode()

@@ -59,8 +59,8 @@ def test_simulated_family_takes_its_law_from_the_yaml() -> None:
 
 def test_starter_sweep_loads_as_it_is() -> None:
     sweep = parse_sweep(starter_sweep())
-    assert (sweep.name, sweep.grid.cells) == ("quickstart", 48)
-    assert sweep.grid.params == (25_000, 50_000, 100_000, 200_000)
+    assert (sweep.name, sweep.grid.cells) == ("my-sweep", 27)
+    assert sweep.grid.params == (6_000, 25_000, 100_000)
 
 
 @pytest.mark.parametrize("text", [starter_sweep(), FULL.read_text()], ids=["starter", "full"])
