@@ -47,19 +47,18 @@ def estimate_s(stage: Stage, rate: Rate) -> float:
     return rate.stage_s + stage.steps * rate.step_s + (stage.flops + stage.flops_evaluation) / rate.flops_per_s
 
 
-def schedule_s(tree: StageTree, seconds: dict[str, float], workers: int) -> float:
+def schedule_s(tree: StageTree, seconds: dict[str, float], remaining_s: dict[str, float], workers: int) -> float:
     """Return the makespan of list scheduling in the order of :class:`ReadyQueue`.
 
     It lies between its lower bound (the work shared evenly, or the longest path) and twice that (Graham 1966).
 
     Parameters
     ----------
-    seconds
-        Duration of each stage by id.
+    seconds, remaining_s
+        Duration of each stage, and of the longest path from its start, by id.
     workers
         Workers that take one stage at a time.
     """
-    remaining_s = tree.remaining_s(seconds)
     if len(tree) > SIMULATED_STAGES:
         return lower_bound_s(sum(seconds.values()), max(remaining_s.values()), workers)
     queue = ReadyQueue(remaining_s)

@@ -82,12 +82,17 @@ class Plan:
     @cached_property
     def est_s(self) -> float:
         """Estimated wall time on ``workers`` workers."""
-        return schedule_s(self.tree, self.stages_s, self.workers)
+        return schedule_s(self.tree, self.stages_s, self.remaining_s, self.workers)
+
+    @cached_property
+    def remaining_s(self) -> dict[str, float]:
+        """Estimated seconds from the start of each stage to the end of its longest path, by id."""
+        return self.tree.remaining_s(self.stages_s)
 
     @cached_property
     def critical_path_s(self) -> float:
         """Estimated seconds of the longest path, which no number of workers shortens."""
-        return max(self.tree.remaining_s(self.stages_s).values())
+        return max(self.remaining_s.values())
 
     @property
     def why_alone(self) -> str | None:
@@ -112,7 +117,11 @@ class Plan:
         resources = self.sweep.resources
         gpu_hours = self.est_s / 3600 * self.workers * resources.gpus_per_worker * resources.world_size
         manifest = self.context.manifest
-        kinds = Counter(stage.kind for stage in self.tree)
+        kinds: Counter[str] = Counter()
+        flops: Counter[str] = Counter()
+        for stage in self.tree:
+            kinds[stage.kind] += 1
+            flops[stage.kind] += stage.flops
         work_s = sum(self.stages_s.values())
         return {
             "sweep": self.sweep.name,
@@ -129,7 +138,7 @@ class Plan:
             "flops_planned": self.flops_planned,
             "flops_evaluation": sum(s.flops_evaluation for s in self.tree),
             "sharing_ratio": self.flops_naive / self.flops_planned,
-            "flops_by_kind": {kind: sum(s.flops for s in self.tree if s.kind == kind) for kind in kinds},
+            "flops_by_kind": dict(flops),
             "flops_by_schedule": self.flops_by_schedule() if len(self.cells) <= COMPARED_CELLS else None,
             "why_alone": self.why_alone,
             "critical_path_hours": self.critical_path_s / 3600,

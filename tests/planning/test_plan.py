@@ -47,7 +47,7 @@ def test_a_schedule_is_no_shorter_than_its_bounds_and_less_than_twice_them(sweep
     rate = Rate(flops_per_s=1e9, step_s=1e-3, stage_s=1.0)
     seconds = {s.id: estimate_s(s, rate) for s in tree}
     bound = max(sum(seconds.values()) / workers, max(tree.remaining_s(seconds).values()))
-    assert bound <= schedule_s(tree, seconds, workers) * (1 + 1e-9) < 2 * bound
+    assert bound <= schedule_s(tree, seconds, tree.remaining_s(seconds), workers) * (1 + 1e-9) < 2 * bound
 
 
 def test_planning_ten_thousand_cells_imports_neither_ray_nor_torch():
