@@ -12,10 +12,8 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import argparse
-import statistics
 import sys
 import time
-from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 
@@ -23,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 from scipy.optimize import minimize
+from table import median_s
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -65,16 +64,6 @@ def reference(table: pa.Table, starts: int) -> tuple[float, float]:
     return time.perf_counter() - begin, best
 
 
-def median_s(action: Callable[[], object]) -> float:
-    """Return the median wall time of `REPEATS` runs."""
-    times = []
-    for _ in range(REPEATS):
-        begin = time.perf_counter()
-        action()
-        times.append(time.perf_counter() - begin)
-    return statistics.median(times)
-
-
 def main() -> None:
     """Measure and print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -90,7 +79,7 @@ def main() -> None:
         return fit(table, laws=["chinchilla"], hold_out=None, bootstrap=options.replicas)
 
     best = fit(table, laws=["chinchilla"], hold_out=None, bootstrap=0).fits["chinchilla"]
-    point_s, bootstrap_s = median_s(point), median_s(bootstrapped)
+    point_s, bootstrap_s = median_s(point, REPEATS), median_s(bootstrapped, REPEATS)
     seconds, objective = reference(table, options.starts)
     whole_s = seconds * ALL_STARTS / options.starts
     print(f"{table.num_rows} {source} points, one core, median of {REPEATS}\n")
