@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from orchestrator.errors import BadInput, Unreachable
 from orchestrator.store.blobs import Blobs
+from orchestrator.store.checkpoints import Checkpoints
 from orchestrator.store.compaction import compact
 from orchestrator.store.documents import Documents
 from orchestrator.store.fits import Fits
@@ -67,6 +68,8 @@ class Store:
     def __init__(self, blobs: Blobs) -> None:
         self.blobs = blobs
         self.uri = blobs.uri
+        #: States of stages that still have work hanging on them.
+        self.checkpoints = Checkpoints(blobs)
         self._results = Results(blobs)
         self._fits = Fits(blobs)
         self._sweeps = Documents(blobs, "sweeps")
