@@ -1,11 +1,11 @@
-"""The thin Ray actor: keeps an engine warm, runs one stage a call and commits the row that it measured."""
+"""The thin Ray actor: keeps an engine warm, runs a chain of stages a call and commits the row that it measured."""
 
 from __future__ import annotations
 
 import math
 import time
 import traceback
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,32 +17,13 @@ from orchestrator.planning.tree import Stage
 from orchestrator.spec.registries import FAMILIES
 from orchestrator.store import open_store
 from orchestrator.store.cell_row import cell_columns
-
-
-@dataclass(frozen=True, kw_only=True)
-class StageResult:
-    """What the driver learns of a chain of stages; the last state itself travels beside it.
-
-    Parameters
-    ----------
-    seconds
-        Wall time on the worker, the commit included.
-    row
-        The committed row where the chain ends in ``evaluate``.
-    error
-        Traceback where a stage failed.
-    retry
-        False where the same chain would fail the same way again.
-    """
-
-    seconds: float
-    row: dict[str, Any] | None = None
-    error: str | None = None
-    retry: bool = True
+from workers.keeper import Keeper
+from workers.orders import Kept, StageResult, WorkOrder
+from workers.rank import Rank
 
 
 class Worker:
-    """Holds a device, the data set and the imports; one of a sweep's pool.
+    """Holds a device, the data set and the imports; one of a sweep's pool, by itself or as a rank of a gang.
 
     Parameters
     ----------
@@ -51,58 +32,151 @@ class Worker:
     context
         What the sweep's stages share.
     store_uri
-        Store to which rows are committed.
+        Store to which rows and checkpoints go.
     threads
         Threads of torch and BLAS.
+    on_gpu
+        Whether Ray gave it a GPU or a share of one.
+    rank
+        Its place in the gang.
+    checkpoint_interval_s
+        Most training time that its loss may cost.
     """
 
-    def __init__(self, name: str, context: RunContext, store_uri: str, threads: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        context: RunContext,
+        store_uri: str,
+        *,
+        threads: int,
+        on_gpu: bool,
+        rank: Rank,
+        checkpoint_interval_s: float,
+    ) -> None:
         self.name = name
         self.context = context
-        self.threads = threads
+        self.rank = rank
+        self.on_gpu = on_gpu
         self.stage = "idle"
+        self.meeting: Any = None
         self.store = open_store(store_uri)
-        self.engine = FAMILIES.load(context.family)().engine()(context)
+        self.engine = FAMILIES.load(context.family)().engine()(context, rank, on_gpu=on_gpu)
+        self.keeper = Keeper(
+            self.store.checkpoints,
+            self.engine.pack,
+            self.engine.unpack,
+            interval_s=checkpoint_interval_s if rank.leads else math.inf,
+        )
         self.limits = threadpool_limits(limits=threads)
 
     def __repr__(self) -> str:
         return f"{self.name}({self.stage})"
 
-    def ready(self) -> str:
-        """Return the device's kind once the engine is warm."""
+    def meet(self) -> tuple[str, int]:
+        """Open the place where this generation of the gang meets; return its host and port."""
+        from workers.training.group import open_meeting
+
+        host = ray.util.get_node_ip_address()
+        self.meeting = open_meeting(host, self.rank.world_size)
+        return host, self.meeting.port
+
+    def join(self, place: tuple[str, int] | None) -> str:
+        """Return the device's kind once the engine is warm and, in a gang, all ranks have met."""
+        if place is not None:
+            from workers.training.group import join
+
+            join(self.rank, *place, self.meeting, on_gpu=self.on_gpu)
         return str(self.engine.device_kind)
 
-    @ray.method(num_returns=2)
-    def run(self, chain: list[Stage], parent: Any, attempt: int) -> tuple[StageResult, Any]:
-        """Run stages one after the other, each from the state of the one before.
+    def run(self, orders: list[WorkOrder], *parents: Any) -> Any:
+        """Run chains of stages, each stage from the state of the one before.
 
         Parameters
         ----------
-        chain
-            What to do.
-        parent
-            State of the first stage's parent, or ``None``.
-        attempt
-            1 for the first try.
+        orders
+            Mostly one; several have equal stages but for their seeds, and may train as one batched model.
+        parents
+            For each the state of the first stage's parent, what it is kept as, or ``None``.
 
         Returns
         -------
         tuple
-            What happened, and the last stage's state for its children (``None`` after an ``evaluate`` stage).
+            The list of what happened, and for each order, on rank 0, the last stage's state for its children (``None``
+            after ``evaluate``).
         """
         started, begun = datetime.now(UTC), time.perf_counter()
-        row, state, error, retry = None, parent, None, True
+        self.keeper.start(max(order.unkept_s for order in orders))
+        if len(orders) == 1:
+            done = [self._run_chain(orders[0], parents[0], started)]
+        else:
+            done = self._run_lot(orders, parents, started)
+        self.stage = "idle"
+        seconds = (time.perf_counter() - begun) / len(orders)
+        results = [replace(result, seconds=seconds, kept=self.keeper.kept) for result, _ in done]
+        return results, *(state for _, state in done)
+
+    def _run_chain(self, order: WorkOrder, parent: Any, started: datetime) -> tuple[StageResult, Any]:
         try:
+            chain, state = self._from(order, parent)
+            row = None
             for stage in chain:
                 self.stage = f"{stage.kind} {stage.id[:8]}"
                 if stage.kind == "evaluate":
-                    row, state = self._measure(stage, state, attempt, started), None
-                else:
-                    state = self.engine.train(stage, state)
+                    row = self._measure(stage, state, order.attempt, started) if self.rank.leads else None
+                    state = None
+                elif stage.kind != "merge" or self.rank.leads:
+                    state = self.engine.train(stage, state, self.keeper)
+            state, size = self._handed_over(order, state)
         except Exception as failure:
-            state, error, retry = None, traceback.format_exc(), not isinstance(failure, ArithmeticError)
-        self.stage = "idle"
-        return StageResult(seconds=time.perf_counter() - begun, row=row, error=error, retry=retry), state
+            return StageResult(error=traceback.format_exc(), retry=not isinstance(failure, ArithmeticError)), None
+        return StageResult(row=row, state_bytes=size), state
+
+    def _run_lot(self, orders: list[WorkOrder], parents: Any, started: datetime) -> list[tuple[StageResult, Any]]:
+        """Train the chains' common stages together, and do what is left of each by itself."""
+        trained = sum(bool(stage.steps) for stage in orders[0].chain)
+        try:
+            states: list[Any] = [self._from(order, parent)[1] for order, parent in zip(orders, parents, strict=True)]
+            for k in range(trained):
+                going = [i for i, state in enumerate(states) if not isinstance(state, ArithmeticError)]
+                self.stage = f"{orders[0].chain[k].kind} {orders[0].chain[k].id[:8]} and {len(going) - 1} more seeds"
+                together = self.engine.train_together([orders[i].chain[k] for i in going], [states[i] for i in going])
+                states = [together.pop(0) if i in going else state for i, state in enumerate(states)]
+        except Exception:
+            return [(StageResult(error=traceback.format_exc()), None)] * len(orders)
+        return [self._run_rest(order, trained, state, started) for order, state in zip(orders, states, strict=True)]
+
+    def _run_rest(self, order: WorkOrder, trained: int, state: Any, started: datetime) -> tuple[StageResult, Any]:
+        """Do what follows the first, trained stages of a chain."""
+        if isinstance(state, ArithmeticError):
+            return StageResult(error=str(state), retry=False), None
+        rest = replace(order, chain=order.chain[trained:])
+        if rest.chain:
+            return self._run_chain(rest, state, started)
+        state, size = self._handed_over(order, state)
+        return StageResult(state_bytes=size), state
+
+    def _from(self, order: WorkOrder, parent: Any) -> tuple[list[Stage], Any]:
+        """Return what is left of the chain and the state to go on from."""
+        if order.look_for_kept:
+            for k in reversed(range(len(order.chain))):
+                found = self.keeper.found(order.chain[k].id)
+                if found is not None:
+                    return order.chain[k:], found
+        if isinstance(parent, Kept):
+            parent = self.keeper.found(parent.stage_id)
+        if parent is None and order.chain[0].parent is not None:
+            raise RuntimeError(f"the state of stage {order.chain[0].parent[:12]} is gone; run the sweep again")
+        return order.chain, parent
+
+    def _handed_over(self, order: WorkOrder, state: Any) -> tuple[Any, int]:
+        """Return what travels to the children, and its size in memory."""
+        if state is None or not self.rank.leads:
+            return None, 0
+        last = order.chain[-1]
+        if order.spill or self.keeper.due:
+            self.keeper.keep(last, state)
+        return (Kept(last.id), 0) if order.spill else (state, state.nbytes)
 
     def _measure(self, stage: Stage, parent: Any, attempt: int, started: datetime) -> dict[str, Any]:
         assert stage.cell is not None
@@ -111,7 +185,7 @@ class Worker:
             **self.engine.measure(stage, parent),
             "flops_evaluation": stage.flops_evaluation,
             "device_kind": self.engine.device_kind,
-            "world_size": 1,
+            "world_size": self.rank.world_size,
             "attempt": attempt,
             "worker": self.name,
             "started_at": started,

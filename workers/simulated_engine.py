@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from orchestrator.planning.context import RunContext
 from orchestrator.planning.tree import Stage
 from workers.families.simulated import simulated_loss
+from workers.keeper import Keeper
+from workers.rank import ALONE, Rank
 
 
 @dataclass(frozen=True)
@@ -18,20 +22,40 @@ class SimulatedState:
     step: int
     wall_s: float
 
+    @property
+    def nbytes(self) -> int:
+        """Two numbers."""
+        return 16
+
 
 class SimulatedEngine:
     """Runs stages without torch; known exponents must come back through the whole road."""
 
     device_kind = "simulated"
 
-    def __init__(self, context: RunContext) -> None:
+    def __init__(self, context: RunContext, rank: Rank = ALONE, *, on_gpu: bool = False) -> None:
         self.options = context.model_options
         self.stage_s = float(context.model_options["stage_s"])
 
-    def train(self, stage: Stage, parent: SimulatedState | None) -> SimulatedState:
+    def train(self, stage: Stage, parent: SimulatedState | None, keeper: Keeper | None = None) -> SimulatedState:
         """Sleep, and count the step and the time."""
         time.sleep(self.stage_s)
         return SimulatedState(stage.stop_step, self.stage_s + (parent.wall_s if parent else 0.0))
+
+    def train_together(self, stages: Sequence[Stage], parents: Sequence[SimulatedState | None]) -> list[SimulatedState]:
+        """Return the states of all; sleeping together saves nothing."""
+        return [self.train(stage, parent) for stage, parent in zip(stages, parents, strict=True)]
+
+    def pack(self, state: SimulatedState) -> bytes:
+        """Return the numbers as JSON."""
+        return json.dumps(asdict(state)).encode()
+
+    def unpack(self, data: bytes) -> SimulatedState:
+        """Return the numbers in a JSON document."""
+        try:
+            return SimulatedState(**json.loads(data))
+        except TypeError as failure:
+            raise ValueError(f"no state of a simulated stage: {failure}") from failure
 
     def measure(self, stage: Stage, parent: SimulatedState | None) -> dict[str, Any]:
         """Return the law's loss for the stage's cell."""

@@ -52,6 +52,8 @@ def command(
                 "wall_s": result.wall_s,
                 "flops_spent": result.flops_spent,
                 "worker_s": result.worker_s,
+                "peak_state_bytes": result.peak_state_bytes,
+                "spilled": result.spilled,
                 "interrupted": result.interrupted,
                 **fits,
             }

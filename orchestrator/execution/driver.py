@@ -1,4 +1,4 @@
-"""The driver: sends ready stages to idle workers until the tree is done."""
+"""The driver: sends ready stages to idle gangs until the tree is done."""
 
 from __future__ import annotations
 
@@ -12,29 +12,30 @@ from ray.exceptions import RayError
 from orchestrator.errors import ScalawError
 from orchestrator.execution.interrupt import StopSignal
 from orchestrator.execution.ledger import Ledger
-from orchestrator.execution.pool import Pool
+from orchestrator.execution.pool import Gang, Pool
 from orchestrator.execution.progress import Progress
+from orchestrator.execution.state_memory import StateMemory, expected_bytes
 from orchestrator.planning.tree import Stage
 from orchestrator.store import Store
 from orchestrator.store.cell_row import failure_row
-from workers.actor import StageResult
+from workers.orders import StageResult, WorkOrder
 
 #: How often an idle driver looks at signals, timeouts and the clock.
 TICK_S = 0.25
 #: A chain that takes less than this is short: the next one is queued behind it, as the round trip would cost more.
 SHORT_S = 0.02
-#: Workers that may fail to start before the sweep gives up.
+#: Gangs that may fail to start before the sweep gives up.
 MOST_FAILED_STARTS = 3
 
 
 @dataclass(frozen=True)
 class _Flight:
-    """A chain of stages on its way: where it runs, its last state's reference and when it was sent."""
+    """Chains of stages on their way, mostly one: where they run, what the ranks answer on and when they were sent."""
 
-    chain: list[Stage]
-    worker: str
-    actor: Any
-    state: Any
+    chains: list[list[Stage]]
+    gang: Gang
+    results: tuple[Any, ...]
+    states: tuple[Any, ...]
     sent_s: float
     short: bool
 
@@ -44,7 +45,8 @@ class Driver:
     """Leads a stage tree to its rows.
 
     Guarantees: a failed stage is tried at most ``1 + max_retries`` times, then its cells get failure rows and the rest
-    goes on (I7); a stage is sent only when its parent's state is there; after a stop is asked for nothing more is sent.
+    goes on (I7); a stage is sent only when its parent's state is there; states take no more memory than the budget;
+    after a stop is asked for nothing more is sent.
     """
 
     ledger: Ledger
@@ -52,105 +54,178 @@ class Driver:
     store: Store
     progress: Progress
     stop: StopSignal
+    memory: StateMemory
     max_retries: int
     stage_timeout_s: float | None
     _loads: dict[str, list[_Flight]] = field(default_factory=dict)
-    _starting: dict[Any, str] = field(default_factory=dict)
+    _starting: dict[Any, Gang] = field(default_factory=dict)
     _flights: dict[Any, _Flight] = field(default_factory=dict)
+    _holders: dict[str, str] = field(default_factory=dict)
     _failed_starts: int = 0
 
-    def run(self, workers: int) -> None:
-        """Start the workers and return when every stage is done or failed, or a stop was asked for."""
-        self._starting = self.pool.start(workers)
+    def run(self, gangs: int) -> None:
+        """Start the gangs and return when every stage is done or failed, or a stop was asked for."""
+        for gang in self.pool.start(gangs):
+            self._await(gang)
         while self.ledger.unfinished:
             self._send()
             if self.stop.asked and not self._flights:
                 return
-            warm = len(self.pool.workers) - len(self._starting)
             busy = sum(bool(load) for load in self._loads.values())
-            self.progress.tick(self.ledger, warm=warm, busy=busy, stopping=self.stop.asked)
+            self.progress.tick(self.ledger, warm=len(self._loads), busy=busy, stopping=self.stop.asked)
             pending = [*self._flights, *(() if self.stop.asked else self._starting)]
             ready, _ = ray.wait(pending, timeout=TICK_S)
             for reference in ready:
                 self._receive(reference)
             self._expire()
 
+    def _await(self, gang: Gang) -> None:
+        self._starting.update(dict.fromkeys(gang.ready, gang))
+
     def _send(self) -> None:
-        while not self.stop.asked and (worker := self._free_worker()) is not None:
-            stage = self.ledger.pop(len(self.pool.workers))
+        while not self.stop.asked and self._free():
+            stage = self.ledger.pop(len(self.pool.gangs))
             if stage is None:
                 return
             chain = self.ledger.tree.chain(stage)
-            short = sum(self.ledger.estimates_s[s.id] for s in chain) < SHORT_S
-            if self._loads[worker] and not short:
+            short = sum(self.ledger.estimates.stages_s[s.id] for s in chain) < SHORT_S
+            gang = self._gang_for(stage)
+            if self._loads[gang] and not short:
                 self.ledger.push(stage)
                 return
-            self.ledger.attempts[stage.id] += 1
-            parent = self.ledger.states[stage.parent] if stage.parent else None
-            result, state = self.pool.submit(worker, chain, parent, self.ledger.attempts[stage.id])
-            actor = self.pool.workers[worker]
-            flight = _Flight(chain, worker, actor, state, time.monotonic(), short)
-            self._flights[result] = flight
-            self._loads[worker].append(flight)
+            self._dispatch([chain, *self._fused_with(chain)], gang, short=short)
 
-    def _free_worker(self) -> str | None:
-        """Return a worker that is idle, or else one that has a single short chain to finish first."""
-        free = (name for name, load in self._loads.items() if not load or (len(load) == 1 and load[0].short))
-        return min(free, key=lambda name: len(self._loads[name]), default=None)
+    def _fused_with(self, chain: list[Stage]) -> list[list[Stage]]:
+        """Return chains of other seeds that train along with one, where the recipe has it so."""
+        first_try = chain[0].id not in self.ledger.kept and not self.ledger.attempts[chain[0].id]
+        if not (self.pool.context.recipe.fuse and first_try and any(stage.steps for stage in chain)):
+            return []
+        return self.ledger.pop_like(chain, len(self._free()))
+
+    def _dispatch(self, chains: list[list[Stage]], gang: str, *, short: bool) -> None:
+        parents = [
+            None if self.ledger.starts_itself(chain[0]) else self.ledger.states[chain[0].parent or ""]
+            for chain in chains
+        ]
+        results, states = self.pool.submit(gang, [self._order(chain) for chain in chains], parents)
+        flight = _Flight(chains, self.pool.gangs[gang], results, states, time.monotonic(), short)
+        self._flights.update(dict.fromkeys(results, flight))
+        self._loads[gang].append(flight)
+
+    def _order(self, chain: list[Stage]) -> WorkOrder:
+        stage, last = chain[0], chain[-1]
+        self.ledger.attempts[stage.id] += 1
+        attempt = self.ledger.attempts[stage.id]
+        return WorkOrder(
+            chain=chain,
+            attempt=attempt,
+            look_for_kept=attempt > 1 or stage.id in self.ledger.kept,
+            spill=not self.memory.reserve(last.id, expected_bytes(last, self.pool.context.recipe)),
+            unkept_s=self.ledger.unkept_s.get(stage.parent or "", 0.0),
+        )
+
+    def _free(self) -> list[str]:
+        """Return the gangs that are idle, else those that have a single short chain to finish first."""
+        idle = [name for name, load in self._loads.items() if not load]
+        return idle or [name for name, load in self._loads.items() if len(load) == 1 and load[0].short]
+
+    def _gang_for(self, stage: Stage) -> str:
+        """Return the free gang that left the parent's state, if there is one, as it has the state at hand."""
+        free = self._free()
+        holder = self._holders.get(stage.parent or "")
+        return holder if holder in free else free[0]
 
     def _receive(self, reference: Any) -> None:
         if reference in self._starting:
             self._started(reference)
             return
-        flight = self._flights.pop(reference, None)
+        flight = self._flights.get(reference)
         if flight is None:
-            return  # it was given up in the meantime
+            return  # it was given up, or rank 0 is done
         try:
-            result: StageResult = ray.get(reference)
+            results: list[StageResult] = ray.get(reference)
         except RayError as failure:
-            self._lost(flight, f"worker {flight.worker} was lost: {str(failure).splitlines()[0]}")
+            self._lost(flight, f"worker {flight.gang.name} was lost: {str(failure).splitlines()[0]}")
             return
-        self._loads[flight.worker].remove(flight)
+        stuck = next((r.error for r in results if r.error is not None and r.retry), None)
+        if stuck is not None and len(flight.results) > 1:
+            self._lost(flight, stuck)  # ranks that wait for the one that raised are of no use any more
+        elif reference == flight.results[0] or any(r.error is not None for r in results):
+            self._land(flight)
+            for chain, state, result in zip(flight.chains, flight.states, results, strict=True):
+                self._finished(flight, chain, state, result)
+        else:
+            del self._flights[reference]
+
+    def _finished(self, flight: _Flight, chain: list[Stage], state: Any, result: StageResult) -> None:
         if result.error is not None:
-            self._failed(flight, result.error, retry=result.retry)
+            self._failed(flight, chain, result.error, retry=result.retry)
             return
-        self.ledger.finish(flight.chain, flight.state, result.seconds)
+        last = chain[-1]
+        self.memory.settle(last.id, result.state_bytes)
+        self._holders[last.id] = flight.gang.name
+        self.ledger.finish(chain, state, result.seconds, kept=result.kept)
+        self._tidy(chain[0])
         if result.row is not None:
             self.progress.row(result.row)
 
+    def _land(self, flight: _Flight) -> None:
+        for reference in flight.results:
+            self._flights.pop(reference, None)
+        self._loads[flight.gang.name].remove(flight)
+
+    def _tidy(self, stage: Stage) -> None:
+        """Give back what no stage needs any more: memory, and checkpoints."""
+        if stage.parent is not None and stage.parent not in self.ledger.states:
+            self.memory.release(stage.parent)
+            self._holders.pop(stage.parent, None)
+        for stage_id in self.ledger.obsolete():
+            self.store.checkpoints.drop(stage_id)
+
     def _started(self, reference: Any) -> None:
-        name = self._starting.pop(reference)
+        gang = self._starting.pop(reference)
         try:
             ray.get(reference)
         except RayError as failure:
             self._failed_starts += 1
             if self._failed_starts >= MOST_FAILED_STARTS:
                 reason = str(failure).strip().splitlines()[-1]
-                raise ScalawError(f"{name} can't start: {reason}") from failure
-            again, name = self.pool.replace(name)
-            self._starting[again] = name
+                raise ScalawError(f"{gang.name} can't start: {reason}") from failure
+            self._replace(gang.name)
             return
-        self._loads[name] = []
+        if gang not in self._starting.values():
+            self._loads[gang.name] = []
+
+    def _replace(self, name: str) -> None:
+        old = self.pool.gangs[name]
+        self._starting = {reference: gang for reference, gang in self._starting.items() if gang is not old}
+        self._await(self.pool.replace(name))
 
     def _lost(self, flight: _Flight, error: str) -> None:
-        """Replace a worker, unless another of its flights has done so, and try the flight again elsewhere."""
-        if self.pool.workers[flight.worker] is flight.actor:
-            for queued in self._loads.pop(flight.worker)[1:]:
-                self.ledger.attempts[queued.chain[0].id] -= 1  # it never began
-            reference, name = self.pool.replace(flight.worker)
-            self._starting[reference] = name
-        self._failed(flight, error, retry=True)
+        """Replace a gang and try its flights again elsewhere; one that was queued behind has not begun."""
+        name = flight.gang.name
+        for queued in self._loads.pop(name):
+            for reference in queued.results:
+                self._flights.pop(reference, None)
+            for chain in queued.chains if queued is not flight else ():
+                self.ledger.attempts[chain[0].id] -= 1
+                self.memory.release(chain[-1].id)
+                self.ledger.push(chain[0])
+        self._replace(name)
+        for chain in flight.chains:
+            self._failed(flight, chain, error, retry=True)
 
     def _expire(self) -> None:
         if self.stage_timeout_s is None:
             return
-        for reference, flight in list(self._flights.items()):
-            if time.monotonic() - flight.sent_s > self.stage_timeout_s * len(flight.chain):
-                del self._flights[reference]
+        for flight in list({id(f): f for f in self._flights.values()}.values()):
+            late = time.monotonic() - flight.sent_s > self.stage_timeout_s * sum(map(len, flight.chains))
+            if late and flight.results[0] in self._flights:  # and not given up with another of its gang
                 self._lost(flight, f"the stage took longer than resources.stage_timeout_s = {self.stage_timeout_s:g}")
 
-    def _failed(self, flight: _Flight, error: str, *, retry: bool) -> None:
-        stage = flight.chain[0]
+    def _failed(self, flight: _Flight, chain: list[Stage], error: str, *, retry: bool) -> None:
+        stage = chain[0]
+        self.memory.release(chain[-1].id)
         attempt = self.ledger.attempts[stage.id]
         if retry and attempt <= self.max_retries:
             self.ledger.push(stage)
@@ -158,7 +233,8 @@ class Driver:
         for lost in self.ledger.fail(stage):
             if lost.cell is None:
                 continue
-            text = error if lost in flight.chain else f"{stage.kind} stage {stage.id[:12]} failed before it:\n{error}"
-            row = failure_row(lost.cell, self.pool.context, error=text, attempt=attempt, worker=flight.worker)
+            text = error if lost in chain else f"{stage.kind} stage {stage.id[:12]} failed before it:\n{error}"
+            row = failure_row(lost.cell, self.pool.context, error=text, attempt=attempt, worker=flight.gang.name)
             self.store.commit_row(row)
             self.progress.row(row)
+        self._tidy(stage)

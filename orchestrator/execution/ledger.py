@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from orchestrator.planning.cost import Rate, estimate_s
+from orchestrator.execution.estimates import Estimates
+from orchestrator.planning.cost import Rate
 from orchestrator.planning.priority import ReadyQueue
 from orchestrator.planning.tree import Stage, StageTree
+
+#: Chains that are trained as one batched model at most.
+MOST_FUSED = 64
+
+
+def seedless(stage: Stage) -> tuple[Any, ...]:
+    """Return what a stage has in common with those of other seeds."""
+    return (stage.kind, stage.shape, stage.start_step, stage.stop_step, stage.stream_examples, stage.windows)
 
 
 @dataclass
@@ -17,26 +26,45 @@ class Ledger:
     """Bookkeeping over a stage tree; it holds nothing that can't be rebuilt from YAML and store (I4).
 
     Stages come in the order of :class:`ReadyQueue`. A state is kept until the last child that needs it is done,
-    since a child may have to be tried again.
+    since a child may have to be tried again; Ray pins the state of a running child's parent in any case.
+
+    Parameters
+    ----------
+    kept
+        Stages of which a checkpoint is left from an earlier run: they start from it, and what leads to nothing else
+        than to them is not trained again.
     """
 
     tree: StageTree
     rate: Rate
+    kept: Collection[str] = ()
     done: set[str] = field(default_factory=set)
     failed: set[str] = field(default_factory=set)
     attempts: Counter[str] = field(default_factory=Counter)
     states: dict[str, Any] = field(default_factory=dict)
+    unkept_s: dict[str, float] = field(default_factory=dict)
     flops_spent: int = 0
     _waiting: Counter[str] = field(default_factory=Counter)
+    _checkpoints: set[str] = field(default_factory=set)
+    _obsolete: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.estimates_s = {stage.id: estimate_s(stage, self.rate) for stage in self.tree}
-        self._ready = ReadyQueue(self.tree.remaining_s(self.estimates_s))
-        self._left_s = sum(self.estimates_s.values())
-        self.measured_s = self._expected_s = 0.0
-        self._waiting.update({s.id: len(self.tree.children.get(s.id, ())) for s in self.tree})
-        for stage in self.tree.children[None]:
-            self.push(stage)
+        self.estimates = Estimates(self.tree, self.rate)
+        self._ready = ReadyQueue(self.tree.remaining_s(self.estimates.stages_s))
+        self._checkpoints.update(self.kept)
+        needed = self._needed()
+        spared = [stage for stage in self.tree if stage.id not in needed]
+        self.done.update(stage.id for stage in spared)
+        self.estimates.close(spared)
+        for stage in self.tree:
+            if stage.id in needed and self.starts_itself(stage):
+                self.push(stage)
+            elif stage.id in needed:
+                self._waiting[stage.parent or ""] += 1
+
+    def starts_itself(self, stage: Stage) -> bool:
+        """Return whether a stage needs no parent's state: it is a root, or was kept."""
+        return stage.parent is None or stage.id in self.kept
 
     @property
     def unfinished(self) -> int:
@@ -47,41 +75,84 @@ class Ledger:
         """Make a stage ready to be sent."""
         self._ready.push(stage)
 
-    def pop(self, workers: int) -> Stage | None:
-        """Return the ready stage that goes next on so many workers, or ``None``."""
-        return self._ready.pop(self._left_s, workers)
+    def pop(self, gangs: int) -> Stage | None:
+        """Return the ready stage that goes next on so many gangs, or ``None``."""
+        return self._ready.pop(self.estimates.left_s, gangs)
 
-    def finish(self, chain: Sequence[Stage], state: Any, seconds: float) -> None:
-        """Note a chain of stages as done, keep its last state for the children and make them ready."""
-        expected = sum(self.estimates_s[stage.id] for stage in chain)
+    def pop_like(self, chain: Sequence[Stage], idle_gangs: int) -> list[list[Stage]]:
+        """Return further ready chains that differ from one in the seed alone: this gang's share of them, taken."""
+        wanted = [seedless(stage) for stage in chain]
+        like = [other for other in map(self.tree.chain, self._ready) if [seedless(s) for s in other] == wanted]
+        share = like[: min(MOST_FUSED, -(-(len(like) + 1) // max(1, idle_gangs))) - 1]
+        for other in share:
+            self._ready.remove(other[0])
+        return share
+
+    def finish(self, chain: Sequence[Stage], state: Any, seconds: float, *, kept: Collection[str] = ()) -> None:
+        """Note a chain of stages as done, keep its last state for the children and make them ready.
+
+        Parameters
+        ----------
+        kept
+            Stages of which the worker wrote a checkpoint.
+        """
+        first, last = chain[0], chain[-1]
+        unkept_s = self.unkept_s.get(first.parent or "", 0.0) + seconds
         self.done.update(stage.id for stage in chain)
+        self._checkpoints.update(kept)
         self.flops_spent += sum(stage.flops for stage in chain)
-        self.measured_s += seconds
-        self._expected_s += expected
-        self._left_s -= expected
-        last = chain[-1]
+        self.estimates.close(chain)
         if self._waiting[last.id]:
             self.states[last.id] = state
+            self.unkept_s[last.id] = 0.0 if last.id in kept else unkept_s
+            self._obsolete += [stage.id for stage in chain[:-1]]
+        else:
+            self._obsolete += [stage.id for stage in chain]
         for child in self.tree.children.get(last.id, ()):
-            self.push(child)
-        self._release(chain[0].parent)
+            if not self.starts_itself(child):
+                self.push(child)
+        self._release(first)
+        if self.estimates.learn(chain, seconds):
+            self._ready.reorder(self.tree.remaining_s(self.estimates.stages_s))
 
     def fail(self, stage: Stage) -> list[Stage]:
-        """Note a stage and all that descends from it as failed; return them."""
-        lost = self.tree.below(stage.id)
+        """Note a stage and all that needs it as failed; return them."""
+        lost = [stage]
+        for known in lost:
+            lost += [c for c in self.tree.children.get(known.id, ()) if not self.starts_itself(c)]
         self.failed.update(s.id for s in lost)
-        self._left_s -= sum(self.estimates_s[s.id] for s in lost)
-        self._release(stage.parent)
+        self.estimates.close(lost)
+        self._release(stage)
         return lost
 
-    def eta_s(self, workers: int) -> float:
+    def eta_s(self, gangs: int) -> float:
         """Return the estimated seconds to the end, corrected by how long finished stages really took."""
-        correction = self.measured_s / self._expected_s if self._expected_s else 1.0
-        return correction * max(0.0, self._left_s) / max(1, workers)
+        return max(0.0, self.estimates.left_s) / max(1, gangs)
 
-    def _release(self, parent: str | None) -> None:
-        if parent is None:
+    def obsolete(self) -> list[str]:
+        """Return the stages whose checkpoints nothing needs any more, each once."""
+        found = [stage_id for stage_id in self._obsolete if stage_id in self._checkpoints]
+        self._checkpoints.difference_update(found)
+        self._obsolete.clear()
+        return found
+
+    def _needed(self) -> set[str]:
+        """Return the stages that lead from what is kept, or from initialisation, to the cells."""
+        needed: set[str] = set()
+        for leaf in self.tree:
+            stage = leaf if leaf.cell is not None else None
+            while stage is not None and stage.id not in needed:
+                needed.add(stage.id)
+                stage = None if self.starts_itself(stage) else self.tree.stages[stage.parent or ""]
+        return needed
+
+    def _release(self, stage: Stage) -> None:
+        """Drop the state of a stage's parent where no other child needs it."""
+        if self.starts_itself(stage):
             return
+        parent = stage.parent or ""
         self._waiting[parent] -= 1
         if not self._waiting[parent]:
             self.states.pop(parent, None)
+            self.unkept_s.pop(parent, None)
+            self._obsolete.append(parent)

@@ -1,4 +1,4 @@
-"""The pool: persistent, named worker actors, replaced when they die."""
+"""The pool: persistent, named worker actors, alone or in gangs, replaced when they die."""
 
 from __future__ import annotations
 
@@ -7,62 +7,114 @@ from typing import Any
 
 import ray
 from ray.actor import ActorHandle
+from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from orchestrator.planning.context import RunContext
-from orchestrator.planning.tree import Stage
 from workers.actor import WorkerActor
+from workers.orders import WorkOrder
+from workers.rank import Rank
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerNeeds:
-    """What one worker asks of the cluster."""
+    """What one worker asks of the cluster, and how many of them train a cell together."""
 
     cpus: int
     gpus: float
+    world_size: int = 1
+    checkpoint_interval_s: float = float("inf")
+
+
+@dataclass(frozen=True)
+class Gang:
+    """Workers that train a cell together, rank 0 first; mostly one alone."""
+
+    name: str
+    ranks: tuple[ActorHandle[Any], ...]
+    ready: tuple[Any, ...]
 
 
 @dataclass
 class Pool:
-    """Workers of one sweep.
+    """The gangs of one sweep.
 
-    Guarantees: a worker runs one stage at a time; it answers to ``scalaw-worker-K`` in Ray's dashboard; a dead worker's
-    name goes to its replacement.
+    Guarantees: a gang runs one chain of stages at a time, in the order of sending; its workers answer to
+    ``scalaw-worker-K`` (``scalaw-worker-K-rank-R`` in a gang of several) in Ray's dashboard; ranks of a gang share a
+    placement group, and a rebuilt gang meets anew, on another port.
     """
 
     context: RunContext
     store_uri: str
     needs: WorkerNeeds
     namespace: str
-    workers: dict[str, ActorHandle[Any]] = field(default_factory=dict)
+    gangs: dict[str, Gang] = field(default_factory=dict)
     generation: int = 0
+    _places: dict[str, PlacementGroup] = field(default_factory=dict)
 
-    def start(self, count: int) -> dict[Any, str]:
-        """Start workers; return the reference that each answers on once it is warm, with its name."""
-        return dict(self._start(f"scalaw-worker-{k}") for k in range(count))
+    def start(self, count: int) -> list[Gang]:
+        """Start so many gangs; each is warm once all its ``ready`` references can be got."""
+        return [self._start(f"scalaw-worker-{k}") for k in range(count)]
 
-    def replace(self, name: str) -> tuple[Any, str]:
-        """Start a new worker in the place of a dead one; return its warm-up reference and its name."""
-        ray.kill(self.workers.pop(name))
+    def replace(self, name: str) -> Gang:
+        """Start a new gang in the place of one that lost a rank; the ranks left would wait for it in vain."""
+        self._kill(self.gangs.pop(name))
         return self._start(name)
 
-    def submit(self, name: str, chain: list[Stage], parent: Any, attempt: int) -> tuple[Any, Any]:
-        """Send a chain of stages to a worker; return the references of its result and of its state."""
-        references: Any = self.workers[name].run.remote(chain, parent, attempt)
-        return references[0], references[1]
+    def submit(self, name: str, orders: list[WorkOrder], parents: list[Any]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        """Send work to a gang; return the references of each rank's results, and of the states on rank 0."""
+        count = 1 + len(orders)
+        sent: list[Any] = [r.run.options(num_returns=count).remote(orders, *parents) for r in self.gangs[name].ranks]
+        return tuple(results for results, *_ in sent), tuple(sent[0][1:])
 
     def stop(self) -> None:
         """End all workers."""
-        for worker in self.workers.values():
-            ray.kill(worker)
-        self.workers.clear()
+        for gang in self.gangs.values():
+            self._kill(gang)
+        self.gangs.clear()
+        for place in self._places.values():
+            remove_placement_group(place)
+        self._places.clear()
 
-    def _start(self, name: str) -> tuple[Any, str]:
+    def _start(self, name: str) -> Gang:
         self.generation += 1
-        actor = WorkerActor.options(
+        size = self.needs.world_size
+        ranks = tuple(self._actor(name, Rank(k, size)) for k in range(size))
+        place = ranks[0].meet.remote() if size > 1 else None
+        gang = Gang(name, ranks, tuple(rank.join.remote(place) for rank in ranks))
+        self.gangs[name] = gang
+        return gang
+
+    def _actor(self, gang: str, rank: Rank) -> ActorHandle[Any]:
+        name = f"{gang}-rank-{rank.index}" if rank.world_size > 1 else gang
+        options: dict[str, Any] = {}
+        if rank.world_size > 1:
+            options["scheduling_strategy"] = PlacementGroupSchedulingStrategy(self._place(gang), rank.index)
+        actor: ActorHandle[Any] = WorkerActor.options(
             name=name,
             namespace=f"{self.namespace}-{self.generation}",  # a dead actor's name may still be taken for a moment
             num_cpus=self.needs.cpus,
             num_gpus=self.needs.gpus,
-        ).remote(name, self.context, self.store_uri, self.needs.cpus)
-        self.workers[name] = actor
-        return actor.ready.remote(), name
+            **options,
+        ).remote(
+            name,
+            self.context,
+            self.store_uri,
+            threads=self.needs.cpus,
+            on_gpu=self.needs.gpus > 0,
+            rank=rank,
+            checkpoint_interval_s=self.needs.checkpoint_interval_s,
+        )
+        return actor
+
+    def _place(self, gang: str) -> PlacementGroup:
+        """Return where a gang's ranks run, as near to each other as the cluster allows."""
+        if gang not in self._places:
+            bundle = {"CPU": float(self.needs.cpus), **({"GPU": self.needs.gpus} if self.needs.gpus else {})}
+            self._places[gang] = placement_group([bundle] * self.needs.world_size, strategy="PACK")
+        return self._places[gang]
+
+    @staticmethod
+    def _kill(gang: Gang) -> None:
+        for rank in gang.ranks:
+            ray.kill(rank)

@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -14,6 +13,7 @@ from rich.console import Console
 from orchestrator.errors import BadInput
 from orchestrator.execution.answer import Answer, answer
 from orchestrator.execution.knock import knock
+from orchestrator.execution.train import Spent, train
 from orchestrator.planning import Plan, make_plan
 from orchestrator.planning.cell import Cell
 from orchestrator.store import Store, open_store
@@ -44,6 +44,10 @@ class RunResult:
         Seconds that workers spent in stages, over all workers.
     interrupted
         True when a stop was asked for.
+    peak_state_bytes
+        Most memory that states between stages took at a time, by the sizes of their arrays.
+    spilled
+        States that went to checkpoints because memory was full.
     answer
         The fits, unless the run was interrupted before there was anything to fit.
     """
@@ -56,21 +60,14 @@ class RunResult:
     flops_spent: int
     worker_s: float
     interrupted: bool
+    peak_state_bytes: int
+    spilled: int
     answer: Answer
 
     @property
     def report(self) -> FitReport | None:
         """The fit report."""
         return self.answer.report
-
-
-@dataclass(frozen=True)
-class Spent:
-    """What training took: FLOPs, seconds over all workers, and whether it was stopped before its end."""
-
-    flops: int
-    worker_s: float
-    interrupted: bool
 
 
 def run_sweep(
@@ -125,9 +122,9 @@ def run_sweep(
         target.forget_failures([cell_id for cell_id in ids if done.get(cell_id) == "failed"])
     target.results(sweep.name)  # sets damaged parts aside, so that their cells count as missing
     missing = _missing(plan.cells, target.done())
-    spent = Spent(0, 0.0, interrupted=False)
+    spent = Spent()
     if missing:
-        spent = _train(plan, missing, target, store, address, dashboard=dashboard, console=console)
+        spent = train(plan, missing, target, store, address, dashboard=dashboard, console=console)
     done = target.done()
     target.compact(at_least=COMPACT_PARTS)
     fitted = answer(target, sweep.name)
@@ -140,6 +137,8 @@ def run_sweep(
         flops_spent=spent.flops,
         worker_s=spent.worker_s,
         interrupted=spent.interrupted,
+        peak_state_bytes=spent.peak_state_bytes,
+        spilled=spent.spilled,
         answer=fitted,
     )
 
@@ -170,85 +169,3 @@ def _commit_sweep(store: Store, plan: Plan) -> None:
             "cells": [cell.id for cell in plan.cells],
         },
     )
-
-
-def _train(
-    plan: Plan,
-    cells: list[Cell],
-    store: Store,
-    uri: str,
-    address: str | None,
-    *,
-    dashboard: bool,
-    console: Console,
-) -> Spent:
-    """Train and measure the given cells."""
-    import ray
-
-    from orchestrator.execution.cluster import connected
-    from orchestrator.execution.driver import Driver
-    from orchestrator.execution.interrupt import StopSignal
-    from orchestrator.execution.ledger import Ledger
-    from orchestrator.execution.live_fit import LiveFit
-    from orchestrator.execution.pool import Pool, WorkerNeeds
-    from orchestrator.execution.progress import Progress
-
-    resources = plan.sweep.resources
-    needs = WorkerNeeds(cpus=resources.cpus_per_worker, gpus=resources.gpus_per_worker)
-    tree = plan.tree if len(cells) == len(plan.cells) else plan.tree_for(cells)
-    wanted = plan.workers if resources.workers != "auto" else None
-    cpus = max(len(os.sched_getaffinity(0)), needs.cpus * (wanted or 1))
-    ledger = Ledger(tree, plan.rate)
-    progress = Progress(
-        name=plan.sweep.name,
-        cells=len(plan.cells),
-        already=len(plan.cells) - len(cells),
-        flops=sum(stage.flops for stage in tree),
-        fit=LiveFit(plan.sweep.fit.target),
-        console=console,
-        heartbeat=lambda counts: _beat(store, plan.sweep.name, counts),
-    )
-    with connected(address, cpus=cpus, gpus=needs.gpus, dashboard=dashboard) as cluster, StopSignal() as stop:
-        if cluster["dashboard_url"]:
-            console.print(f"Ray dashboard: http://{cluster['dashboard_url']}", markup=False, highlight=False)
-        workers = min(wanted or _fitting_workers(ray.cluster_resources(), needs), len(tree.cells()))
-        pool = Pool(plan.context, uri, needs, namespace=f"scalaw-{plan.sweep.name}-{os.getpid()}")
-        driver = Driver(
-            ledger,
-            pool,
-            store,
-            progress,
-            stop,
-            max_retries=resources.max_retries,
-            stage_timeout_s=resources.stage_timeout_s,
-        )
-        with progress:
-            try:
-                driver.run(workers)
-            finally:
-                pool.stop()
-                _beat(store, plan.sweep.name, {"stopped": True})
-    return Spent(ledger.flops_spent, ledger.measured_s, interrupted=stop.asked and ledger.unfinished > 0)
-
-
-def _fitting_workers(cluster: Mapping[str, float], needs: Any) -> int:
-    """Return how many workers a cluster holds.
-
-    Raises
-    ------
-    BadInput
-        If it holds none.
-    """
-    by_cpu = int(cluster.get("CPU", 0) // needs.cpus)
-    workers = min(by_cpu, int(cluster.get("GPU", 0) / needs.gpus)) if needs.gpus else by_cpu
-    if workers < 1:
-        raise BadInput(
-            f"the cluster has {cluster.get('CPU', 0):g} CPUs and {cluster.get('GPU', 0):g} GPUs, too few "
-            f"for one worker ({needs.cpus} CPUs, {needs.gpus:g} GPUs); "
-            "lower resources.cpus_per_worker or resources.gpus_per_worker"
-        )
-    return workers
-
-
-def _beat(store: Store, name: str, counts: dict[str, Any]) -> None:
-    store.save_heartbeat(name, {**counts, "pid": os.getpid(), "updated_at": datetime.now(UTC).isoformat()})

@@ -70,4 +70,4 @@ class Family(Protocol):
         """
 
     def engine(self) -> Any:
-        """Return the engine class (``workers.engine.Engine``) that trains this family; may import torch."""
+        """Return the engine class (``workers.seam.Engine``) that trains this family; may import torch."""

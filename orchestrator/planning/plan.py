@@ -36,8 +36,8 @@ class Plan:
         Distinct cells in grid order.
     tree
         Stages that measure them.
-    workers
-        Workers that the estimate assumes.
+    gangs
+        Cells that the estimate assumes to train at once, each on ``world_size`` workers.
     warnings
         Sentences about sizes and fractions that were not taken as written.
     """
@@ -46,7 +46,7 @@ class Plan:
     context: RunContext
     cells: list[Cell]
     tree: StageTree
-    workers: int
+    gangs: int
     rate: Rate
     warnings: list[str]
     share: bool
@@ -81,8 +81,13 @@ class Plan:
 
     @cached_property
     def est_s(self) -> float:
-        """Estimated wall time on ``workers`` workers."""
-        return schedule_s(self.tree, self.stages_s, self.remaining_s, self.workers)
+        """Estimated wall time on so many gangs."""
+        return schedule_s(self.tree, self.stages_s, self.remaining_s, self.gangs)
+
+    @property
+    def workers(self) -> int:
+        """Ray actors that the estimate assumes."""
+        return self.gangs * int(self.sweep.resources.world_size)
 
     @cached_property
     def remaining_s(self) -> dict[str, float]:
@@ -115,7 +120,7 @@ class Plan:
     def to_json(self) -> dict[str, Any]:
         """Return the document of ``scalaw plan --json``."""
         resources = self.sweep.resources
-        gpu_hours = self.est_s / 3600 * self.workers * resources.gpus_per_worker * resources.world_size
+        gpu_hours = self.est_s / 3600 * self.workers * resources.gpus_per_worker
         manifest = self.context.manifest
         kinds: Counter[str] = Counter()
         flops: Counter[str] = Counter()
@@ -182,14 +187,18 @@ def make_plan(sweep: Any, *, share: bool = True) -> Plan:
     for key, wanted in (("finetune", grid.finetune), ("compression", grid.compression)):
         if wanted:
             raise BadInput(f"{sweep.name}: grid.{key} is valid, but no stage does it yet in this version; leave it out")
-    if sweep.resources.world_size > 1:
+    resources = sweep.resources
+    if resources.world_size > 1 and resources.gpus_per_worker % 1:
         raise BadInput(
-            f"{sweep.name}: resources.world_size {sweep.resources.world_size}: gangs are not there yet; use 1"
+            f"{sweep.name}: resources.gpus_per_worker {resources.gpus_per_worker:g} with world_size "
+            f"{resources.world_size}: ranks of one cell need a whole GPU each (NCCL); use 1, or world_size 1"
         )
     family = FAMILIES.load(sweep.model.family)()
     source = SOURCES.load(sweep.data.source)()
     manifest = source.manifest(sweep.data.options, context=sweep.model.options.get("context", 64))
-    recipe = Recipe.resolve(sweep.train, family.defaults)
+    recipe = Recipe.resolve(
+        sweep.train, family.defaults, world_size=resources.world_size, on_gpu=resources.gpus_per_worker > 0
+    )
     expansion = expand(sweep, family, manifest, recipe)
     context = RunContext(
         family=sweep.model.family,
@@ -214,7 +223,7 @@ def make_plan(sweep: Any, *, share: bool = True) -> Plan:
         context=context,
         cells=expansion.cells,
         tree=tree,
-        workers=planned_workers(sweep.resources),
+        gangs=planned_gangs(resources, cores=len(os.sched_getaffinity(0))),
         rate=_rate(sweep, simulated=family.simulated),
         warnings=expansion.warnings,
         share=share,
@@ -222,14 +231,15 @@ def make_plan(sweep: Any, *, share: bool = True) -> Plan:
     )
 
 
-def planned_workers(resources: Any) -> int:
-    """Return the workers of a sweep: as asked, or as many as this machine's cores hold."""
+def planned_gangs(resources: Any, cores: int) -> int:
+    """Return how many cells train at once: gangs of ``world_size`` workers, as asked or as many as the cores hold."""
     if resources.workers != "auto":
-        return int(resources.workers)
-    return max(1, len(os.sched_getaffinity(0)) // int(resources.cpus_per_worker))
+        return max(1, int(resources.workers) // int(resources.world_size))
+    return max(1, cores // int(resources.cpus_per_worker * resources.world_size))
 
 
 def _rate(sweep: Any, *, simulated: bool) -> Rate:
     if simulated:
         return simulated_rate(sweep.model.options["stage_s"])
-    return GPU if sweep.resources.gpus_per_worker else CPU_CORE
+    one = GPU if sweep.resources.gpus_per_worker else CPU_CORE
+    return replace(one, flops_per_s=one.flops_per_s * sweep.resources.world_size)

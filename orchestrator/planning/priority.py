@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from orchestrator.planning.tree import Stage
@@ -38,6 +38,20 @@ class ReadyQueue:
         self._ready[stage.id] = stage
         heapq.heappush(self._longest, (-self.remaining_s[stage.id], stage.id))
         heapq.heappush(self._shortest, (self.remaining_s[stage.id], stage.id))
+
+    def __iter__(self) -> Iterator[Stage]:
+        return iter(self._ready.values())
+
+    def remove(self, stage: Stage) -> None:
+        """Take a given stage."""
+        del self._ready[stage.id]
+
+    def reorder(self, remaining_s: Mapping[str, float]) -> None:
+        """Take other durations of the paths from now on."""
+        self.remaining_s = remaining_s
+        ready, self._ready, self._longest, self._shortest = self._ready.values(), {}, [], []
+        for stage in ready:
+            self.push(stage)
 
     def pop(self, left_s: float, workers: int) -> Stage | None:
         """Take the next stage, or ``None``.

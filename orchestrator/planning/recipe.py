@@ -9,7 +9,7 @@ from typing import Any
 from orchestrator.errors import BadInput
 
 #: Raised whenever training code changes a result; part of every cell id (I1).
-RECIPE_VERSION = 1
+RECIPE_VERSION = 2
 #: Snapshots that ``wsm`` merges; more change the loss by less than 0.0005 (docs/families.md).
 MERGED_SNAPSHOTS = 16
 
@@ -38,6 +38,14 @@ class Recipe:
         Fractions of the steps at which ``step`` multiplies the rate by the factor.
     shift_pixels
         Augmentation of images: random shifts of at most this many pixels.
+    precision
+        ``fp32``, or ``bf16`` autocast of the forward pass; weights and optimiser stay in fp32.
+    compile
+        Whether the forward and backward pass are compiled, which rounds differently.
+    fuse
+        Whether seeds of one size may train as one batched model, which rounds differently.
+    world_size
+        Ranks that share each batch; the order in which their gradients are added is part of the result.
     """
 
     optimizer: str
@@ -54,9 +62,15 @@ class Recipe:
     milestones: tuple[float, ...]
     decay_factor: float
     shift_pixels: int
+    precision: str = "fp32"
+    compile: bool = False
+    fuse: bool = False
+    world_size: int = 1
 
     @classmethod
-    def resolve(cls, train: Any, defaults: Mapping[str, Mapping[str, Any]]) -> Recipe:
+    def resolve(
+        cls, train: Any, defaults: Mapping[str, Mapping[str, Any]], *, world_size: int = 1, on_gpu: bool = False
+    ) -> Recipe:
         """Return the recipe of a sweep's ``train`` section, ``auto`` replaced by the family's stated defaults.
 
         Parameters
@@ -65,15 +79,26 @@ class Recipe:
             The parsed section.
         defaults
             The family's values by optimizer.
+        world_size
+            Ranks that train one cell.
+        on_gpu
+            Whether workers have GPUs, on which ``precision: auto`` means bf16.
 
         Raises
         ------
         BadInput
-            If something is left at ``auto`` for which the family has no rule.
+            If something is left at ``auto`` for which the family has no rule, or the ranks can't share a batch evenly.
         """
-        known = defaults.get(train.optimizer, {})
-        values: dict[str, Any] = {}
+        if train.batch_size % world_size:
+            raise BadInput(
+                f"resources.world_size {world_size} doesn't divide train.batch_size {train.batch_size}: each rank "
+                "takes an equal share of a batch; change one of the two"
+            )
+        known = {"precision": "bf16" if on_gpu else "fp32", **defaults.get(train.optimizer, {})}
+        values: dict[str, Any] = {"world_size": world_size}
         for field in fields(cls):
+            if field.name in values:
+                continue
             value = getattr(train, field.name)
             if value == "auto":
                 if field.name not in known:

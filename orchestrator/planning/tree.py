@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
@@ -111,6 +111,14 @@ class StageTree:
         while len(below := self.children.get(found[-1].id, ())) == 1:
             found.extend(below)
         return found
+
+    def towards(self, cell_ids: Collection[str]) -> StageTree:
+        """Return the stages that lead to some of the cells, with the ids that they have here."""
+        wanted: set[str] = set()
+        for stage in reversed(self.stages.values()):
+            if stage.id in wanted or (stage.cell is not None and stage.cell.id in cell_ids):
+                wanted |= {stage.id, stage.parent or stage.id}
+        return StageTree({stage_id: stage for stage_id, stage in self.stages.items() if stage_id in wanted})
 
     def cells(self, stages: Iterable[Stage] | None = None) -> list[Cell]:
         """Return the cells that the given stages (default: all) measure."""

@@ -12,12 +12,21 @@ from orchestrator.spec.quantities import NonNegativeCount, NonNegativeReal, Posi
 class Resources(Options):
     """Workers and their devices; nothing here changes a result except ``world_size``."""
 
-    workers: AutoOrPositiveCount = Field(default="auto", description="Workers; auto: as many as the cluster holds.")
+    workers: AutoOrPositiveCount = Field(default="auto", description="Ray actors; auto: as many as the cluster holds.")
     gpus_per_worker: NonNegativeReal = Field(
         default=0.0, description="GPUs of a worker; a share such as 0.5 is possible."
     )
     cpus_per_worker: PositiveCount = Field(default=1, description="CPU cores (and threads) of a worker.")
-    world_size: PositiveCount = Field(default=1, description="Ranks that train one cell together.")
+    world_size: PositiveCount = Field(
+        default=1, description="Ranks that train one cell together: workers // world_size gangs, at least one."
+    )
     price_per_gpu_hour: NonNegativeReal = Field(default=0.0, description="Price of a GPU hour, in your currency.")
     max_retries: NonNegativeCount = Field(default=1, description="Further attempts at a stage that failed.")
     stage_timeout_s: PositiveReal | None = Field(default=None, description="Longest a stage may take, in seconds.")
+    checkpoint_interval_s: PositiveReal = Field(
+        default=600.0, description="Training seconds that the loss of a worker or of the driver may cost."
+    )
+    state_memory_bytes: AutoOrPositiveCount = Field(
+        default="auto",
+        description="Memory of states between stages; what is above goes to checkpoints; auto: half the object store.",
+    )

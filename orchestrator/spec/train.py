@@ -47,6 +47,13 @@ class Train(Options):
     gradient_clip: AutoOrPositiveReal | None = Field(
         default="auto", description="Largest gradient norm; null: no clipping; auto: the family's rule."
     )
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        default="auto", description="Of the forward pass; auto: bf16 where workers have GPUs, else fp32."
+    )
+    compile: bool = Field(default=False, description="Compile each size once a worker (torch.compile).")
+    fuse: bool = Field(
+        default=False, description="Train seeds of one small size as one batched model where a probe says it pays."
+    )
     shift_pixels: NonNegativeCount = Field(default=0, description="Images only: random shifts by up to so many pixels.")
     milestones: tuple[OpenFraction, ...] = Field(
         default=(0.5, 0.75), min_length=1, description="schedule step: shares of the steps at which the rate falls."

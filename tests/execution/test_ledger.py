@@ -46,5 +46,6 @@ def test_a_failed_stage_takes_its_descendants_and_nothing_else(ledger):
 def test_the_estimate_is_corrected_by_what_was_measured(ledger):
     before = ledger.eta_s(1)
     stage = ledger.pop(2)
-    ledger.finish([stage], None, 10 * ledger.estimates_s[stage.id])
-    assert ledger.eta_s(1) == pytest.approx(10 * (before - ledger.estimates_s[stage.id]))
+    planned_s = ledger.estimates.stages_s[stage.id]
+    ledger.finish([stage], None, 10 * planned_s)
+    assert ledger.eta_s(1) == pytest.approx(10 * (before - planned_s))

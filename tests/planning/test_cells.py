@@ -62,7 +62,7 @@ def test_fractions_of_the_same_examples_are_trained_once_and_said(sweep, transfo
         ("grid.data_fraction=[0.0001]", "leaves none"),
         ("data.max_examples=10M", "training examples; lower it"),
         ("grid.params=[1]", "params"),
-        ("resources.world_size=2", "world_size"),
+        ("resources.world_size=3", "world_size 3 doesn.t divide train.batch_size 16"),
         ("grid.compression=[{method: quantize, bits: 8}]", "grid.compression"),
         ("grid.finetune={data: digits, examples: [10]}", "grid.finetune"),
     ],

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,12 @@ import numpy.typing as npt
 from orchestrator.planning.manifest import DataManifest
 from orchestrator.spec.options import Options
 
+if TYPE_CHECKING:  # planning reads manifests without torch
+    import torch
+
 Indices = npt.NDArray[np.int64]
+#: Takes indices int64 (B,) on a device and returns x and y there, fresh and C-contiguous, as ``Split.batch`` would.
+Gather: TypeAlias = "Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]"
 
 
 class Split(Protocol):
@@ -37,6 +42,25 @@ class Split(Protocol):
         """
 
 
+@runtime_checkable
+class ResidentSplit(Split, Protocol):
+    """A split held in memory as raw values, which a device may hold as well."""
+
+    @property
+    def resident_bytes(self) -> int:
+        """Return the device memory that ``upload`` takes."""
+
+    def upload(self, device: torch.device) -> Gather:
+        """Copy the raw values to a device.
+
+        Returns
+        -------
+        gather
+            Equals ``batch`` to the bit and never makes the host wait for the device. It checks no index: one out of
+            range ends the CUDA context.
+        """
+
+
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
     """A loaded data set: the manifest that planning saw, and the splits behind its figures."""
@@ -45,6 +69,11 @@ class Dataset:
     train: Split
     val: Split
     test: Split
+
+    @property
+    def splits(self) -> dict[str, Split]:
+        """The splits by name."""
+        return {"train": self.train, "val": self.val, "test": self.test}
 
 
 class Source(Protocol):

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib.stride_tricks import as_strided
 
-from workers.sources.source import Indices
+from workers.sources.source import Gather, Indices
+
+if TYPE_CHECKING:  # the manifest of a text is made here, without torch
+    import torch
 
 
 class ArraySplit:
@@ -40,8 +45,29 @@ class ArraySplit:
 
     def batch(self, indices: Indices) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
         """Return images float32 (B, C, H, W) of about zero mean and unit variance, and labels int64 (B,)."""
-        x = (self.images[indices].astype(np.float32) - self._mean) * self._scale
-        return x, self.labels[indices]
+        x = self.images.take(indices, axis=0).astype(np.float32)
+        x -= self._mean
+        x *= self._scale
+        return x, self.labels.take(indices)
+
+    @property
+    def resident_bytes(self) -> int:
+        """Return the bytes of images and labels."""
+        return self.images.nbytes + self.labels.nbytes
+
+    def upload(self, device: torch.device) -> Gather:
+        """Copy images, as bytes, and labels to a device."""
+        import torch
+
+        images, labels, mean, scale = (
+            torch.tensor(array, device=device) for array in (self.images, self.labels, self._mean, self._scale)
+        )
+
+        def gather(indices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            x = images.index_select(0, indices).to(torch.float32)
+            return x.sub_(mean).mul_(scale), labels.index_select(0, indices)
+
+        return gather
 
 
 class ByteWindows:
@@ -57,6 +83,8 @@ class ByteWindows:
 
     def __init__(self, text: npt.NDArray[np.uint8], context: int) -> None:
         self.text, self.context = text, context
+        # Row i is window i and the byte after it, which is also the first of row i + 1: nothing is copied.
+        self._windows = as_strided(text, (len(self), context + 1), (context, 1), writeable=False)
 
     def __len__(self) -> int:
         return windows_in(len(self.text), self.context)
@@ -65,8 +93,30 @@ class ByteWindows:
         """Return tokens int64 (B, T) and the same shifted by one byte, int64 (B, T)."""
         if len(indices) and not 0 <= indices.min() <= indices.max() < len(self):
             raise IndexError(f"no window {indices.max()} among {len(self)}")
-        window = self.text[indices[:, None] * self.context + np.arange(self.context + 1)].astype(np.int64)
-        return np.ascontiguousarray(window[:, :-1]), np.ascontiguousarray(window[:, 1:])
+        window = self._windows[indices]
+        return window[:, :-1].astype(np.int64, order="C"), window[:, 1:].astype(np.int64, order="C")
+
+    @property
+    def resident_bytes(self) -> int:
+        """Return the bytes of the text."""
+        return self.text.nbytes
+
+    def upload(self, device: torch.device) -> Gather:
+        """Copy the text to a device."""
+        import torch
+
+        text = torch.tensor(self.text, device=device)
+        windows = text.as_strided((len(self), self.context + 1), (self.context, 1))
+
+        def gather(indices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            window = windows.index_select(0, indices)
+            # A plain .long() keeps the strides of the slice when it is one window alone.
+            return (
+                window[:, :-1].to(torch.int64, memory_format=torch.contiguous_format),
+                window[:, 1:].to(torch.int64, memory_format=torch.contiguous_format),
+            )
+
+        return gather
 
 
 def windows_in(text_bytes: int, context: int) -> int:

@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
+import torch
 
 
-def shifted(x_BCHW: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
-    """Return each image moved by up to ``most`` pixels along both axes, its edge repeated.
+def drawn_offsets(images: int, most: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """Return how far off each image is to be read, in rows and in columns, int64 (2, images).
+
+    Parameters
+    ----------
+    most
+        Offsets are uniform over ``-most`` … ``most`` pixels.
+    """
+    return rng.integers(0, 2 * most + 1, size=(2, images)) - most
+
+
+def moved(x_BCHW: torch.Tensor, offsets_2B: torch.Tensor) -> torch.Tensor:
+    """Return images read at an offset each, their edges repeated, on the device and with the strides of a fresh tensor.
 
     Parameters
     ----------
     x_BCHW
         Images ``(batch, channels, height, width)``.
-    rng
-        Draws one shift per image.
+    offsets_2B
+        Pixel ``(row, column)`` of image i comes from ``(row + offsets[0, i], column + offsets[1, i])``; int64, on the
+        same device.
     """
-    B, _, H, W = x_BCHW.shape
-    padded = np.pad(x_BCHW, ((0, 0), (0, 0), (most, most), (most, most)), mode="edge")
-    top, left = rng.integers(0, 2 * most + 1, size=(2, B))
-    rows = top[:, None] + np.arange(H)
-    columns = left[:, None] + np.arange(W)
-    moved = padded[np.arange(B)[:, None, None], :, rows[:, :, None], columns[:, None, :]]
-    # Copied into a fresh array: with one channel numpy calls the transposed view contiguous and keeps strides that
-    # torch takes for channels-last, on which its CPU convolutions have written past their buffers.
-    out = np.empty_like(x_BCHW, order="C")
-    out[...] = moved.transpose(0, 3, 1, 2)
-    return out
+    B, C, H, W = x_BCHW.shape
+    top, left = offsets_2B.unsqueeze(2)
+    rows = (top + torch.arange(H, device=x_BCHW.device)).clamp_(0, H - 1)
+    columns = (left + torch.arange(W, device=x_BCHW.device)).clamp_(0, W - 1)
+    pixels = torch.add(columns.unsqueeze(1), rows.unsqueeze(2), alpha=W).view(B, 1, H * W)
+    return x_BCHW.flatten(2).gather(2, pixels.expand(B, C, H * W)).view(B, C, H, W)

@@ -1,81 +1,108 @@
-"""The training loop: steps ``[start, stop)`` of one data stream."""
+"""The training loop: the steps of one stage."""
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 
 from orchestrator.planning.recipe import Recipe
 from orchestrator.planning.schedule import rate_factor
+from orchestrator.planning.tree import Stage
 from workers.derived_seed import derived_seed
+from workers.rank import Rank
 from workers.sources.order import Order
-from workers.sources.source import Split
-from workers.training.augment import shifted
+from workers.training.feed import Feed, training_picks
+from workers.training.group import all_agree
 from workers.training.merge import OpenWindows
 
 
 class Diverged(ArithmeticError):
     """The loss is no longer finite; training the same stage again would end the same way."""
 
+    @classmethod
+    def after(cls, step: int) -> Diverged:
+        """Return the error for a loss that is not finite after so many steps."""
+        return cls(f"the loss is not finite after step {step}: lower train.learning_rate or lengthen the warmup")
 
-def train_steps(
-    module: torch.nn.Module,
-    optimizer: torch.optim.Optimizer,
-    data: Split,
-    order: Order,
-    recipe: Recipe,
-    *,
-    start: int,
-    stop: int,
-    total_steps: int | None,
-    stream_examples: int,
-    seed: int,
-    windows: OpenWindows,
-) -> None:
-    """Train ``module`` in place for the optimiser steps ``[start, stop)``.
+
+@dataclass(frozen=True)
+class Model:
+    """A module, and the callable that trains it: the module itself, or what compiles or wraps it.
 
     Parameters
     ----------
     module
-        Maps a batch of inputs to logits whose last (tokens) or second (images) axis are the classes.
-    data
-        Training split; ``order`` says which of its examples a step reads.
-    total_steps
-        Steps of the cell whose schedule is followed; ``None`` on a shared trunk.
-    stream_examples
-        Size of the prefix of the fixed permutation that the stream passes over.
-    seed
-        Of dropout and augmentation; both are re-seeded at every step, so a fork needs no generator state (I9).
+        Holds parameters and buffers.
+    forward
+        Maps a batch of inputs to logits whose last axis are the classes.
+    """
+
+    module: torch.nn.Module
+    forward: Callable[[torch.Tensor], torch.Tensor]
+
+
+def train_steps(
+    model: Model,
+    optimizer: torch.optim.Optimizer,
+    feed: Feed,
+    order: Order,
+    recipe: Recipe,
+    stage: Stage,
+    *,
+    start: int,
+    rank: Rank,
+    windows: OpenWindows,
+    after_step: Callable[[int], None],
+) -> None:
+    """Train a model in place for the optimiser steps ``[start, stage.stop_step)``.
+
+    Parameters
+    ----------
+    feed
+        Training split on the model's device; ``order`` says which of its examples a step reads.
+    stage
+        Its stream, schedule and seed. Dropout and augmentation are re-seeded at every step, so a fork needs no
+        generator state (I9).
+    start
+        The stage's own start, or a later step from which it is taken up again.
+    rank
+        This process among those that share each batch.
     windows
         Take a snapshot after each step in which one is due.
+    after_step
+        Called with the number of steps done after each.
 
     Raises
     ------
     Diverged
-        If the loss of the last step is not finite.
+        If the loss of the last step is not finite on any rank.
     """
+    module = model.module
     module.train()
-    batch = recipe.batch_size
     device = next(module.parameters()).device
-    loss = torch.zeros(())
-    for step in range(start, stop):
-        x, y = data.batch(order.indices(stream_examples, step * batch, (step + 1) * batch))
-        if recipe.shift_pixels:
-            x = shifted(x, recipe.shift_pixels, np.random.default_rng(derived_seed(seed, "shift", step)))
-        torch.manual_seed(derived_seed(seed, "dropout", step))
-        factor = rate_factor(recipe, step, total_steps)
+    half = torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bf16")
+    loss = torch.zeros((), device=device)
+    picks = training_picks(order, recipe, stage, start=start, mine=rank.share(recipe.batch_size))
+    for step, (x, y) in enumerate(feed.batches(picks), start):
+        torch.manual_seed(derived_seed(stage.seed, "dropout", step, rank.index))
+        factor = rate_factor(recipe, step, stage.total_steps)
         for group in optimizer.param_groups:
             group["lr"] = recipe.learning_rate * group["multiplier"] * factor
         optimizer.zero_grad(set_to_none=True)
-        loss = cross_entropy(module(torch.from_numpy(x).to(device)), torch.from_numpy(y).to(device))
+        with half:
+            loss = cross_entropy(model.forward(x), y)
         loss.backward()
         if recipe.gradient_clip is not None:
             torch.nn.utils.clip_grad_norm_(module.parameters(), recipe.gradient_clip)
         optimizer.step()
         windows.take(step + 1, module)
-    if not torch.isfinite(loss):
-        raise Diverged(f"the loss is {loss.item()} after step {stop}: lower train.learning_rate or lengthen the warmup")
+        after_step(step + 1)
+    optimizer.zero_grad(set_to_none=True)
+    if not all_agree(rank, bool(torch.isfinite(loss)), device):
+        raise Diverged.after(stage.stop_step)
 
 
 def cross_entropy(logits: torch.Tensor, targets: torch.Tensor, reduction: str = "mean") -> torch.Tensor:

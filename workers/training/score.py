@@ -6,33 +6,35 @@ import numpy as np
 import torch
 from sklearn.metrics import precision_recall_fscore_support
 
-from workers.sources.source import Split
+from workers.training.feed import Feed, Pick
 from workers.training.loop import cross_entropy
 
 #: Predictions scored at once; fixed, because another batch size changes the last bits of a loss.
 SCORE_BATCH = 128
 
 
-def score(module: torch.nn.Module, data: Split, indices: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+def score(module: torch.nn.Module, feed: Feed, indices: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
     """Return the mean loss in nats per target, the predicted classes and the true ones.
 
     Parameters
     ----------
+    feed
+        The split on the module's device.
     indices
-        Examples of ``data`` to score, int64.
+        Examples of it to score, int64.
     """
     module.eval()
-    device = next(module.parameters()).device
-    total, predicted, true = 0.0, [], []
+    total = torch.zeros((), dtype=torch.float64, device=next(module.parameters()).device)
+    predicted, true = [], []
+    picks = (Pick(indices[start : start + SCORE_BATCH]) for start in range(0, len(indices), SCORE_BATCH))
     with torch.inference_mode():
-        for start in range(0, len(indices), SCORE_BATCH):
-            x, y = data.batch(indices[start : start + SCORE_BATCH])
-            logits = module(torch.from_numpy(x).to(device))
-            total += cross_entropy(logits, torch.from_numpy(y).to(device), reduction="none").double().sum().item()
-            predicted.append(logits.argmax(-1).cpu().numpy().ravel())
-            true.append(y.ravel())
-    guesses, labels = np.concatenate(predicted), np.concatenate(true)
-    return total / len(labels), guesses, labels
+        for x, y in feed.batches(picks):
+            logits = module(x)
+            total += cross_entropy(logits, y, reduction="none").double().sum()
+            predicted.append(logits.argmax(-1).flatten())
+            true.append(y.flatten())
+    guesses, labels = torch.cat(predicted).cpu().numpy(), torch.cat(true).cpu().numpy()
+    return total.item() / len(labels), guesses, labels
 
 
 def class_scores(predicted: np.ndarray, true: np.ndarray) -> dict[str, float]:

@@ -36,6 +36,11 @@ class TrainState:
     sums: dict[int, dict[str, np.ndarray]] = field(default_factory=dict)
     wall_s: float = 0.0
 
+    @property
+    def nbytes(self) -> int:
+        """Memory that its arrays take."""
+        return sum(a.nbytes for group in (self.model, self.optimizer, *self.sums.values()) for a in group.values())
+
 
 def save_state(
     module: torch.nn.Module,

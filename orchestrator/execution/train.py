@@ -1,0 +1,149 @@
+"""The part of a run that needs Ray: starts or joins a cluster and leads a plan's missing cells to their rows."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Console
+
+from orchestrator.errors import BadInput
+from orchestrator.planning import Plan
+from orchestrator.planning.cell import Cell
+from orchestrator.store import Store
+
+#: Share of the object store that states may take; Ray needs the rest for arguments and rows in flight.
+STATE_SHARE = 0.5
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What training took: FLOPs, seconds over all workers, memory of states, and whether it was stopped early."""
+
+    flops: int = 0
+    worker_s: float = 0.0
+    interrupted: bool = False
+    peak_state_bytes: int = 0
+    spilled: int = 0
+
+
+def train(
+    plan: Plan,
+    cells: list[Cell],
+    store: Store,
+    uri: str,
+    address: str | None,
+    *,
+    dashboard: bool,
+    console: Console,
+) -> Spent:
+    """Train and measure some cells of a plan.
+
+    Parameters
+    ----------
+    cells
+        Those that the store lacks.
+    uri
+        The store as workers open it.
+    address, dashboard, console
+        As in :func:`orchestrator.run_sweep`.
+
+    Raises
+    ------
+    BadInput
+        If the cluster can't hold one gang.
+    """
+    import ray
+
+    from orchestrator.execution.cluster import connected
+    from orchestrator.execution.driver import Driver
+    from orchestrator.execution.interrupt import StopSignal
+    from orchestrator.execution.ledger import Ledger
+    from orchestrator.execution.live_fit import LiveFit
+    from orchestrator.execution.pool import Pool, WorkerNeeds
+    from orchestrator.execution.progress import Progress
+    from orchestrator.execution.state_memory import StateMemory
+
+    resources = plan.sweep.resources
+    needs = WorkerNeeds(
+        cpus=resources.cpus_per_worker,
+        gpus=resources.gpus_per_worker,
+        world_size=resources.world_size,
+        checkpoint_interval_s=resources.checkpoint_interval_s,
+    )
+    tree = plan.tree.towards({cell.id for cell in cells})
+    wanted = plan.gangs if resources.workers != "auto" else None
+    cpus = max(len(os.sched_getaffinity(0)), needs.cpus * needs.world_size * (wanted or 1))
+    ledger = Ledger(tree, plan.rate, kept=store.checkpoints.names() & tree.stages.keys())
+    progress = Progress(
+        name=plan.sweep.name,
+        cells=len(plan.cells),
+        already=len(plan.cells) - len(cells),
+        flops=sum(stage.flops for stage in tree),
+        fit=LiveFit(plan.sweep.fit.target),
+        console=console,
+        heartbeat=lambda counts: _beat(store, plan.sweep.name, counts),
+    )
+    with connected(address, cpus=cpus, gpus=needs.gpus, dashboard=dashboard) as cluster, StopSignal() as stop:
+        if cluster["dashboard_url"]:
+            console.print(f"Ray dashboard: http://{cluster['dashboard_url']}", markup=False, highlight=False)
+        gangs = min(wanted or _fitting_gangs(ray.cluster_resources(), needs), len(cells))
+        memory = StateMemory(_state_budget_bytes(resources, ray.cluster_resources()))
+        pool = Pool(plan.context, uri, needs, namespace=f"scalaw-{plan.sweep.name}-{os.getpid()}")
+        driver = Driver(
+            ledger,
+            pool,
+            store,
+            progress,
+            stop,
+            memory,
+            max_retries=resources.max_retries,
+            stage_timeout_s=resources.stage_timeout_s,
+        )
+        with progress:
+            try:
+                driver.run(gangs)
+            finally:
+                pool.stop()
+                _beat(store, plan.sweep.name, {"stopped": True})
+    return Spent(
+        ledger.flops_spent,
+        ledger.estimates.measured_s * needs.world_size,
+        interrupted=stop.asked and ledger.unfinished > 0,
+        peak_state_bytes=memory.peak_bytes,
+        spilled=memory.spilled,
+    )
+
+
+def _fitting_gangs(cluster: Mapping[str, float], needs: Any) -> int:
+    """Return how many gangs of workers a cluster holds.
+
+    Raises
+    ------
+    BadInput
+        If it holds none.
+    """
+    by_cpu = int(cluster.get("CPU", 0) // needs.cpus)
+    workers = min(by_cpu, int(cluster.get("GPU", 0) / needs.gpus)) if needs.gpus else by_cpu
+    if workers < needs.world_size:
+        raise BadInput(
+            f"the cluster has {cluster.get('CPU', 0):g} CPUs and {cluster.get('GPU', 0):g} GPUs, too few for "
+            f"{'one worker' if needs.world_size == 1 else f'{needs.world_size} workers'} "
+            f"({needs.cpus} CPUs, {needs.gpus:g} GPUs each); "
+            "lower resources.cpus_per_worker, resources.gpus_per_worker or resources.world_size"
+        )
+    return int(workers // needs.world_size)
+
+
+def _state_budget_bytes(resources: Any, cluster: Mapping[str, float]) -> int:
+    """Return what states between stages may take of the object store."""
+    if resources.state_memory_bytes != "auto":
+        return int(resources.state_memory_bytes)
+    return int(STATE_SHARE * cluster.get("object_store_memory", 0))
+
+
+def _beat(store: Store, name: str, counts: dict[str, Any]) -> None:
+    store.save_heartbeat(name, {**counts, "pid": os.getpid(), "updated_at": datetime.now(UTC).isoformat()})

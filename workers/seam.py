@@ -1,0 +1,65 @@
+"""The engine seam: what runs the stages of one sweep in one process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from orchestrator.planning.context import RunContext
+from orchestrator.planning.tree import Stage
+from workers.keeper import Keeper
+from workers.rank import ALONE, Rank
+
+
+class Engine(Protocol):
+    """Runs the stages of one sweep in one process, data and imports kept warm.
+
+    Guarantees: a stage's state depends on the stage, its parent's state, the rank's world size and the context alone,
+    not on what the engine ran before; a parent's state is never written to.
+
+    Parameters
+    ----------
+    context
+        What the sweep's stages share.
+    rank
+        This process among those that train each cell together.
+    on_gpu
+        Whether the process has a GPU to itself, or a share of one.
+    """
+
+    device_kind: str
+
+    def __init__(self, context: RunContext, rank: Rank = ALONE, *, on_gpu: bool = False) -> None: ...
+
+    def train(self, stage: Stage, parent: Any, keeper: Keeper | None = None) -> Any:
+        """Return the state at the end of a training stage.
+
+        Parameters
+        ----------
+        parent
+            State of the parent, or one that an earlier attempt at this stage has kept; ``None`` starts from
+            initialisation.
+        keeper
+            Takes what should not be lost on the way.
+        """
+
+    def train_together(self, stages: Sequence[Stage], parents: Sequence[Any]) -> list[Any]:
+        """Return the states after stages that differ in the seed alone, trained as one model where that pays.
+
+        In the place of the state of a model that diverged stands the ``ArithmeticError``; the others are unharmed.
+        """
+
+    def pack(self, state: Any) -> bytes:
+        """Return a state as bytes that any later version reads, or refuses."""
+
+    def unpack(self, data: bytes) -> Any:
+        """Return the state behind bytes, equal to the bit.
+
+        Raises
+        ------
+        ValueError
+            If they are damaged.
+        """
+
+    def measure(self, stage: Stage, parent: Any) -> dict[str, Any]:
+        """Return the outcome and cost columns of the row that an ``evaluate`` stage measures; on rank 0."""
