@@ -21,18 +21,15 @@ import time
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import ray
 import torch
-import torch.nn.functional as F
+from hand_written import HandWritten
 from rich.console import Console
 from table import machine, print_table
 
 from orchestrator.execution.run import run_sweep
 from orchestrator.planning import make_plan
-from orchestrator.planning.tree import Stage
 from orchestrator.spec import parse_sweep
-from orchestrator.spec.registries import SOURCES
 from orchestrator.spec.train import Train
 from orchestrator.store import open_store
 from workers.engine import TorchEngine
@@ -87,41 +84,6 @@ SIZES = {
 }
 
 
-class HandWritten:
-    """The loop that one writes for this model alone: everything resident, compiled once, nothing in between."""
-
-    def __init__(self, engine: TorchEngine, trunk: Stage, most_steps: int) -> None:
-        self.recipe, self.device = engine.context.recipe, engine.device
-        self.module = engine.build(trunk)
-        self.groups = engine.family.parameter_groups(self.module, trunk.shape)
-        self.initial = {name: tensor.clone() for name, tensor in self.module.state_dict().items()}
-        self.forward: Any = torch.compile(self.module) if getattr(self.recipe, "compile", False) else self.module
-        source = SOURCES.load(engine.context.source)()
-        data = source.load(engine.context.data_options, context=engine.context.manifest.tokens_per_example)
-        indices = engine.order(trunk.seed).indices(trunk.stream_examples, 0, most_steps * self.recipe.batch_size)
-        x, y = (torch.from_numpy(array).to(self.device) for array in data.train.batch(indices))
-        self.batches = [*zip(x.split(self.recipe.batch_size), y.split(self.recipe.batch_size), strict=True)]
-
-    def train(self, steps: int) -> dict[str, np.ndarray]:
-        """Return the weights after some steps from the same beginning."""
-        recipe = self.recipe
-        self.module.load_state_dict(self.initial)
-        self.module.train()
-        groups = [{"params": parameters, "rate": rate * recipe.learning_rate} for rate, _, parameters in self.groups]
-        optimizer = torch.optim.AdamW(groups, betas=(recipe.beta1, recipe.beta2), weight_decay=0.0, fused=True)
-        half = getattr(recipe, "precision", "fp32") == "bf16"
-        for step, (x, y) in enumerate(self.batches[:steps]):
-            for group in optimizer.param_groups:
-                group["lr"] = group["rate"] * min(1.0, (step + 1) / recipe.warmup_steps)
-            optimizer.zero_grad(set_to_none=True)
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
-                loss = F.cross_entropy(self.forward(x).flatten(0, -2), y.flatten())
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(self.module.parameters(), recipe.gradient_clip or float("inf"))
-            optimizer.step()
-        return {name: tensor.cpu().numpy() for name, tensor in self.module.state_dict().items()}
-
-
 def step_line(sizes: Sizes, params: str, overrides: list[str], repeats: int, peak: float) -> list[object]:
     """Return a line of the first table."""
     plan = make_plan(parse_sweep(STEPS_SWEEP.format(params=params, **sizes.fields), overrides=overrides))
@@ -142,11 +104,12 @@ def step_line(sizes: Sizes, params: str, overrides: list[str], repeats: int, pea
     ours_s, hand_s = map(statistics.median, times)
     losses = [engine.measure(evaluate, state)["val_loss"] for state in (ends[0], replace(ends[0], model=ends[1]))]
     mfu = [f"{100 * trunk.flops / trunk.steps / seconds / peak:.1f} %" for seconds in (ours_s, hand_s)]
+    tokens = sizes.fields["batch"] * sizes.fields["context"]
     return [
-        f"{trunk.shape.params_non_embedding:,}", " ".join(overrides), f"{sizes.fields['batch'] * sizes.fields['context']:,}",
-        f"{1e3 * ours_s:.2f}", mfu[0], f"{1e3 * hand_s:.2f}", mfu[1], f"{hand_s / ours_s:.3f}", TARGET,
+        *(f"{trunk.shape.params_non_embedding:,}", " ".join(overrides), f"{tokens:,}"),
+        *(f"{1e3 * ours_s:.2f}", mfu[0], f"{1e3 * hand_s:.2f}", mfu[1], f"{hand_s / ours_s:.3f}", TARGET),
         *(f"{loss:.4f}" for loss in losses),
-    ]  # fmt: skip
+    ]
 
 
 def cells_s(sizes: Sizes, workers: dict[str, float], overrides: list[str]) -> tuple[float, dict[str, float]]:
@@ -164,7 +127,7 @@ def cells_s(sizes: Sizes, workers: dict[str, float], overrides: list[str]) -> tu
 def print_workers(sizes: Sizes, overrides: list[str], repeats: int) -> None:
     """Print the second table."""
     cores, gpus = len(os.sched_getaffinity(0)), sizes.fields["gpus"]
-    ray.init("local", num_cpus=cores, num_gpus=gpus, include_dashboard=False, log_to_driver=False)
+    ray.init("local", num_cpus=cores, num_gpus=int(gpus), include_dashboard=False, log_to_driver=False)
     turns = [[cells_s(sizes, each, overrides) for each in sizes.workers] for _ in range(repeats)]
     ray.shutdown()
     losses = turns[0][0][1]
@@ -188,13 +151,14 @@ def peak_flops(device: str) -> tuple[float, str]:
     known = [peak for name, peak in PEAKS.items() if device == "cuda" and name in torch.cuda.get_device_name()]
     if known:
         return known[0], "data sheet, dense bf16"
-    a = torch.ones(1024, 1024, dtype=torch.bfloat16 if device == "cuda" else torch.float32, device=device)
+    size, dtype = (8192, torch.bfloat16) if device == "cuda" else (1024, torch.float32)
+    a = torch.ones(size, size, dtype=dtype, device=device)
     times = []
     for _ in range(5):
         begun = time.perf_counter()
         (a @ a)[0, 0].item()
         times.append(time.perf_counter() - begun)
-    return 2 * 1024**3 / min(times), "a measured product of 1024 x 1024 matrices"
+    return 2 * size**3 / min(times), f"measured, a product of {size} x {size} matrices"
 
 
 def main() -> None:

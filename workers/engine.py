@@ -13,6 +13,7 @@ from safetensors.numpy import save as to_safetensors
 
 from orchestrator.planning.context import TRAIN_SCORE_EXAMPLES, RunContext
 from orchestrator.planning.family import ModelShape
+from orchestrator.planning.recipe import Recipe
 from orchestrator.planning.tree import Stage
 from orchestrator.spec.registries import FAMILIES, OPTIMIZERS, SOURCES
 from workers.derived_seed import derived_seed
@@ -21,7 +22,7 @@ from workers.rank import ALONE, Rank
 from workers.sources.order import Order
 from workers.sources.source import Dataset
 from workers.training.checkpoint import from_bytes, to_bytes
-from workers.training.feed import Feed, Pick, training_picks
+from workers.training.feed import Batch, Feed, Pick, training_picks
 from workers.training.fused import train_fused
 from workers.training.fusing import fusable, fusing_pays
 from workers.training.loop import Diverged, train_steps
@@ -40,9 +41,9 @@ class TorchEngine:
         self.device = torch.device("cuda" if on_gpu else "cpu")
         self.device_kind = torch.cuda.get_device_name() if on_gpu else "cpu"
         self.feeds = {name: Feed(split, self.device) for name, split in self._load().splits.items()}
-        self.warm = WarmModels(rank, compiled=context.recipe.compile, sample=self._sample)
+        self.warm = WarmModels(rank)
         self._orders: dict[int, Order] = {}
-        self._fusing: dict[tuple[ModelShape, int], bool] = {}
+        self._fusing: dict[tuple[ModelShape, Recipe, int], bool] = {}
 
     def _load(self) -> Dataset:
         context = self.context
@@ -55,8 +56,9 @@ class TorchEngine:
             )
         return data
 
-    def _sample(self) -> tuple[torch.Tensor, torch.Tensor]:
-        share = self.rank.share(self.context.recipe.batch_size)
+    def _sample(self, recipe: Recipe) -> Batch:
+        """Return a rank's share of a batch, of no meaning."""
+        share = self.rank.share(recipe.batch_size)
         pick = Pick(np.zeros(share.stop - share.start, np.int64))
         return next(iter(self.feeds["train"].batches([pick])))
 
@@ -75,8 +77,8 @@ class TorchEngine:
         if stage.kind == "merge":
             return self._merge(stage, parent)
         begun = time.perf_counter()
-        recipe = self.context.recipe
-        model = self.warm.get(stage.shape, lambda: self.build(stage))
+        recipe = stage.recipe
+        model = self.warm.get(stage, self.build, self._sample)
         module = model.module
         optimizer = self._start(stage, parent, module)
         windows = OpenWindows(recipe, stage.windows if self.rank.leads else (), parent.sums if parent else {})
@@ -94,7 +96,6 @@ class TorchEngine:
             optimizer,
             self.feeds["train"],
             self.order(stage.seed),
-            recipe,
             stage,
             start=parent.step if parent else 0,
             rank=self.rank,
@@ -113,7 +114,7 @@ class TorchEngine:
 
     def _start(self, stage: Stage, parent: TrainState | None, module: torch.nn.Module) -> torch.optim.Optimizer:
         """Fill a module with the state from which a stage goes on; return its optimiser in that state."""
-        recipe = self.context.recipe
+        recipe = stage.recipe
         optimizer: torch.optim.Optimizer = OPTIMIZERS.load(recipe.optimizer)(
             self.family.parameter_groups(module, stage.shape), recipe
         )
@@ -129,7 +130,7 @@ class TorchEngine:
     ) -> list[TrainState | ArithmeticError]:
         """Return the states after stages of other seeds; the seconds of each are its share."""
         begun = time.perf_counter()
-        recipe, first = self.context.recipe, stages[0]
+        recipe, first = stages[0].recipe, stages[0]
         modules = [self.build(stage) for stage in stages]
         optimizers = [self._start(*each) for each in zip(stages, parents, modules, strict=True)]
         if not self._fuses(first, modules, optimizers):
@@ -142,10 +143,7 @@ class TorchEngine:
         finite = train_fused(
             modules,
             optimizers,
-            [
-                feed.batches(training_picks(self.order(s.seed), recipe, s, start=s.start_step, mine=mine))
-                for s in stages
-            ],
+            [feed.batches(training_picks(self.order(s.seed), s, start=s.start_step, mine=mine)) for s in stages],
             recipe,
             start=first.start_step,
             stop=first.stop_step,
@@ -173,11 +171,11 @@ class TorchEngine:
         self, stage: Stage, modules: Sequence[torch.nn.Module], optimizers: Sequence[torch.optim.Optimizer]
     ) -> bool:
         """Return whether so many models of a shape can train as one and that pays; probed once."""
-        key = stage.shape, len(modules)
+        key = stage.shape, stage.recipe, len(modules)
         if key not in self._fusing:
-            sample = self._sample()
-            self._fusing[key] = fusable(modules[0], optimizers[0], self.context.recipe, sample) and fusing_pays(
-                modules, optimizers, [sample] * len(modules), self.context.recipe
+            sample = self._sample(stage.recipe)
+            self._fusing[key] = fusable(modules[0], optimizers[0], stage.recipe, sample) and fusing_pays(
+                modules, optimizers, [sample] * len(modules), stage.recipe
             )
         return self._fusing[key]
 
@@ -189,7 +187,7 @@ class TorchEngine:
 
     def _merge(self, stage: Stage, parent: TrainState | None) -> TrainState:
         assert parent is not None, "a window has at least one step"
-        snapshots = len(self.context.recipe.snapshot_steps(stage.stop_step))
+        snapshots = len(stage.recipe.snapshot_steps(stage.stop_step))
         model = merged(parent.sums[stage.stop_step], parent.model, snapshots)
         return TrainState(step=stage.stop_step, model=model, wall_s=parent.wall_s)
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.output import Json, SweepName, emit_json, show, warn
+from orchestrator.cli.output import Json, RecipeName, SweepName, emit_json, show, warn
 
 NAME = "fit"
 
@@ -25,6 +25,7 @@ def command(
         int | None, typer.Option("--bootstrap", metavar="B", min=0, max=100_000, help="Replicas.")
     ] = None,
     task: Annotated[str | None, typer.Option("--task", metavar="T", help="Rows scored on this data.")] = None,
+    recipe: RecipeName = None,
     sweep: SweepName = None,
     json_: Json = False,
 ) -> None:
@@ -34,13 +35,13 @@ def command(
     """
     from orchestrator.execution.evidence import gather
 
-    evidence = gather(source, mapping=mapping, target=target, sweep=sweep, task=task)
+    evidence = gather(source, mapping=mapping, target=target, sweep=sweep, task=task, recipe=recipe)
     report = evidence.fit(laws=law, hold_out=hold_out, bootstrap=bootstrap)
-    if evidence.store is not None and law is None and hold_out is None and bootstrap is None:
+    if evidence.store is not None and law is None and hold_out is None and bootstrap is None and recipe is None:
         evidence.commit(report)
     from orchestrator.fitting import report_json
 
-    warn(report.warnings)
+    warn([*evidence.notes, *report.warnings])
     if json_:
         emit_json(report_json(report))
         return

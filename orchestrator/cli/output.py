@@ -12,6 +12,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on s
 SweepFile = Annotated[str, typer.Argument(metavar="SWEEP", help="The sweep's YAML file.")]
 StoreUri = Annotated[str, typer.Argument(metavar="STORE", help="Folder or s3://, gs://, az:// prefix of the store.")]
 SweepName = Annotated[str | None, typer.Option("--sweep", metavar="NAME", help="Only this sweep's cells.")]
+RecipeName = Annotated[
+    str | None, typer.Option("--recipe", metavar="NAME", help="Rows trained by this recipe, of several.")
+]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key, e.g. train.batch_size=16.")
 ]

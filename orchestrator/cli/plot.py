@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.output import Json, SweepName, emit_json, warn
+from orchestrator.cli.output import Json, RecipeName, SweepName, emit_json, warn
 
 NAME = "plot"
 
@@ -17,6 +17,7 @@ def command(
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="A .png, .svg or .pdf file.")],
     law: Annotated[list[str] | None, typer.Option("--law", metavar="L", help="Law to draw; default: the best.")] = None,
     mapping: Annotated[str | None, typer.Option("--map", metavar="n=COL,…", help="Columns of a table.")] = None,
+    recipe: RecipeName = None,
     sweep: SweepName = None,
     json_: Json = False,
 ) -> None:
@@ -27,9 +28,9 @@ def command(
     from orchestrator.execution.evidence import gather
     from orchestrator.reporting.figures import save_figure, scaling_figure
 
-    evidence = gather(source, mapping=mapping, target=None, sweep=sweep, task=None)
+    evidence = gather(source, mapping=mapping, target=None, sweep=sweep, task=None, recipe=recipe)
     report = evidence.fit(laws=law, none_is_fine=True)
-    warn(report.warnings)
+    warn([*evidence.notes, *report.warnings])
     figure = scaling_figure(
         evidence.axes,
         report,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.output import Json, SweepName, emit_json, warn
+from orchestrator.cli.output import Json, RecipeName, SweepName, emit_json, warn
 
 NAME = "predict"
 
@@ -19,6 +19,7 @@ def command(
     law: Annotated[str | None, typer.Option("--law", metavar="L", help="Default: the best by held-out error.")] = None,
     level: Annotated[float, typer.Option("--level", min=0.5, max=0.999, help="Coverage of the interval.")] = 0.9,
     mapping: Annotated[str | None, typer.Option("--map", metavar="n=COL,…", help="Columns of a table.")] = None,
+    recipe: RecipeName = None,
     sweep: SweepName = None,
     json_: Json = False,
 ) -> None:
@@ -28,7 +29,7 @@ def command(
     """
     from orchestrator.execution.evidence import gather
 
-    evidence = gather(source, mapping=mapping, target=None, sweep=sweep, task=None)
+    evidence = gather(source, mapping=mapping, target=None, sweep=sweep, task=None, recipe=recipe)
     document = evidence.predict({"n": n, "d": d, "e": e}, law=law, level=level)
     warn(document["warnings"])
     if json_:

@@ -38,4 +38,4 @@ def answer(store: Store, sweep: str) -> Answer:
     except BadInput as refusal:
         return Answer(None, None, [f"no fit: {refusal}"])
     evidence.commit(report)
-    return Answer(evidence, report, list(report.warnings))
+    return Answer(evidence, report, [*evidence.notes, *report.warnings])

@@ -67,7 +67,7 @@ def _ray(address: str | None) -> str:
 
     from orchestrator.execution.cluster import connected
 
-    with connected(address, cpus=1, gpus=0, dashboard=False):
+    with connected(address, cpus=1, dashboard=False):
         answer = ray.get(ray.remote(num_cpus=0)(platform.python_version).remote(), timeout=60)
         return f"ray {version('ray')} on Python {answer}, resources {ray.cluster_resources().get('CPU', 0):g} CPUs"
 

@@ -19,7 +19,7 @@ OBJECT_STORE_BYTES = 512 * 1024**2
 
 
 @contextlib.contextmanager
-def connected(address: str | None, *, cpus: int, gpus: float, dashboard: bool) -> Iterator[dict[str, Any]]:
+def connected(address: str | None, *, cpus: int, dashboard: bool) -> Iterator[dict[str, Any]]:
     """Connect this process to Ray for the length of a ``with`` block.
 
     Parameters
@@ -27,8 +27,8 @@ def connected(address: str | None, *, cpus: int, gpus: float, dashboard: bool) -
     address
         ``None`` starts a cluster on this machine, bound to 127.0.0.1 and with token authentication (I12);
         anything else is joined.
-    cpus, gpus
-        Size of a cluster that we start.
+    cpus
+        Size of a cluster that we start; it finds this machine's GPUs by itself.
     dashboard
         Whether a cluster that we start serves the Ray dashboard.
 
@@ -54,7 +54,6 @@ def connected(address: str | None, *, cpus: int, gpus: float, dashboard: bool) -
     if address is None:
         settings |= {
             "num_cpus": cpus,
-            "num_gpus": gpus or None,
             "include_dashboard": dashboard,
             "dashboard_host": LOOPBACK,
             "_node_ip_address": LOOPBACK,

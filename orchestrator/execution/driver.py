@@ -98,7 +98,7 @@ class Driver:
     def _fused_with(self, chain: list[Stage]) -> list[list[Stage]]:
         """Return chains of other seeds that train along with one, where the recipe has it so."""
         first_try = chain[0].id not in self.ledger.kept and not self.ledger.attempts[chain[0].id]
-        if not (self.pool.context.recipe.fuse and first_try and any(stage.steps for stage in chain)):
+        if not (chain[0].recipe.fuse and first_try and any(stage.steps for stage in chain)):
             return []
         return self.ledger.pop_like(chain, len(self._free()))
 
@@ -120,7 +120,7 @@ class Driver:
             chain=chain,
             attempt=attempt,
             look_for_kept=attempt > 1 or stage.id in self.ledger.kept,
-            spill=not self.memory.reserve(last.id, expected_bytes(last, self.pool.context.recipe)),
+            spill=not self.memory.reserve(last.id, expected_bytes(last)),
             unkept_s=self.ledger.unkept_s.get(stage.parent or "", 0.0),
         )
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from orchestrator.errors import BadInput
-from orchestrator.fitting import axes_from_rows, fit, fit_rows, map_columns, parse_map, read_table
+from orchestrator.fitting import axes_from_rows, fit, fit_rows, map_columns, parse_map, read_table, recipes_in
 from orchestrator.store import Store, open_store
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ class Evidence:
         What the points are, for a figure.
     d_means
         Unit of ``d``: tokens or examples, unique or seen.
+    notes
+        What a person should know of the choice of points.
     """
 
     axes: pa.Table
@@ -44,6 +46,7 @@ class Evidence:
     store: Store | None = None
     sweep: str | None = None
     task: str | None = None
+    notes: tuple[str, ...] = ()
 
     def fit(
         self,
@@ -109,7 +112,7 @@ class Evidence:
             "law": chosen.law,
             **numbers,
             "d_means": self.d_means,
-            "warnings": [*report.warnings, *chosen.warnings],
+            "warnings": [*self.notes, *report.warnings, *chosen.warnings],
         }
 
     def commit(self, report: FitReport) -> None:
@@ -129,6 +132,7 @@ def gather(
     target: str | None = None,
     sweep: str | None = None,
     task: str | None = None,
+    recipe: str | None = None,
 ) -> Evidence:
     """Return the points of a store's sweep or of a table.
 
@@ -140,21 +144,32 @@ def gather(
     if Path(where).is_file():
         if sweep is not None:
             raise BadInput(f"--sweep is for stores; {where} is a table")
-        return _from_table(where, mapping, target or "loss", task)
+        return _from_table(where, mapping, target or "loss", task, recipe)
     if mapping is not None or Path(where).suffix in (".csv", ".parquet", ".jsonl"):
         raise BadInput(f"{where}: no such table; check the path (--map is for tables, a store needs none)")
     store = open_store(where)
-    return from_store(store, store.only_sweep(sweep), target=target, task=task)
+    return from_store(store, store.only_sweep(sweep), target=target, task=task, recipe=recipe)
 
 
-def from_store(store: Store, sweep: str | None, *, target: str | None = None, task: str | None = None) -> Evidence:
-    """Return the points of one sweep of an open store (all rows where the store knows no sweep)."""
+def from_store(
+    store: Store, sweep: str | None, *, target: str | None = None, task: str | None = None, recipe: str | None = None
+) -> Evidence:
+    """Return the points of one sweep of an open store (all rows where the store knows no sweep).
+
+    Of several recipes the sweep's first is taken, and the others are named in the notes.
+    """
     document = store.sweeps().get(sweep or "", {})
     settings = {**DEFAULTS, **{k: v for k, v in document.get("sweep", {}).get("fit", {}).items() if k in DEFAULTS}}
     if target is not None:
         settings["target"] = target
     rows = store.results(sweep)
-    axes = axes_from_rows(rows, target=settings["target"], task=task)
+    there = recipes_in(rows)
+    notes = []
+    if recipe is None and len(there) > 1:
+        recipe = next((name for name in document.get("recipes", ()) if name in there), None)
+        others = ", ".join(name for name in there if name != recipe)
+        notes = [f"fitted are the rows of recipe {recipe}; choose another with --recipe: {others}"] if recipe else []
+    axes = axes_from_rows(rows, target=settings["target"], task=task, recipe=recipe)
     unit = "tokens" if rows.num_rows and rows["data_tokens"].null_count < rows.num_rows else "examples"
     simulated = bool(rows.num_rows) and any(rows["simulated"].to_pylist())
     return Evidence(
@@ -165,13 +180,14 @@ def from_store(store: Store, sweep: str | None, *, target: str | None = None, ta
         store=store,
         sweep=sweep,
         task=task or document.get("task"),
+        notes=tuple(notes),
     )
 
 
-def _from_table(where: str, mapping: str | None, target: str, task: str | None) -> Evidence:
+def _from_table(where: str, mapping: str | None, target: str, task: str | None, recipe: str | None) -> Evidence:
     table = read_table(where)
     if mapping is None and {"params_non_embedding", "status"} <= set(table.column_names):
-        axes = axes_from_rows(table, target=target, task=task)
+        axes = axes_from_rows(table, target=target, task=task, recipe=recipe)
     else:
         axes = map_columns(table, parse_map(mapping) if mapping else {}, target)
     means = "unique" if "e" in axes.column_names else "seen"

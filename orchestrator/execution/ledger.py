@@ -18,7 +18,15 @@ MOST_FUSED = 64
 
 def seedless(stage: Stage) -> tuple[Any, ...]:
     """Return what a stage has in common with those of other seeds."""
-    return (stage.kind, stage.shape, stage.start_step, stage.stop_step, stage.stream_examples, stage.windows)
+    return (
+        stage.kind,
+        stage.shape,
+        stage.recipe,
+        stage.start_step,
+        stage.stop_step,
+        stage.stream_examples,
+        stage.windows,
+    )
 
 
 @dataclass

@@ -17,14 +17,16 @@ FEWEST_ROWS, FEWEST_VALUES = 6, 3
 
 @dataclass
 class LiveFit:
-    """Keeps the rows measured so far and describes their product law in a line."""
+    """Keeps the rows of one recipe measured so far and describes their product law in a line."""
 
     target: str
+    recipe: str
     rows: list[dict[str, Any]] = field(default_factory=list)
 
     def add(self, row: dict[str, Any]) -> None:
-        """Take another measured row."""
-        self.rows.append(row)
+        """Take another measured row, if it is of the recipe that is fitted."""
+        if row["recipe"] == self.recipe:
+            self.rows.append(row)
 
     def text(self) -> str:
         """Return ``alpha 0.06 beta 0.16`` …, or an empty string while too little is known."""

@@ -16,6 +16,7 @@ from orchestrator.execution.knock import knock
 from orchestrator.execution.train import Spent, train
 from orchestrator.planning import Plan, make_plan
 from orchestrator.planning.cell import Cell
+from orchestrator.planning.recipe import recipe_name
 from orchestrator.store import Store, open_store
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ def _commit_sweep(store: Store, plan: Plan) -> None:
         plan.sweep.name,
         {
             "sweep": plan.sweep.canonical(),
-            "recipe": plan.context.recipe.to_json(),
+            "recipes": {recipe_name(cell.recipe): cell.recipe.to_json() for cell in plan.cells},
             "task": plan.context.manifest.task,
             "data_digest": plan.context.manifest.digest,
             "cells": [cell.id for cell in plan.cells],

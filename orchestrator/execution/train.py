@@ -13,6 +13,7 @@ from rich.console import Console
 from orchestrator.errors import BadInput
 from orchestrator.planning import Plan
 from orchestrator.planning.cell import Cell
+from orchestrator.planning.recipe import recipe_name
 from orchestrator.store import Store
 
 #: Share of the object store that states may take; Ray needs the rest for arguments and rows in flight.
@@ -83,11 +84,11 @@ def train(
         cells=len(plan.cells),
         already=len(plan.cells) - len(cells),
         flops=sum(stage.flops for stage in tree),
-        fit=LiveFit(plan.sweep.fit.target),
+        fit=LiveFit(plan.sweep.fit.target, recipe_name(plan.cells[0].recipe)),
         console=console,
         heartbeat=lambda counts: _beat(store, plan.sweep.name, counts),
     )
-    with connected(address, cpus=cpus, gpus=needs.gpus, dashboard=dashboard) as cluster, StopSignal() as stop:
+    with connected(address, cpus=cpus, dashboard=dashboard) as cluster, StopSignal() as stop:
         if cluster["dashboard_url"]:
             console.print(f"Ray dashboard: http://{cluster['dashboard_url']}", markup=False, highlight=False)
         gangs = min(wanted or _fitting_gangs(ray.cluster_resources(), needs), len(cells))

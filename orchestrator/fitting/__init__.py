@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from orchestrator.fitting.estimate import fit
     from orchestrator.fitting.report import fit_rows, report_json
     from orchestrator.fitting.result import FitReport, LawFit
-    from orchestrator.fitting.rows import axes_from_rows
+    from orchestrator.fitting.rows import axes_from_rows, recipes_in
     from orchestrator.fitting.tables import map_columns, parse_map, read_table
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "map_columns",
     "parse_map",
     "read_table",
+    "recipes_in",
     "report_json",
 ]
 
@@ -28,6 +29,7 @@ _MODULES = {
     "FitReport": "result",
     "LawFit": "result",
     "axes_from_rows": "rows",
+    "recipes_in": "rows",
     "fit": "estimate",
     "fit_rows": "report",
     "map_columns": "tables",

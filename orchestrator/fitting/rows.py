@@ -14,8 +14,10 @@ from orchestrator.fitting.check import FIRST_ROW, SOURCE
 TARGET_COLUMNS: Final = {"loss": "val_loss"}
 
 
-def axes_from_rows(table: pa.Table, *, target: str = "loss", task: str | None = None) -> pa.Table:
-    """Return ``n, d, e`` (with ``ft_d, ft_e, eps`` where the task has them) and the target of one task's rows.
+def axes_from_rows(
+    table: pa.Table, *, target: str = "loss", task: str | None = None, recipe: str | None = None
+) -> pa.Table:
+    """Return ``n, d, e`` (``ft_d, ft_e, eps`` where the task has them) and the target of one task's and recipe's rows.
 
     Takes the rows that are ok and uncompressed: n = params_non_embedding, d = data_tokens (data_examples where there
     are no tokens), e = epochs, ft_d = finetune_examples, ft_e = finetune_epochs, eps = epsilon where every row
@@ -30,10 +32,13 @@ def axes_from_rows(table: pa.Table, *, target: str = "loss", task: str | None = 
     task
         The data that rows were scored on; by default the only one, or the last in the chain: the fine-tuning task.
 
+    recipe
+        The recipe by which rows were trained; by default the only one.
+
     Raises
     ------
     BadInput
-        If the target or the task isn't there, or no row is left.
+        If the target, the task or the recipe isn't there, or no row is left.
     """
     measured = TARGET_COLUMNS.get(target, target)
     if measured not in table.column_names:
@@ -47,6 +52,7 @@ def axes_from_rows(table: pa.Table, *, target: str = "loss", task: str | None = 
     rows = rows.filter(pc.equal(rows["task"], task))
     if rows.num_rows == 0:
         raise BadInput(f"no finished row has the task {task!r}; tasks there: {', '.join(map(str, tasks))}")
+    rows = _of_recipe(rows, recipe)
     tuned = pc.is_valid(rows["finetune_examples"])
     finetuned = bool(pc.any(tuned).as_py())
     if finetuned:
@@ -66,6 +72,24 @@ def axes_from_rows(table: pa.Table, *, target: str = "loss", task: str | None = 
     columns[target] = rows[measured]
     source = f"the rows of task {task}".encode()
     return pa.table(columns).replace_schema_metadata({SOURCE: source, FIRST_ROW: b"1"})
+
+
+def recipes_in(table: pa.Table) -> list[str]:
+    """Return the names of the recipes that rows were trained by, sorted; rows of an older schema name none."""
+    if "recipe" not in table.column_names:
+        return []
+    return sorted({name for name in table["recipe"].to_pylist() if name is not None})
+
+
+def _of_recipe(rows: pa.Table, recipe: str | None) -> pa.Table:
+    known = recipes_in(rows)
+    if recipe is None:
+        if len(known) > 1:
+            raise BadInput(f"rows of several recipes: choose one with --recipe ({', '.join(known)})")
+        return rows
+    if recipe not in known:
+        raise BadInput(f"no finished row has the recipe {recipe!r}; recipes there: {', '.join(known) or 'none'}")
+    return rows.filter(pc.equal(rows["recipe"], recipe))
 
 
 def _last_task(rows: pa.Table) -> str:

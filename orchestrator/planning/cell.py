@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
-from typing import Any
 
 from orchestrator.planning.family import ModelShape
-
-
-def content_id(document: Any) -> str:
-    """Return the SHA-256 (hex) of a JSON-able value in canonical form: sorted keys, no spaces."""
-    text = json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+from orchestrator.planning.recipe import Recipe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +29,10 @@ class Cell:
         Seed of initialisation, data order, dropout and augmentation.
     total_steps
         Optimiser steps of the cell trained alone.
+    recipe
+        How it is trained.
+    common
+        Digest of what its stages depend on beside shape and seed: recipe, data, model options.
     """
 
     id: str
@@ -45,6 +42,8 @@ class Cell:
     epochs: int
     seed: int
     total_steps: int
+    recipe: Recipe
+    common: str
 
 
 def cell_identity(common: str, shape: str, data_examples: int, epochs: int, seed: int) -> str:

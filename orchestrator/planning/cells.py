@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.errors import BadInput
-from orchestrator.planning.cell import Cell, cell_identity, content_id
+from orchestrator.planning.cell import Cell, cell_identity
+from orchestrator.planning.content import content_id
 from orchestrator.planning.family import Family, ModelShape
 from orchestrator.planning.manifest import DataManifest
 from orchestrator.planning.recipe import RECIPE_VERSION, Recipe
@@ -20,17 +22,18 @@ class Expansion:
     """The cells of a sweep and what to say about them."""
 
     cells: list[Cell]
-    common: str
     warnings: list[str]
 
 
-def expand(sweep: Any, family: Family, manifest: DataManifest, recipe: Recipe) -> Expansion:
+def expand(sweep: Any, family: Family, manifest: DataManifest, recipes: Sequence[Recipe]) -> Expansion:
     """Return the distinct cells of a sweep's grid.
 
     Parameters
     ----------
     sweep
         The parsed sweep (``orchestrator.spec.Sweep``).
+    recipes
+        How each point of the grid is trained; equal ones count once.
 
     Raises
     ------
@@ -41,38 +44,50 @@ def expand(sweep: Any, family: Family, manifest: DataManifest, recipe: Recipe) -
     full = _full_set(sweep, manifest)
     shapes = _shapes(sweep, family, manifest, warnings)
     amounts = _amounts(sweep, full, warnings)
-    common = {
-        "recipe_version": RECIPE_VERSION,
-        "recipe": recipe.to_json(),
-        "data": manifest.digest,
-        "eval_examples": sweep.data.eval_examples,
-        "model": sweep.model.options,
-    }
-    digest = content_id(common)
+    commons = {recipe: _common(sweep, manifest, recipe) for recipe in recipes}
+    if len(commons) < len(recipes):
+        warnings.append("two entries of grid.recipes come to the same: trained once")
     digests = {shape: content_id([shape.family, dict(shape.dims)]) for shape in shapes}
     cells: list[Cell] = []
-    for epochs in sweep.grid.epochs:
-        for examples, fraction in amounts.items():
-            total = recipe.total_steps(examples, epochs)
-            if total < 1:
-                raise BadInput(
-                    f"{sweep.name}: grid.data_fraction {fraction:g} leaves {examples:,} examples, fewer in {epochs} "
-                    f"epochs than one batch; lower train.batch_size ({recipe.batch_size}) or raise the fraction"
-                )
-            for shape, shape_digest in digests.items():
-                cells.extend(
-                    Cell(
-                        id=cell_identity(digest, shape_digest, examples, epochs, seed),
-                        shape=shape,
-                        data_examples=examples,
-                        data_fraction=fraction,
-                        epochs=epochs,
-                        seed=seed,
-                        total_steps=total,
+    for recipe, common in commons.items():
+        for epochs in sweep.grid.epochs:
+            for examples, fraction in amounts.items():
+                total = recipe.total_steps(examples, epochs)
+                if total < 1:
+                    raise BadInput(
+                        f"{sweep.name}: grid.data_fraction {fraction:g} leaves {examples:,} examples, fewer in "
+                        f"{epochs} epochs than one batch; lower train.batch_size ({recipe.batch_size}) or raise the "
+                        "fraction"
                     )
-                    for seed in range(sweep.seed, sweep.seed + sweep.grid.seeds)
-                )
-    return Expansion(cells, digest, warnings)
+                for shape, shape_digest in digests.items():
+                    cells.extend(
+                        Cell(
+                            id=cell_identity(common, shape_digest, examples, epochs, seed),
+                            shape=shape,
+                            data_examples=examples,
+                            data_fraction=fraction,
+                            epochs=epochs,
+                            seed=seed,
+                            total_steps=total,
+                            recipe=recipe,
+                            common=common,
+                        )
+                        for seed in range(sweep.seed, sweep.seed + sweep.grid.seeds)
+                    )
+    return Expansion(cells, warnings)
+
+
+def _common(sweep: Any, manifest: DataManifest, recipe: Recipe) -> str:
+    """Return the digest of what all cells of a recipe have in common."""
+    return content_id(
+        {
+            "recipe_version": RECIPE_VERSION,
+            "recipe": recipe.to_json(),
+            "data": manifest.digest,
+            "eval_examples": sweep.data.eval_examples,
+            "model": sweep.model.options,
+        }
+    )
 
 
 def _full_set(sweep: Any, manifest: DataManifest) -> int:

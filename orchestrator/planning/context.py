@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.planning.manifest import DataManifest
-from orchestrator.planning.recipe import Recipe
 
 #: Training examples scored for a row's ``train_loss``.
 TRAIN_SCORE_EXAMPLES = 256
@@ -25,8 +24,6 @@ class RunContext:
         Registry name and options of the data source.
     manifest
         What planning read of the data; a worker refuses data with another digest.
-    recipe
-        The resolved training recipe.
     eval_examples
         Most examples of a held-back split that are scored.
     simulated
@@ -38,6 +35,5 @@ class RunContext:
     source: str
     data_options: Mapping[str, Any]
     manifest: DataManifest
-    recipe: Recipe
     eval_examples: int
     simulated: bool

@@ -50,24 +50,11 @@ class Plan:
     rate: Rate
     warnings: list[str]
     share: bool
-    common: str
-
-    def tree_for(self, cells: list[Cell], recipe: Recipe | None = None) -> StageTree:
-        """Return the stage tree of some of the cells, as a resumed run needs it, or under another recipe."""
-        manifest = self.context.manifest
-        return build_tree(
-            cells,
-            recipe or self.context.recipe,
-            train_examples=manifest.train_examples,
-            eval_examples=scored_examples(self.context),
-            common=self.common,
-            share=self.share,
-        )
 
     @cached_property
     def flops_naive(self) -> int:
         """Training FLOPs with every cell trained alone."""
-        return sum(cell_flops(cell, self.context.recipe) for cell in self.cells)
+        return sum(cell_flops(cell) for cell in self.cells)
 
     @cached_property
     def flops_planned(self) -> int:
@@ -104,16 +91,26 @@ class Plan:
         """Why cells share no training, or ``None`` where they do."""
         if not self.share:
             return "sharing is switched off"
-        if not self.context.recipe.shares_trunk:
-            schedule = self.context.recipe.schedule
-            return f"under schedule {schedule} the rate depends on a cell's length from its first steps"
-        return None
+        reasons = [
+            f"under schedule {schedule} the rate depends on a cell's length from its first steps"
+            for schedule in sorted({cell.recipe.schedule for cell in self.cells if not cell.recipe.shares_trunk})
+        ]
+        recipes = len({cell.common for cell in self.cells})
+        if recipes > 1:
+            reasons.append(f"cells of the {recipes} recipes share nothing with each other")
+        return "; ".join(reasons) or None
 
     def flops_by_schedule(self) -> dict[str, int]:
         """Return the training FLOPs that this grid costs under each schedule that shares with a decay or a merge."""
-        recipe = self.context.recipe
         return {
-            name: sum(stage.flops for stage in self.tree_for(self.cells, replace(recipe, schedule=name)))
+            name: sum(
+                stage.flops
+                for stage in _tree(
+                    [replace(cell, recipe=replace(cell.recipe, schedule=name)) for cell in self.cells],
+                    self.context,
+                    share=self.share,
+                )
+            )
             for name in ("wsd", "wsm")
         }
 
@@ -157,9 +154,14 @@ class Plan:
         }
 
 
-def cell_flops(cell: Cell, recipe: Recipe) -> int:
+def cell_flops(cell: Cell) -> int:
     """Return the training FLOPs of a cell trained alone."""
-    return cell.total_steps * recipe.batch_size * cell.shape.train_flops
+    return cell.total_steps * cell.recipe.batch_size * cell.shape.train_flops
+
+
+def _tree(cells: list[Cell], context: RunContext, *, share: bool) -> StageTree:
+    train_examples, eval_examples = context.manifest.train_examples, scored_examples(context)
+    return build_tree(cells, train_examples=train_examples, eval_examples=eval_examples, share=share)
 
 
 def scored_examples(context: RunContext) -> int:
@@ -196,28 +198,22 @@ def make_plan(sweep: Any, *, share: bool = True) -> Plan:
     family = FAMILIES.load(sweep.model.family)()
     source = SOURCES.load(sweep.data.source)()
     manifest = source.manifest(sweep.data.options, context=sweep.model.options.get("context", 64))
-    recipe = Recipe.resolve(
-        sweep.train, family.defaults, world_size=resources.world_size, on_gpu=resources.gpus_per_worker > 0
-    )
-    expansion = expand(sweep, family, manifest, recipe)
+    on_gpu = resources.gpus_per_worker > 0
+    recipes = [
+        Recipe.resolve(train, family.defaults, world_size=resources.world_size, on_gpu=on_gpu)
+        for train in sweep.recipes()
+    ]
+    expansion = expand(sweep, family, manifest, recipes)
     context = RunContext(
         family=sweep.model.family,
         model_options=sweep.model.options,
         source=sweep.data.source,
         data_options=sweep.data.options,
         manifest=manifest,
-        recipe=recipe,
         eval_examples=sweep.data.eval_examples,
         simulated=family.simulated,
     )
-    tree = build_tree(
-        expansion.cells,
-        recipe,
-        train_examples=manifest.train_examples,
-        eval_examples=scored_examples(context),
-        common=expansion.common,
-        share=share,
-    )
+    tree = _tree(expansion.cells, context, share=share)
     return Plan(
         sweep=sweep,
         context=context,
@@ -227,7 +223,6 @@ def make_plan(sweep: Any, *, share: bool = True) -> Plan:
         rate=_rate(sweep, simulated=family.simulated),
         warnings=expansion.warnings,
         share=share,
-        common=expansion.common,
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from orchestrator.errors import BadInput
+from orchestrator.planning.content import content_id
 
 #: Raised whenever training code changes a result; part of every cell id (I1).
 RECIPE_VERSION = 2
@@ -137,3 +138,8 @@ class Recipe:
     def shares_trunk(self) -> bool:
         """True when cells of different length have their steps before the fork in common."""
         return self.schedule in ("wsd", "wsm", "constant")
+
+
+def recipe_name(recipe: Recipe) -> str:
+    """Return a name by which rows of one recipe are told from those of another: ``adamw-wsd-1a2b3c4d``."""
+    return f"{recipe.optimizer}-{recipe.schedule}-{content_id(recipe.to_json())[:8]}"

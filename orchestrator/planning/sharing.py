@@ -13,46 +13,41 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from orchestrator.planning.cell import Cell, content_id
+from orchestrator.planning.cell import Cell
+from orchestrator.planning.content import content_id
 from orchestrator.planning.family import ModelShape
 from orchestrator.planning.recipe import Recipe
 from orchestrator.planning.tree import Kind, Stage, StageTree
 
 
-def build_tree(
-    cells: Iterable[Cell], recipe: Recipe, *, train_examples: int, eval_examples: int, common: str, share: bool = True
-) -> StageTree:
+def build_tree(cells: Iterable[Cell], *, train_examples: int, eval_examples: int, share: bool = True) -> StageTree:
     """Return the stage tree that measures every given cell.
 
     Parameters
     ----------
     cells
         Distinct cells; any subset of a sweep's cells gives each of them the same result (I3).
-    recipe
-        Their common recipe.
     train_examples
         Size of the fixed permutation that all data streams are prefixes of.
     eval_examples
         Examples scored to measure one cell, over all splits.
-    common
-        Digest of what all stages depend on beside shape and seed (data, recipe, model options).
     share
         False trains every cell alone, through the same stages.
     """
     tree = StageTree()
-    groups: dict[tuple[ModelShape, int, str], list[Cell]] = defaultdict(list)
+    groups: dict[tuple[ModelShape, int, str, str], list[Cell]] = defaultdict(list)
     for cell in cells:
-        alone = "" if share and recipe.shares_trunk else cell.id
-        groups[(cell.shape, cell.seed, alone)].append(cell)
-    for (shape, seed, alone), members in groups.items():
+        alone = "" if share and cell.recipe.shares_trunk else cell.id
+        groups[(cell.shape, cell.seed, cell.common, alone)].append(cell)
+    for (shape, seed, common, alone), members in groups.items():
         digest = content_id([common, shape.family, dict(shape.dims), seed, alone])
-        _Trunk(tree, recipe, shape, seed, digest, train_examples, eval_examples).grow(members)
+        _Trunk(tree, members[0].recipe, shape, seed, digest, train_examples, eval_examples).grow(members)
     return tree
 
 
 @dataclass
 class _Trunk:
-    """All stages of one shape and seed."""
+    """All stages of one shape, seed and recipe."""
 
     tree: StageTree
     recipe: Recipe
@@ -137,6 +132,7 @@ class _Trunk:
                 parent=parent,
                 shape=self.shape,
                 seed=self.seed,
+                recipe=self.recipe,
                 start_step=start,
                 stop_step=stop,
                 total_steps=total,

@@ -9,6 +9,7 @@ from typing import Literal
 
 from orchestrator.planning.cell import Cell
 from orchestrator.planning.family import ModelShape
+from orchestrator.planning.recipe import Recipe
 
 Kind = Literal["trunk", "cooldown", "merge", "finetune", "compress", "evaluate"]
 
@@ -27,8 +28,8 @@ class Stage:
         What is done.
     parent
         Id of the stage whose state this one starts from; ``None`` starts from initialisation.
-    shape, seed
-        Of the model that is trained.
+    shape, seed, recipe
+        Of the model that is trained, and how.
     start_step, stop_step
         Optimiser steps ``[start_step, stop_step)``; equal where nothing is trained.
     total_steps
@@ -48,6 +49,7 @@ class Stage:
     parent: str | None
     shape: ModelShape
     seed: int
+    recipe: Recipe
     start_step: int
     stop_step: int
     total_steps: int | None

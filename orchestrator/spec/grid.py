@@ -12,6 +12,7 @@ from orchestrator.spec.compression import Compressions, students
 from orchestrator.spec.finetune import Finetune
 from orchestrator.spec.options import Options
 from orchestrator.spec.quantities import Fraction, PositiveCount
+from orchestrator.spec.train import Train
 
 MAX_CELLS = 1_000_000
 
@@ -30,6 +31,11 @@ class Grid(Options):
         default=None, description="A second stage on other data (d, e); none if left out."
     )
     compression: Compressions = Field(default=(), description="Compressed variants beside the uncompressed cell (ε).")
+    recipes: tuple[Train, ...] = Field(
+        default=(),
+        min_length=1,
+        description="Changes to `train:`, one mapping a recipe; {} is `train:` itself.",
+    )
     seeds: PositiveCount = Field(default=1, description="Repeats of the whole grid, with seeds derived from `seed`.")
 
     @property
@@ -38,7 +44,8 @@ class Grid(Options):
         variants = 1 + len(self.compression)
         if self.finetune is not None:
             variants = 1 + len(self.finetune.examples) * len(self.finetune.epochs) * variants
-        return len(self.params) * len(self.data_fraction) * len(self.epochs) * variants * self.seeds
+        points = len(self.params) * len(self.data_fraction) * len(self.epochs) * max(1, len(self.recipes))
+        return points * variants * self.seeds
 
     @model_validator(mode="after")
     def _possible(self) -> Self:

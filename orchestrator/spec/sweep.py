@@ -74,6 +74,13 @@ class Sweep(Options):
             raise refusal([Complaint(("grid", "finetune", "data", "source"), sentence)])
         return self
 
+    def recipes(self) -> list[Train]:
+        """Return what each recipe of the grid trains with: ``train:`` with the recipe's changes."""
+        return [
+            self.train.model_copy(update=change.model_dump(exclude_unset=True))
+            for change in self.grid.recipes or (Train(),)
+        ]
+
     def canonical(self) -> dict[str, Any]:
         """Return the sweep as a JSON-able mapping with every default filled in, keys sorted.
 
@@ -85,6 +92,9 @@ class Sweep(Options):
         finetune = self.grid.finetune
         if finetune is not None:
             document["grid"]["finetune"]["data"] = finetune.data.flat()
+        document["grid"]["recipes"] = [r.model_dump(mode="json", exclude_unset=True) for r in self.grid.recipes]
+        if not self.grid.recipes:
+            del document["grid"]["recipes"]
         if not self.grid.compression:  # an empty list is refused, so none is written
             del document["grid"]["compression"]
         ordered = _sorted(document)

@@ -7,7 +7,7 @@ from typing import Any
 
 from orchestrator.planning.cell import Cell
 from orchestrator.planning.context import RunContext
-from orchestrator.planning.recipe import RECIPE_VERSION
+from orchestrator.planning.recipe import RECIPE_VERSION, recipe_name
 
 
 def cell_columns(cell: Cell, context: RunContext) -> dict[str, Any]:
@@ -21,6 +21,11 @@ def cell_columns(cell: Cell, context: RunContext) -> dict[str, Any]:
         "task": context.manifest.task,
         "seed": cell.seed,
         "recipe_version": RECIPE_VERSION,
+        "optimizer": cell.recipe.optimizer,
+        "schedule": cell.recipe.schedule,
+        "learning_rate": cell.recipe.learning_rate,
+        "batch_size": cell.recipe.batch_size,
+        "recipe": recipe_name(cell.recipe),
         "data_digest": context.manifest.digest,
         "params_total": cell.shape.params_total,
         "params_non_embedding": cell.shape.params_non_embedding,
@@ -33,7 +38,7 @@ def cell_columns(cell: Cell, context: RunContext) -> dict[str, Any]:
         "bits_per_param": 32.0,
         "density": 1.0,
         "rank_ratio": 1.0,
-        "flops": cell.total_steps * context.recipe.batch_size * cell.shape.train_flops,
+        "flops": cell.total_steps * cell.recipe.batch_size * cell.shape.train_flops,
         "steps": cell.total_steps,
         "simulated": context.simulated,
     }

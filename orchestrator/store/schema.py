@@ -8,14 +8,17 @@ from typing import Any
 import pyarrow as pa
 
 #: Raised when a column is added or changes its meaning; older parts stay readable, missing columns become null.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 VERSION_KEY = b"scalaw.schema_version"
 
 _TIME = pa.timestamp("us", tz="UTC")
-_TEXT = "cell_id task data_digest compression_method device_kind cpu_capability worker status error"
+_TEXT = (
+    "cell_id task data_digest recipe optimizer schedule compression_method device_kind cpu_capability worker status "
+    "error"
+)
 _COUNTS = (
-    "seed recipe_version params_total params_non_embedding data_examples data_tokens epochs finetune_examples "
-    "finetune_epochs model_bytes peak_memory_bytes world_size threads steps attempt"
+    "seed recipe_version batch_size params_total params_non_embedding data_examples data_tokens epochs "
+    "finetune_examples finetune_epochs model_bytes peak_memory_bytes world_size threads steps attempt"
 )
 _TYPES = {
     **dict.fromkeys(_TEXT.split(), pa.string()),
@@ -26,7 +29,7 @@ _TYPES = {
 }
 #: Order of the columns; those without an entry in ``_TYPES`` are doubles (FLOPs outgrow 64-bit integers).
 _ORDER = """
-cell_id task seed recipe_version data_digest simulated
+cell_id task seed recipe_version data_digest simulated recipe optimizer schedule learning_rate batch_size
 params_total params_non_embedding data_examples data_tokens data_fraction epochs finetune_examples finetune_epochs
 compression_method compression_level bits_per_param density rank_ratio epsilon fidelity
 train_loss val_loss test_loss bits_per_byte accuracy precision_macro recall_macro f1_macro model_bytes

@@ -15,10 +15,10 @@ FLAGS = {
         "--json",
     },
     "status": {"--sweep", "--json"},
-    "fit": {"--law", "--target", "--hold-out", "--map", "--bootstrap", "--task", "--sweep", "--json"},
+    "fit": {"--law", "--target", "--hold-out", "--map", "--bootstrap", "--task", "--recipe", "--sweep", "--json"},
     "query": {"--sweep", "--json"},
-    "predict": {"--n", "--d", "--e", "--law", "--level", "--map", "--sweep", "--json"},
-    "plot": {"-o", "--output", "--law", "--map", "--sweep", "--json"},
+    "predict": {"--n", "--d", "--e", "--law", "--level", "--map", "--recipe", "--sweep", "--json"},
+    "plot": {"-o", "--output", "--law", "--map", "--recipe", "--sweep", "--json"},
     "schema": {"--json"},
     "doctor": {"--store", "--address", "--json"},
 }  # fmt: skip

@@ -43,13 +43,13 @@ recipes = st.builds(
 def cells_of(grid, recipe):
     return [
         Cell(id=f"{d}-{e}-{seed}", shape=SHAPE, data_examples=d, data_fraction=d / TOTAL, epochs=e, seed=seed,
-             total_steps=recipe.total_steps(d, e))
+             total_steps=recipe.total_steps(d, e), recipe=recipe, common=str(recipe))
         for d in grid[0] for e in grid[1] for seed in (0, 1)
     ]  # fmt: skip
 
 
-def tree_of(cells, recipe, *, share=True):
-    return build_tree(cells, recipe, train_examples=TOTAL, eval_examples=5, common="x", share=share)
+def tree_of(cells, *, share=True):
+    return build_tree(cells, train_examples=TOTAL, eval_examples=5, share=share)
 
 
 def steps_of(tree, cell, recipe):
@@ -75,7 +75,7 @@ def steps_of(tree, cell, recipe):
 @given(grids, recipes)
 def test_every_cell_sees_the_same_examples_and_rates_as_when_trained_alone(grid, recipe):
     cells = cells_of(grid, recipe)
-    shared, alone = tree_of(cells, recipe), tree_of(cells, recipe, share=False)
+    shared, alone = tree_of(cells), tree_of(cells, share=False)
     for cell in cells:
         seen = steps_of(shared, cell, recipe)
         assert seen == steps_of(alone, cell, recipe)
@@ -85,7 +85,7 @@ def test_every_cell_sees_the_same_examples_and_rates_as_when_trained_alone(grid,
 @given(grids, recipes)
 def test_a_shared_tree_never_costs_more_and_measures_each_cell_once(grid, recipe):
     cells = cells_of(grid, recipe)
-    shared, alone = tree_of(cells, recipe), tree_of(cells, recipe, share=False)
+    shared, alone = tree_of(cells), tree_of(cells, share=False)
     assert sorted(c.id for c in shared.cells()) == sorted(c.id for c in cells)
     assert sum(s.flops for s in shared) <= sum(s.flops for s in alone)
     assert sum(s.steps for s in alone) == sum(c.total_steps for c in cells)
@@ -93,7 +93,7 @@ def test_a_shared_tree_never_costs_more_and_measures_each_cell_once(grid, recipe
 
 @given(grids, recipes)
 def test_parents_stand_before_their_children_and_meet_them(grid, recipe):
-    tree = tree_of(cells_of(grid, recipe), recipe)
+    tree = tree_of(cells_of(grid, recipe))
     seen = set()
     for stage in tree:
         assert stage.parent is None or stage.parent in seen
@@ -105,7 +105,7 @@ def test_parents_stand_before_their_children_and_meet_them(grid, recipe):
 def test_every_window_stays_open_from_its_first_snapshot_to_its_merge(grid, recipe):
     recipe = replace(recipe, schedule="wsm")
     cells = cells_of(grid, recipe)
-    tree = tree_of(cells, recipe)
+    tree = tree_of(cells)
     for cell in cells:
         first, *_, last = (*recipe.snapshot_steps(cell.total_steps), cell.total_steps)
         assert 0 < first <= last == cell.total_steps
@@ -125,20 +125,22 @@ def test_sharing_saves_the_steps_of_the_prototype(schedule, epochs, ratio):
     recipe = replace(RECIPE, warmup_steps=30, schedule=schedule)
     every = (1, 2, 4) if epochs == 4 else range(1, epochs + 1)
     cells = [
-        Cell(id=f"{d}-{e}", shape=SHAPE, data_examples=d, data_fraction=1, epochs=e, seed=0, total_steps=d * e // 16)
+        Cell(id=f"{d}-{e}", shape=SHAPE, data_examples=d, data_fraction=1, epochs=e, seed=0, total_steps=d * e // 16,
+             recipe=recipe, common="x")
         for d in (1024, 2048, 4096, 8192) for e in every
     ]  # fmt: skip
-    tree = build_tree(cells, recipe, train_examples=160_000, eval_examples=1, common="x")
+    tree = build_tree(cells, train_examples=160_000, eval_examples=1)
     assert sum(c.total_steps for c in cells) / sum(s.steps for s in tree) == pytest.approx(ratio, abs=0.01)
 
 
 def test_the_quickstart_grid_needs_the_steps_of_the_prototype():
     recipe = replace(RECIPE, warmup_steps=30)
     cells = [
-        Cell(id=f"{d}-{e}", shape=SHAPE, data_examples=d, data_fraction=1, epochs=e, seed=0, total_steps=d * e // 16)
+        Cell(id=f"{d}-{e}", shape=SHAPE, data_examples=d, data_fraction=1, epochs=e, seed=0, total_steps=d * e // 16,
+             recipe=recipe, common="x")
         for d in (1024, 2048, 4096, 8192) for e in (1, 2, 4)
     ]  # fmt: skip
-    tree = build_tree(cells, recipe, train_examples=160_000, eval_examples=1, common="x")
+    tree = build_tree(cells, train_examples=160_000, eval_examples=1)
     assert sum(c.total_steps for c in cells) == 6720
     assert sum(s.steps for s in tree) == pytest.approx(3968, abs=12)
 
@@ -146,27 +148,37 @@ def test_the_quickstart_grid_needs_the_steps_of_the_prototype():
 def test_recipes_that_depend_on_the_length_share_nothing():
     recipe = replace(RECIPE, schedule="cosine")
     cells = cells_of(({100, 400}, {1, 2}), recipe)
-    assert {s.kind for s in tree_of(cells, recipe)} == {"trunk", "evaluate"}
-    assert sum(s.steps for s in tree_of(cells, recipe)) == sum(c.total_steps for c in cells)
+    assert {s.kind for s in tree_of(cells)} == {"trunk", "evaluate"}
+    assert sum(s.steps for s in tree_of(cells)) == sum(c.total_steps for c in cells)
+
+
+def test_recipes_side_by_side_share_within_each_and_never_across():
+    cosine, small = replace(RECIPE, schedule="cosine"), replace(RECIPE, batch_size=8)
+    parts = [[replace(c, id=f"{k}-{c.id}") for c in cells_of(({100, 400}, {1, 2}), recipe)]
+             for k, recipe in enumerate((RECIPE, cosine, small))]  # fmt: skip
+    together = tree_of([cell for part in parts for cell in part])
+    alone = [tree_of(part) for part in parts]
+    assert {s.id for s in together} == {s.id for tree in alone for s in tree}
+    assert len(together) == sum(map(len, alone))
 
 
 def test_first_passes_have_the_same_stage_ids_in_a_larger_grid():
-    small = tree_of(cells_of(({100}, {1}), RECIPE), RECIPE)
-    large = tree_of(cells_of(({100, 400}, {1}), RECIPE), RECIPE)
+    small = tree_of(cells_of(({100}, {1}), RECIPE))
+    large = tree_of(cells_of(({100, 400}, {1}), RECIPE))
     assert {s.id for s in small} <= {s.id for s in large}
 
 
 def test_a_chain_runs_to_the_next_fork():
-    tree = tree_of(cells_of(({100}, {1, 2}), RECIPE), RECIPE)
+    tree = tree_of(cells_of(({100}, {1, 2}), RECIPE))
     kinds = [[s.kind for s in tree.chain(root)] for root in tree.children[None]]
     assert kinds == [["trunk"], ["trunk"]]
-    alone = tree_of(cells_of(({100}, {1}), RECIPE), RECIPE, share=False)
+    alone = tree_of(cells_of(({100}, {1}), RECIPE), share=False)
     assert [[s.kind for s in alone.chain(root)] for root in alone.children[None]] == [
         ["trunk", "cooldown", "evaluate"]
     ] * 2
 
 
 def test_a_stage_whose_parent_is_missing_is_refused():
-    tree = tree_of(cells_of(({100}, {1}), RECIPE), RECIPE)
+    tree = tree_of(cells_of(({100}, {1}), RECIPE))
     with pytest.raises(KeyError, match="nowhere"):
         tree.add(replace(next(iter(tree)), id="new", parent="nowhere"))

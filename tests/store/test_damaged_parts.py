@@ -11,7 +11,7 @@ import pytest
 from orchestrator.errors import BadInput
 from orchestrator.store import open_store, query
 from orchestrator.store.part import DamagedPart, decode_part, encode_part
-from orchestrator.store.schema import ROW_SCHEMA, VERSION_KEY, row_table
+from orchestrator.store.schema import ROW_SCHEMA, SCHEMA_VERSION, VERSION_KEY, row_table
 
 
 def _foreign(row):
@@ -108,9 +108,11 @@ def test_a_flipped_bit_raises_nothing_but_damage(row):
 
 def test_a_part_of_a_newer_scalaw_is_bad_input_and_nothing_is_written(store, row):
     newer = row_table(row(1)).append_column("aroma", pa.array([1.0]))
-    store.blobs.put_new(f"results/{1:064x}.parquet", _with_version(newer, 2))
+    store.blobs.put_new(f"results/{1:064x}.parquet", _with_version(newer, SCHEMA_VERSION + 1))
     before = {key: store.blobs.get(key) for key in store.blobs.list("results")}
-    with pytest.raises(BadInput, match=r"newer scalaw \(schema 2, this one reads up to 1\): upgrade") as refusal:
+    with pytest.raises(
+        BadInput, match=rf"newer scalaw \(schema {SCHEMA_VERSION + 1}, this one reads up to {SCHEMA_VERSION}\): upgrade"
+    ) as refusal:
         open_store(store.uri, create=True)
     assert refusal.value.exit_code == 2
     with pytest.raises(BadInput, match="newer scalaw"):

@@ -7,7 +7,8 @@ import pytest
 from orchestrator.store.schema import FITS_SCHEMA, ROW_SCHEMA, SCHEMA_VERSION, row_table
 
 ROWS = """
-cell_id string, task string, seed int64, recipe_version int64, data_digest string, simulated bool, params_total int64,
+cell_id string, task string, seed int64, recipe_version int64, data_digest string, simulated bool, recipe string,
+optimizer string, schedule string, learning_rate double, batch_size int64, params_total int64,
 params_non_embedding int64, data_examples int64, data_tokens int64, data_fraction double, epochs int64,
 finetune_examples int64, finetune_epochs int64, compression_method string, compression_level double,
 bits_per_param double, density double, rank_ratio double, epsilon double, fidelity double, train_loss double,
@@ -26,7 +27,7 @@ n_rows int64, best bool, fitted_at timestamp[us, tz=UTC]
 
 @pytest.mark.parametrize(("schema", "frozen"), [(ROW_SCHEMA, ROWS), (FITS_SCHEMA, FITS)], ids=["rows", "fits"])
 def test_columns_and_types_are_frozen(schema, frozen):
-    assert SCHEMA_VERSION == 1
+    assert SCHEMA_VERSION == 2
     assert ", ".join(f"{field.name} {field.type}" for field in schema) == " ".join(frozen.split())
 
 

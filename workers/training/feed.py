@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from orchestrator.planning.recipe import Recipe
 from orchestrator.planning.tree import Stage
 from workers.derived_seed import derived_seed
 from workers.sources.order import Order
@@ -33,7 +32,7 @@ class Pick(NamedTuple):
     offsets: npt.NDArray[np.int64] | None = None
 
 
-def training_picks(order: Order, recipe: Recipe, stage: Stage, *, start: int, mine: slice) -> Iterator[Pick]:
+def training_picks(order: Order, stage: Stage, *, start: int, mine: slice) -> Iterator[Pick]:
     """Yield what the optimiser steps ``[start, stage.stop_step)`` read on one rank.
 
     Offsets are drawn for the global batch from (seed, step) and cut as its examples are, so the shares of the ranks put
@@ -44,9 +43,9 @@ def training_picks(order: Order, recipe: Recipe, stage: Stage, *, start: int, mi
     order
         Says which examples stand at the stream's positions.
     mine
-        This rank's share of the ``recipe.batch_size`` examples of a step.
+        This rank's share of the ``batch_size`` examples of a step.
     """
-    batch, most = recipe.batch_size, recipe.shift_pixels
+    batch, most = stage.recipe.batch_size, stage.recipe.shift_pixels
     for first in range(start, stage.stop_step, CHUNK_STEPS):
         end = min(first + CHUNK_STEPS, stage.stop_step)
         indices_SB = order.indices(stage.stream_examples, first * batch, end * batch).reshape(-1, batch)[:, mine]

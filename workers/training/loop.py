@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from orchestrator.planning.recipe import Recipe
 from orchestrator.planning.schedule import rate_factor
 from orchestrator.planning.tree import Stage
 from workers.derived_seed import derived_seed
@@ -49,7 +48,6 @@ def train_steps(
     optimizer: torch.optim.Optimizer,
     feed: Feed,
     order: Order,
-    recipe: Recipe,
     stage: Stage,
     *,
     start: int,
@@ -80,12 +78,12 @@ def train_steps(
     Diverged
         If the loss of the last step is not finite on any rank.
     """
-    module = model.module
+    module, recipe = model.module, stage.recipe
     module.train()
     device = next(module.parameters()).device
     half = torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bf16")
     loss = torch.zeros((), device=device)
-    picks = training_picks(order, recipe, stage, start=start, mine=rank.share(recipe.batch_size))
+    picks = training_picks(order, stage, start=start, mine=rank.share(recipe.batch_size))
     for step, (x, y) in enumerate(feed.batches(picks), start):
         torch.manual_seed(derived_seed(stage.seed, "dropout", step, rank.index))
         factor = rate_factor(recipe, step, stage.total_steps)

@@ -9,11 +9,14 @@ import torch
 from torch.nn.parallel import DistributedDataParallel
 
 from orchestrator.planning.family import ModelShape
+from orchestrator.planning.recipe import Recipe
+from orchestrator.planning.tree import Stage
 from workers.rank import Rank
+from workers.training.feed import Batch
 from workers.training.loop import Model, cross_entropy
 
-#: Shapes kept at a time.
-SHAPES_KEPT = 4
+#: Models kept at a time.
+MODELS_KEPT = 4
 
 
 class WarmModels:
@@ -27,33 +30,38 @@ class WarmModels:
     ----------
     rank
         This process among those that train together.
-    compiled
-        Whether to compile.
-    sample
-        Returns the inputs and targets of one rank's share of a batch, of any values.
     """
 
-    def __init__(self, rank: Rank, *, compiled: bool, sample: Callable[[], tuple[torch.Tensor, torch.Tensor]]) -> None:
-        self.rank, self.compiled, self.sample = rank, compiled, sample
-        self._kept: OrderedDict[ModelShape, Model] = OrderedDict()
+    def __init__(self, rank: Rank) -> None:
+        self.rank = rank
+        self._kept: OrderedDict[tuple[ModelShape, Recipe], Model] = OrderedDict()
 
-    def get(self, shape: ModelShape, build: Callable[[], torch.nn.Module]) -> Model:
-        """Return the warm model of a shape, with whatever values it was left with."""
-        if shape not in self._kept:
-            self._kept[shape] = self._warmed(build())
-            while len(self._kept) > SHAPES_KEPT:
+    def get(self, stage: Stage, build: Callable[[Stage], torch.nn.Module], sample: Callable[[Recipe], Batch]) -> Model:
+        """Return the warm model of a stage's shape and recipe, with whatever values it was left with.
+
+        Parameters
+        ----------
+        build
+            Makes the module.
+        sample
+            Returns the inputs and targets of one rank's share of a batch, of any values.
+        """
+        key = stage.shape, stage.recipe
+        if key not in self._kept:
+            self._kept[key] = self._warmed(build(stage), stage.recipe, sample)
+            while len(self._kept) > MODELS_KEPT:
                 self._kept.popitem(last=False)
-        self._kept.move_to_end(shape)
-        return self._kept[shape]
+        self._kept.move_to_end(key)
+        return self._kept[key]
 
-    def _warmed(self, module: torch.nn.Module) -> Model:
+    def _warmed(self, module: torch.nn.Module, recipe: Recipe, sample: Callable[[Recipe], Batch]) -> Model:
         forward: Callable[[torch.Tensor], torch.Tensor] = module
-        if self.compiled:
+        if recipe.compile:
             forward = torch.compile(module)
         if self.rank.world_size > 1:
             assert isinstance(forward, torch.nn.Module)
             forward = DistributedDataParallel(forward, broadcast_buffers=False)
-            x, y = self.sample()
+            x, y = sample(recipe)
             module.train()
             cross_entropy(forward(x), y).backward()
         return Model(module, forward)

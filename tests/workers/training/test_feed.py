@@ -216,10 +216,12 @@ def test_a_split_that_can_not_be_resident_says_so():
 def test_the_shares_of_the_ranks_make_up_the_batches_of_one_worker(most, monkeypatch):
     monkeypatch.setattr(feed_module, "CHUNK_STEPS", 3)
     plan = make_plan(parse_sweep(SWEEP))
-    recipe, order = replace(plan.context.recipe, shift_pixels=most), Order(64, 3)
-    stage = replace(next(s for s in plan.tree if s.kind == "trunk"), stop_step=9, stream_examples=40, seed=11)
-    alone = list(training_picks(order, recipe, stage, start=2, mine=slice(0, 12)))
-    ranks = [list(training_picks(order, recipe, stage, start=2, mine=slice(4 * r, 4 * r + 4))) for r in range(3)]
+    order = Order(64, 3)
+    trunk = next(s for s in plan.tree if s.kind == "trunk")
+    recipe = replace(trunk.recipe, shift_pixels=most)
+    stage = replace(trunk, stop_step=9, stream_examples=40, seed=11, recipe=recipe)
+    alone = list(training_picks(order, stage, start=2, mine=slice(0, 12)))
+    ranks = [list(training_picks(order, stage, start=2, mine=slice(4 * r, 4 * r + 4))) for r in range(3)]
     assert len(alone) == 7
     for step, whole, parts in zip(range(2, 9), alone, zip(*ranks, strict=True), strict=True):
         assert np.array_equal(whole.indices, order.indices(40, step * 12, step * 12 + 12))

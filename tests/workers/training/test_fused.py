@@ -64,7 +64,7 @@ def roots(plan):
 
 def built(engine, stage, parent=None):
     module = engine.build(stage)
-    recipe = engine.context.recipe
+    recipe = stage.recipe
     optimizer = OPTIMIZERS.load(recipe.optimizer)(engine.family.parameter_groups(module, stage.shape), recipe)
     if parent is not None:
         load_model(parent, module)
@@ -74,15 +74,13 @@ def built(engine, stage, parent=None):
 
 def batches(engine, stage):
     """Return what a stage reads, step by step."""
-    picks = training_picks(
-        engine.order(stage.seed), engine.context.recipe, stage, start=stage.start_step, mine=slice(None)
-    )
+    picks = training_picks(engine.order(stage.seed), stage, start=stage.start_step, mine=slice(None))
     return engine.feeds["train"].batches(picks)
 
 
 def train_together(engine, stages, models, parents=None, after_step=lambda step: None):
     """Train the built models of equal stages as one; return which are finite and the states."""
-    recipe, first = engine.context.recipe, stages[0]
+    recipe, first = stages[0].recipe, stages[0]
     begun = [parent.sums if parent else {} for parent in parents or [None] * len(stages)]
     windows = [OpenWindows(recipe, stage.windows, sums) for stage, sums in zip(stages, begun, strict=True)]
     modules, optimizers = zip(*models, strict=True)
@@ -277,7 +275,7 @@ def test_attention_that_no_copy_has_for_itself_keeps_its_gradient():
 def test_what_cannot_be_batched_with_equal_results_is_not_fusable(text, override, answer):
     plan, engine = planned(text, override)
     stage = roots(plan)[0]
-    assert fusable(*built(engine, stage), engine.context.recipe, next(batches(engine, stage))) is answer
+    assert fusable(*built(engine, stage), stage.recipe, next(batches(engine, stage))) is answer
 
 
 class Counting(torch.nn.Module):
@@ -296,17 +294,17 @@ class Counting(torch.nn.Module):
 def test_a_module_with_buffers_is_not_fusable():
     plan, engine = planned()
     module, sample = Counting(), next(batches(engine, roots(plan)[0]))
-    assert not fusable(module, torch.optim.SGD(module.parameters()), engine.context.recipe, sample)
+    assert not fusable(module, torch.optim.SGD(module.parameters()), roots(plan)[0].recipe, sample)
     del module.calls
     module.calls = 0
-    assert fusable(module, torch.optim.SGD(module.parameters()), engine.context.recipe, sample)
+    assert fusable(module, torch.optim.SGD(module.parameters()), roots(plan)[0].recipe, sample)
 
 
 def test_an_optimizer_that_is_not_known_to_be_elementwise_is_not_fusable():
     plan, engine = planned()
     module, _ = built(engine, roots(plan)[0])
     sample = next(batches(engine, roots(plan)[0]))
-    assert not fusable(module, torch.optim.Adafactor(module.parameters()), engine.context.recipe, sample)
+    assert not fusable(module, torch.optim.Adafactor(module.parameters()), roots(plan)[0].recipe, sample)
 
 
 def test_the_probe_leaves_models_optimizers_and_the_generator_untouched():
@@ -319,7 +317,7 @@ def test_the_probe_leaves_models_optimizers_and_the_generator_untouched():
     before = [save_state(*copy.deepcopy(model), step=0, wall_s=0.0, sums={}) for model in models]
     groups = [copy.deepcopy(optimizer.param_groups) for _, optimizer in models]
     generator = torch.get_rng_state()
-    answer = fusing_pays(*map(list, zip(*models, strict=True)), samples, engine.context.recipe)
+    answer = fusing_pays(*map(list, zip(*models, strict=True)), samples, roots(plan)[0].recipe)
     assert answer in (True, False)
     assert torch.equal(torch.get_rng_state(), generator)
     for (module, optimizer), state, group in zip(models, before, groups, strict=True):
@@ -339,4 +337,4 @@ def test_fusing_pays_where_a_step_of_all_is_clearly_shorter_than_one_of_each(mon
     samples = [next(batches(engine, stage)) for stage in roots(plan)]
     rounds = iter([[1.1, 1.0], [9.0, fused_s]] * fusing.ROUNDS)
     monkeypatch.setattr(fusing, "_step_times_s", lambda device, run: next(rounds))
-    assert fusing_pays(*map(list, zip(*models, strict=True)), samples, engine.context.recipe) is answer
+    assert fusing_pays(*map(list, zip(*models, strict=True)), samples, roots(plan)[0].recipe) is answer

@@ -71,7 +71,7 @@ def test_a_merged_cell_is_the_mean_of_its_own_snapshots():
     plan = make_plan(parse_sweep(IMAGES, overrides=["train.schedule=wsm", "grid.data_fraction=1", "grid.epochs=1"]))
     engine = TorchEngine(plan.context)
     trunk, merge = (next(s for s in plan.tree if s.kind == kind) for kind in ("trunk", "merge"))
-    steps = plan.context.recipe.snapshot_steps(trunk.stop_step)
+    steps = trunk.recipe.snapshot_steps(trunk.stop_step)
     assert steps == (7, 8)
     ends = [engine.train(replace(trunk, stop_step=step, windows=()), None).model for step in steps]
     state = engine.train(merge, engine.train(trunk, None))
