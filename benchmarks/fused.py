@@ -49,7 +49,7 @@ class Runs:
     """The same models of one shape twice: trained alone, one after another, and fused."""
 
     def __init__(self, engine: TorchEngine, stages: Sequence[Stage]) -> None:
-        self.engine, self.recipe, self.stages = engine, engine.context.recipe, stages
+        self.engine, self.recipe, self.stages = engine, stages[0].recipe, stages
         self.orders = [engine.order(stage.seed) for stage in stages]
         self.alone, self.fused = ([self._built(stage) for stage in stages] for _ in range(2))
 
@@ -62,7 +62,7 @@ class Runs:
         """Return what each model reads in its first steps."""
         stages = [replace(stage, stop_step=steps) for stage in self.stages]
         return [
-            self.engine.feeds["train"].batches(training_picks(order, self.recipe, stage, start=0, mine=slice(None)))
+            self.engine.feeds["train"].batches(training_picks(order, stage, start=0, mine=slice(None)))
             for order, stage in zip(self.orders, stages, strict=True)
         ]
 
@@ -80,7 +80,6 @@ class Runs:
                 optimizer,
                 self.engine.feeds["train"],
                 order,
-                self.recipe,
                 replace(stage, stop_step=stop),
                 start=start,
                 rank=ALONE,

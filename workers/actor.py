@@ -116,9 +116,15 @@ class Worker:
         results = [replace(result, seconds=seconds, kept=self.keeper.kept) for result, _ in done]
         return results, *(state for _, state in done)
 
+    def keep(self, stage: Stage, state: Any) -> None:
+        """Write a state that this sweep still needs to the checkpoints, unless it lies there already."""
+        if not isinstance(state, Kept):
+            self.keeper.keep(stage, state)
+
     def _run_chain(self, order: WorkOrder, parent: Any, started: datetime) -> tuple[StageResult, Any]:
         try:
             chain, state = self._from(order, parent)
+            spared = state.step - order.chain[0].start_step if order.look_for_kept and state is not None else 0
             row = None
             for stage in chain:
                 self.stage = f"{stage.kind} {stage.id[:8]}"
@@ -130,7 +136,7 @@ class Worker:
             state, size = self._handed_over(order, state)
         except Exception as failure:
             return StageResult(error=traceback.format_exc(), retry=not isinstance(failure, ArithmeticError)), None
-        return StageResult(row=row, state_bytes=size), state
+        return StageResult(row=row, state_bytes=size, spared_steps=spared), state
 
     def _run_lot(self, orders: list[WorkOrder], parents: Any, started: datetime) -> list[tuple[StageResult, Any]]:
         """Train the chains' common stages together, and do what is left of each by itself."""

@@ -64,7 +64,9 @@ class TorchEngine:
 
     def order(self, seed: int) -> Order:
         """Return the data order of a seed."""
-        return self._orders.setdefault(seed, Order(self.context.manifest.train_examples, seed))
+        if seed not in self._orders:
+            self._orders[seed] = Order(self.context.manifest.train_examples, seed)
+        return self._orders[seed]
 
     def build(self, stage: Stage) -> torch.nn.Module:
         """Return the initialised model of a stage."""

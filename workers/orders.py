@@ -54,6 +54,8 @@ class StageResult:
         Size of the last state, where it travels.
     kept
         Ids of stages with a checkpoint that the call wrote.
+    spared_steps
+        Optimiser steps of the chain that an earlier attempt had done and kept.
     error
         Traceback where a stage failed.
     retry
@@ -64,5 +66,6 @@ class StageResult:
     row: dict[str, Any] | None = None
     state_bytes: int = 0
     kept: tuple[str, ...] = ()
+    spared_steps: int = 0
     error: str | None = None
     retry: bool = True

@@ -70,6 +70,7 @@ class Driver:
         while self.ledger.unfinished:
             self._send()
             if self.stop.asked and not self._flights:
+                self._keep_states()
                 return
             busy = sum(bool(load) for load in self._loads.values())
             self.progress.tick(self.ledger, warm=len(self._loads), busy=busy, stopping=self.stop.asked)
@@ -78,6 +79,19 @@ class Driver:
             for reference in ready:
                 self._receive(reference)
             self._expire()
+
+    def _keep_states(self) -> None:
+        """Write the states that unfinished cells hang on to the checkpoints, so that a stop loses no training."""
+        gangs = sorted(self._loads)
+        kept = [
+            self.pool.keep(gangs[k % len(gangs)], self.ledger.tree.stages[stage_id], state)
+            for k, (stage_id, state) in enumerate(self.ledger.states.items())
+            if gangs and self.ledger.unkept_s[stage_id]
+        ]
+        try:
+            ray.get(kept)
+        except RayError as failure:
+            self.progress.say(f"a state could not be kept and will be trained again: {str(failure).splitlines()[-1]}")
 
     def _await(self, gang: Gang) -> None:
         self._starting.update(dict.fromkeys(gang.ready, gang))
@@ -97,8 +111,7 @@ class Driver:
 
     def _fused_with(self, chain: list[Stage]) -> list[list[Stage]]:
         """Return chains of other seeds that train along with one, where the recipe has it so."""
-        first_try = chain[0].id not in self.ledger.kept and not self.ledger.attempts[chain[0].id]
-        if not (chain[0].recipe.fuse and first_try and any(stage.steps for stage in chain)):
+        if not (chain[0].recipe.fuse and self.ledger.untried(chain[0]) and any(stage.steps for stage in chain)):
             return []
         return self.ledger.pop_like(chain, len(self._free()))
 
@@ -164,7 +177,7 @@ class Driver:
         last = chain[-1]
         self.memory.settle(last.id, result.state_bytes)
         self._holders[last.id] = flight.gang.name
-        self.ledger.finish(chain, state, result.seconds, kept=result.kept)
+        self.ledger.finish(chain, state, result.seconds, kept=result.kept, spared_steps=result.spared_steps)
         self._tidy(chain[0])
         if result.row is not None:
             self.progress.row(result.row)

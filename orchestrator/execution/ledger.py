@@ -63,6 +63,7 @@ class Ledger:
         needed = self._needed()
         spared = [stage for stage in self.tree if stage.id not in needed]
         self.done.update(stage.id for stage in spared)
+        self._obsolete += [stage.id for stage in spared]
         self.estimates.close(spared)
         for stage in self.tree:
             if stage.id in needed and self.starts_itself(stage):
@@ -90,25 +91,37 @@ class Ledger:
     def pop_like(self, chain: Sequence[Stage], idle_gangs: int) -> list[list[Stage]]:
         """Return further ready chains that differ from one in the seed alone: this gang's share of them, taken."""
         wanted = [seedless(stage) for stage in chain]
-        like = [other for other in map(self.tree.chain, self._ready) if [seedless(s) for s in other] == wanted]
+        chains = map(self.tree.chain, filter(self.untried, self._ready))
+        like = [other for other in chains if [seedless(s) for s in other] == wanted]
         share = like[: min(MOST_FUSED, -(-(len(like) + 1) // max(1, idle_gangs))) - 1]
         for other in share:
             self._ready.remove(other[0])
         return share
 
-    def finish(self, chain: Sequence[Stage], state: Any, seconds: float, *, kept: Collection[str] = ()) -> None:
+    def untried(self, stage: Stage) -> bool:
+        """Return whether no attempt at a stage, nor an earlier run, can have left a checkpoint on the way."""
+        return stage.id not in self.kept and not self.attempts[stage.id]
+
+    def finish(
+        self, chain: Sequence[Stage], state: Any, seconds: float, *, kept: Collection[str] = (), spared_steps: int = 0
+    ) -> None:
         """Note a chain of stages as done, keep its last state for the children and make them ready.
 
         Parameters
         ----------
         kept
             Stages of which the worker wrote a checkpoint.
+        spared_steps
+            Optimiser steps that needn't be done, as they were kept.
         """
         first, last = chain[0], chain[-1]
         unkept_s = self.unkept_s.get(first.parent or "", 0.0) + seconds
         self.done.update(stage.id for stage in chain)
         self._checkpoints.update(kept)
-        self.flops_spent += sum(stage.flops for stage in chain)
+        if self.attempts[first.id] > 1:  # one that was lost may have kept some, and couldn't tell
+            self._checkpoints.update(stage.id for stage in chain)
+        spared = spared_steps * first.recipe.batch_size * first.shape.train_flops
+        self.flops_spent += sum(stage.flops for stage in chain) - spared
         self.estimates.close(chain)
         if self._waiting[last.id]:
             self.states[last.id] = state
@@ -127,7 +140,8 @@ class Ledger:
         """Note a stage and all that needs it as failed; return them."""
         lost = [stage]
         for known in lost:
-            lost += [c for c in self.tree.children.get(known.id, ()) if not self.starts_itself(c)]
+            below = self.tree.children.get(known.id, ())
+            lost += [c for c in below if not self.starts_itself(c) and c.id not in self.done]
         self.failed.update(s.id for s in lost)
         self.estimates.close(lost)
         self._release(stage)

@@ -11,6 +11,7 @@ from ray.util.placement_group import PlacementGroup, placement_group, remove_pla
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from orchestrator.planning.context import RunContext
+from orchestrator.planning.tree import Stage
 from workers.actor import WorkerActor
 from workers.orders import WorkOrder
 from workers.rank import Rank
@@ -66,6 +67,10 @@ class Pool:
         count = 1 + len(orders)
         sent: list[Any] = [r.run.options(num_returns=count).remote(orders, *parents) for r in self.gangs[name].ranks]
         return tuple(results for results, *_ in sent), tuple(sent[0][1:])
+
+    def keep(self, name: str, stage: Stage, state: Any) -> Any:
+        """Let a gang write a state to the checkpoints; return the reference to wait for."""
+        return self.gangs[name].ranks[0].keep.remote(stage, state)
 
     def stop(self) -> None:
         """End all workers."""

@@ -76,7 +76,11 @@ class Progress:
         else:
             self.failed += 1
             last = (row["error"] or "").strip().splitlines()[-1:]
-            self.console.print(f"cell {row['cell_id'][:12]} failed: {''.join(last)}", style="red", markup=False)
+            self.say(f"cell {row['cell_id'][:12]} failed: {''.join(last)}")
+
+    def say(self, sentence: str) -> None:
+        """Show a sentence above the progress."""
+        self.console.print(sentence, style="red", markup=False)
 
     def tick(self, ledger: Ledger, *, warm: int, busy: int, stopping: bool) -> None:
         """Show the state of the sweep, if it is time to.

@@ -1,0 +1,238 @@
+"""Sharing is exact (I3): whatever the grid and the recipe, a row of the shared tree is that of the cell trained alone.
+
+Random sweeps are trained on the CPU by gangs of one to four real processes. Three and four matter by themselves: two
+ranks add their gradients in one order only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from itertools import cycle, islice
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from orchestrator.planning import make_plan
+from orchestrator.spec import parse_sweep
+from orchestrator.spec.registries import FAMILIES, OPTIMIZERS
+from workers.rank import Rank
+
+pytestmark = pytest.mark.slow
+
+REPOSITORY = Path(__file__).parents[3]
+SHARING = ["wsd", "wsm", "constant"]
+WORLD_SIZES = [1, 2, 3, 4]
+#: Of each family that trains: what it learns from, small sizes, and keys of its own.
+CASES = {
+    "transformer": {
+        "data": {"source": "text", "paths": [argparse.__file__]},
+        "params": [1_000, 2_000],
+        "model": {"context": st.just(16), "dropout": st.sampled_from([0.1, 0.5, 0.0])},
+        "train": {},
+    },
+    "resnet": {
+        "data": {"source": "digits"},
+        "params": [700, 1_400],
+        "model": {"block": st.sampled_from(["basic", "bottleneck"])},
+        "train": {"shift_pixels": st.sampled_from([1, 2, 0])},
+    },
+}
+#: Examples are small as they are; to make a failing one smaller would train for minutes.
+EXAMPLES = settings(deadline=None, derandomize=True, phases=[Phase.explicit, Phase.generate])
+
+
+class Gangs:
+    """Four processes, the first k of which train together; started when they are first needed."""
+
+    def __init__(self) -> None:
+        self.process: subprocess.Popen[bytes] | None = None
+        self.calls: list[Connection] = []
+        self.size = 0
+
+    def rows(self, plan, *, luck=0, cut=False):
+        """Run a plan's tree on a gang of the plan's world size; return each cell's row by its id."""
+        try:
+            self._gather(plan.sweep.resources.world_size)
+            return self._ask("rows", [(plan.context, plan.tree, luck, cut)] * self.size)[0]
+        except BaseException:
+            self.stop()  # the others may wait for one that failed
+            raise
+
+    def stop(self):
+        if self.process is not None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+        for call in self.calls:
+            call.close()
+        self.process, self.calls, self.size = None, [], 0
+
+    def _gather(self, size):
+        if self.process is None:
+            self._start()
+        if size != self.size:
+            (port,) = self._ask("meet", [(size,)])
+            self._ask("join", [(Rank(index, size), port) for index in range(size)])
+            self.size = size
+
+    def _start(self):
+        self.calls, theirs = zip(*(Pipe() for _ in range(max(WORLD_SIZES))), strict=True)
+        numbers = [each.fileno() for each in theirs]
+        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
+        environment["TORCHINDUCTOR_COMPILE_THREADS"] = "1"  # more would be processes of their own
+        self.process = subprocess.Popen(
+            [sys.executable, Path(__file__).with_name("gang_rank.py"), *map(str, numbers)],
+            env=environment,
+            pass_fds=numbers,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,  # a process group, to be ended as one
+        )
+        for each in theirs:
+            each.close()
+
+    def _ask(self, method, arguments):
+        """Call a method of the first processes, with arguments for each; return their answers."""
+        asked = self.calls[: len(arguments)]
+        for call, each in zip(asked, arguments, strict=True):
+            call.send((method, each))
+        answers = {}
+        while len(answers) < len(asked):
+            for call in wait([call for call in asked if call not in answers]):
+                well, answers[call] = call.recv()
+                assert well, answers[call]
+        return [answers[call] for call in asked]
+
+
+@pytest.fixture(scope="module")
+def gangs():
+    gangs = Gangs()
+    yield gangs
+    gangs.stop()
+
+
+@st.composite
+def sweeps(draw, world_size=1, family=None):
+    """A small sweep: four to six lengths of a cell, times recipes, sizes or seeds.
+
+    The first example takes the first of everything: it shares much, under every schedule and with every optimizer.
+    """
+    family = family or draw(st.sampled_from(sorted(CASES)))
+    case, optimizers = CASES[family], sorted(OPTIMIZERS.builtin)
+    times = draw(st.sampled_from(["recipes", "schedules", "sizes", "seeds", "nothing"]))
+    batch = world_size * draw(st.integers(1, 3))
+    full = draw(st.integers(3 * batch, 5 * batch))
+    epochs = draw(st.sampled_from([[1, 2], [1, 3], [2, 3]]))
+    fewest = math.ceil(batch / epochs[0])
+    examples = draw(st.lists(st.integers(fewest, full - 1), min_size=1, max_size=2, unique=True))
+    grid = {
+        "params": case["params"] if times == "sizes" else case["params"][:1],
+        "data_fraction": [n / full for n in [full, *examples]],
+        "epochs": epochs,
+        "seeds": 2 if times == "seeds" else 1,
+    }
+    if times == "recipes":
+        longest = max(len(optimizers), len(SHARING))
+        pairs = zip(islice(cycle(optimizers), longest), islice(cycle(SHARING), longest), strict=True)
+        grid["recipes"] = [{"optimizer": optimizer, "schedule": schedule} for optimizer, schedule in pairs]
+    elif times == "schedules":
+        grid["recipes"] = [{}, {"schedule": draw(st.sampled_from(["cosine", "step", *SHARING]))}]
+    recipe = {
+        "optimizer": st.sampled_from(optimizers),
+        "schedule": st.sampled_from(SHARING),
+        "batch_size": st.just(batch),
+        "warmup_steps": st.sampled_from([3, 0, 1, 2, 12]),
+        "cooldown_fraction": st.just(0.3) | st.floats(0.05, 0.95),
+        "learning_rate": st.just(0.02) | st.floats(0.001, 0.03),
+        "weight_decay": st.sampled_from([0.01, 0.0]),
+        "momentum": st.sampled_from([0.9, 0.0]),
+        "gradient_clip": st.sampled_from([0.2, 1.0, None]),
+        **case["train"],
+    }
+    return {
+        "name": "random",
+        "seed": draw(st.integers(0, 2**31 - 1)),
+        "data": {**case["data"], "max_examples": full, "eval_examples": 16},
+        "model": {"family": family, **draw(st.fixed_dictionaries(case["model"]))},
+        "grid": grid,
+        "train": draw(st.fixed_dictionaries(recipe)),
+        "resources": {"world_size": world_size},
+    }
+
+
+lucks = st.integers(0, 1000)
+
+
+def small(family, *, world_size=1, **train):
+    """Return a sweep of four cells."""
+    recipe = {"batch_size": 2 * world_size, "warmup_steps": 2, "learning_rate": 0.01, "weight_decay": 0.01}
+    return {
+        "name": "small",
+        "data": {**CASES[family]["data"], "max_examples": 8 * world_size, "eval_examples": 16},
+        "model": {"family": family, **({"context": 16, "dropout": 0.1} if family == "transformer" else {})},
+        "grid": {"params": CASES[family]["params"][:1], "data_fraction": [0.5, 1.0], "epochs": [1, 2]},
+        "train": {**recipe, **train},
+        "resources": {"world_size": world_size},
+    }
+
+
+def assert_exact(gangs, document, luck=0, *, cut=False):
+    """Fail unless every row of the shared tree has the bits of the row of its cell trained alone."""
+    sweep = parse_sweep(json.dumps(document))
+    shared, alone = make_plan(sweep), make_plan(sweep, share=False)
+    rows = gangs.rows(shared, luck=luck, cut=cut)
+    assert rows.keys() == {cell.id for cell in shared.cells}
+    assert rows == gangs.rows(alone, luck=luck + 1)
+
+
+def test_every_family_that_trains_is_tried():
+    trained = {name for name in FAMILIES.builtin if not FAMILIES.load(name).simulated}
+    assert trained == CASES.keys()
+
+
+def test_the_small_sweep_shares_training():
+    sweep = parse_sweep(json.dumps(small("transformer")))
+    assert make_plan(sweep).flops_planned < make_plan(sweep, share=False).flops_planned
+
+
+@settings(EXAMPLES, max_examples=8)
+@given(document=sweeps(), luck=lucks)
+def test_rows_of_a_shared_tree_are_those_of_cells_trained_alone(gangs, document, luck):
+    assert_exact(gangs, document, luck)
+
+
+@pytest.mark.parametrize("family", CASES)
+@pytest.mark.parametrize("world_size", WORLD_SIZES[1:])
+@settings(EXAMPLES, max_examples=2)
+@given(data=st.data(), luck=lucks)
+def test_rows_of_a_gang_are_those_of_a_gang_that_trains_each_cell_alone(gangs, world_size, family, data, luck):
+    assert_exact(gangs, data.draw(sweeps(world_size, family)), luck)
+
+
+@settings(EXAMPLES, max_examples=4)
+@given(document=sweeps(), luck=lucks)
+def test_stages_taken_up_from_a_checkpoint_by_another_worker_end_in_the_same_rows(gangs, document, luck):
+    assert_exact(gangs, document, luck, cut=True)
+
+
+def test_stages_of_a_gang_taken_up_from_the_checkpoint_of_rank_0_end_in_the_same_rows(gangs):
+    assert_exact(gangs, small("resnet", world_size=3, optimizer="sgd"), cut=True)
+
+
+@pytest.mark.parametrize("family", CASES)
+def test_rows_in_bf16_are_those_of_cells_trained_alone(gangs, family):
+    assert_exact(gangs, small(family, precision="bf16"))
+
+
+@pytest.mark.skipif(shutil.which(os.environ.get("CXX", "g++")) is None, reason="torch.compile needs a C++ compiler")
+def test_rows_of_compiled_models_are_those_of_cells_trained_alone(gangs):
+    assert_exact(gangs, small("transformer", compile=True))
