@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from importlib import import_module
 from typing import Any
 
 import ray
@@ -30,6 +31,7 @@ from orchestrator.execution.pool import Pool, WorkerNeeds
 from orchestrator.planning import Plan, make_plan
 from orchestrator.planning.tree import Stage
 from orchestrator.spec import parse_sweep
+from orchestrator.store import open_store
 from workers.orders import StageResult, WorkOrder
 
 SWEEP = """\
@@ -54,6 +56,7 @@ def planned(world_size: int, *overrides: str) -> Plan:
 
 def pool_of(plan: Plan, folder: str, *, threads: int = 1) -> Pool:
     """Return a pool that has not started."""
+    open_store(folder, create=True).probe()
     needs = WorkerNeeds(cpus=threads, gpus=0.0, world_size=plan.sweep.resources.world_size)
     return Pool(plan.context, folder, needs, namespace=f"gang-{time.monotonic_ns()}")
 
@@ -131,8 +134,7 @@ def life(repeats: int) -> None:
     """Print what gangs cost, ours and Ray Train's."""
     sides: dict[str, Callable[[int, str], dict[str, list[float]]]] = {"scalaw's pool": gang_turn}
     try:
-        import ray.train.torch
-
+        import_module("ray.train.torch")
         sides["Ray Train, TorchTrainer.fit"] = train_turn
     except ImportError as missing:
         print(f"Ray Train is left out, as it can't be imported here: {missing}\n")

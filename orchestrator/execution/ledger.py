@@ -130,7 +130,7 @@ class Ledger:
         else:
             self._obsolete += [stage.id for stage in chain]
         for child in self.tree.children.get(last.id, ()):
-            if not self.starts_itself(child):
+            if not self.starts_itself(child) and child.id not in self.done:
                 self.push(child)
         self._release(first)
         if self.estimates.learn(chain, seconds):

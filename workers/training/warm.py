@@ -17,6 +17,8 @@ from workers.training.loop import Model, cross_entropy
 
 #: Models kept at a time.
 MODELS_KEPT = 4
+#: Compiled graphs that a process may make; one more is an error.
+GRAPHS = 256
 
 
 class WarmModels:
@@ -57,7 +59,12 @@ class WarmModels:
     def _warmed(self, module: torch.nn.Module, recipe: Recipe, sample: Callable[[Recipe], Batch]) -> Model:
         forward: Callable[[torch.Tensor], torch.Tensor] = module
         if recipe.compile:
-            forward = torch.compile(module)
+            # Dynamo counts graphs by code over all models of a process, and past its limit of 8 trains eagerly without
+            # an error; and a second batch size would make the graphs of later ones dynamic. torch's overloads lack the
+            # limit, its implementation has it.
+            forward = torch.compile(  # type: ignore[call-overload]
+                module, dynamic=False, fullgraph=True, recompile_limit=GRAPHS
+            )
         if self.rank.world_size > 1:
             assert isinstance(forward, torch.nn.Module)
             forward = DistributedDataParallel(forward, broadcast_buffers=False)

@@ -40,7 +40,8 @@ class Member:
     """Does what a worker of the pool does, with the process group that it was told to join."""
 
     def __init__(self) -> None:
-        self.rank, self.meeting = ALONE, None
+        self.rank = ALONE
+        self.meeting: Any = None
 
     def meet(self, world_size: int) -> int:
         """Open the place where a gang of this size meets; return its port."""
@@ -75,7 +76,7 @@ class Member:
             engine = chance.choice(engines)
             state = self._of_rank_0(ends.get(chain[0].parent))
             for stage in chain:
-                if stage.kind == "evaluate":
+                if stage.cell is not None:
                     if self.rank.leads:
                         found[stage.cell.id] = _row(engine, stage, state)
                 elif stage.steps > 1 and cut:

@@ -14,18 +14,21 @@ import shutil
 import signal
 import subprocess
 import sys
+from functools import partial
 from itertools import cycle, islice
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.planning import make_plan
 from orchestrator.spec import parse_sweep
 from orchestrator.spec.registries import FAMILIES, OPTIMIZERS
+from workers.engine import TorchEngine
 from workers.rank import Rank
 
 pytestmark = pytest.mark.slow
@@ -236,3 +239,22 @@ def test_rows_in_bf16_are_those_of_cells_trained_alone(gangs, family):
 @pytest.mark.skipif(shutil.which(os.environ.get("CXX", "g++")) is None, reason="torch.compile needs a C++ compiler")
 def test_rows_of_compiled_models_are_those_of_cells_trained_alone(gangs):
     assert_exact(gangs, small("transformer", compile=True))
+
+
+def test_a_worker_compiles_every_size_however_many_it_compiled_before(monkeypatch):
+    compiled = []
+
+    def counted(graph, inputs):
+        compiled.append(graph)
+        return graph.forward
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=counted))
+    torch._dynamo.reset()
+    document = small("transformer", compile=True)
+    sizes = [1_000, 2_000, 3_000, 5_000, 8_000, 12_000, 16_000, 20_000, 30_000, 40_000]
+    document["grid"] = {"params": sizes, "epochs": [1]}
+    plan = make_plan(parse_sweep(json.dumps(document)))
+    engine = TorchEngine(plan.context)
+    for root in plan.tree.children[None]:
+        engine.train(root, None)
+    assert len(compiled) == len(sizes)
