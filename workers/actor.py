@@ -81,12 +81,24 @@ class Worker:
         self.meeting = open_meeting(host, self.rank.world_size)
         return host, self.meeting.port
 
-    def join(self, place: tuple[str, int] | None) -> str:
-        """Return the device's kind once the engine is warm and, in a gang, all ranks have met."""
-        if place is not None:
-            from workers.training.group import join
+    def join(self, place: list[Any]) -> str:
+        """Return the device's kind once the engine is warm and, in a gang, all ranks have met.
 
-            join(self.rank, *place, self.meeting, on_gpu=self.on_gpu)
+        Parameters
+        ----------
+        place
+            The reference to what ``meet`` returns on rank 0; empty without a gang.
+
+        Raises
+        ------
+        ray.exceptions.GetTimeoutError
+            If rank 0 hangs.
+        """
+        for reference in place:
+            from workers.training import group
+
+            host, port = ray.get(reference, timeout=group.TIMEOUT.total_seconds())
+            group.join(self.rank, host, port, self.meeting, on_gpu=self.on_gpu)
         return str(self.engine.device_kind)
 
     def run(self, orders: list[WorkOrder], *parents: Any) -> Any:

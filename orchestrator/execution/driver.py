@@ -24,7 +24,7 @@ from workers.orders import StageResult, WorkOrder
 TICK_S = 0.25
 #: A chain that takes less than this is short: the next one is queued behind it, as the round trip would cost more.
 SHORT_S = 0.02
-#: Gangs that may fail to start before the sweep gives up.
+#: Starts that may fail one after another before the sweep gives up.
 MOST_FAILED_STARTS = 3
 
 
@@ -208,6 +208,7 @@ class Driver:
             return
         if gang not in self._starting.values():
             self._loads[gang.name] = []
+            self._failed_starts = 0
 
     def _replace(self, name: str) -> None:
         old = self.pool.gangs[name]

@@ -118,6 +118,8 @@ class Ledger:
         unkept_s = self.unkept_s.get(first.parent or "", 0.0) + seconds
         self.done.update(stage.id for stage in chain)
         self._checkpoints.update(kept)
+        if self.attempts[first.id] > 1:  # an attempt that was lost can't say what it has kept
+            self._checkpoints.update(stage.id for stage in chain)
         if self.attempts[first.id] > 1:  # one that was lost may have kept some, and couldn't tell
             self._checkpoints.update(stage.id for stage in chain)
         spared = spared_steps * first.recipe.batch_size * first.shape.train_flops

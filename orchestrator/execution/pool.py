@@ -85,7 +85,7 @@ class Pool:
         self.generation += 1
         size = self.needs.world_size
         ranks = tuple(self._actor(name, Rank(k, size)) for k in range(size))
-        place = ranks[0].meet.remote() if size > 1 else None
+        place = [ranks[0].meet.remote()] if size > 1 else []  # in a list, so that ranks wait for it themselves
         gang = Gang(name, ranks, tuple(rank.join.remote(place) for rank in ranks))
         self.gangs[name] = gang
         return gang

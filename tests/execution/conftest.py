@@ -5,9 +5,13 @@ from __future__ import annotations
 import io
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from rich.console import Console
+
+from orchestrator.execution.driver import Driver
+from orchestrator.execution.pool import Pool
 
 
 @pytest.fixture(scope="session")
@@ -24,17 +28,47 @@ def console():
 
 
 @pytest.fixture
-def pid_of(cluster):
-    """Return the process of a worker by its name, once it has started and finished what it is doing."""
+def started(cluster, monkeypatch):
+    """Every gang that a run starts, as references to its ranks' process ids."""
+    gangs, start = [], Pool._start
 
-    def find(name, within_s=60.0):
-        end = time.monotonic() + within_s
-        while time.monotonic() < end:
-            for known in cluster.util.list_named_actors(all_namespaces=True):
-                if known["name"] == name:
-                    worker = cluster.get_actor(name, namespace=known["namespace"])
-                    return cluster.get(worker.__ray_call__.remote(lambda self: os.getpid()))
-            time.sleep(0.05)
-        raise AssertionError(f"no worker {name} came within {within_s:g} s")
+    def noting(pool, name):
+        gang = start(pool, name)
+        gangs.append([rank.__ray_call__.remote(lambda worker: os.getpid()) for rank in gang.ranks])
+        return gang
 
-    return find
+    monkeypatch.setattr(Pool, "_start", noting)
+    return gangs
+
+
+@pytest.fixture
+def drivers(monkeypatch):
+    """The drivers of the runs so far."""
+    found, run = [], Driver.run
+
+    def noting(driver, gangs):
+        found.append(driver)
+        run(driver, gangs)
+
+    monkeypatch.setattr(Driver, "run", noting)
+    return found
+
+
+@pytest.fixture
+def when():
+    """Do something in a thread as soon as a moment has come; the future that this returns tells how it went."""
+
+    def wait_and_do(moment, action):
+        wait_for(moment)
+        action()
+
+    with ThreadPoolExecutor(1) as thread:
+        yield lambda moment, action: thread.submit(wait_and_do, moment, action)
+
+
+def wait_for(moment, within_s=120):
+    """Return once something has come about."""
+    end = time.monotonic() + within_s
+    while not moment():
+        assert time.monotonic() < end
+        time.sleep(0.005)

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
-import threading
+import time
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import ray
+from ray.exceptions import GetTimeoutError
 
 from orchestrator.errors import BadInput
+from orchestrator.execution.driver import MOST_FAILED_STARTS
+from orchestrator.execution.pool import Pool
 from orchestrator.execution.run import run_sweep
 from orchestrator.planning import make_plan
 from orchestrator.planning.plan import planned_gangs
 from orchestrator.spec import parse_sweep
 from orchestrator.store import open_store
+from workers.actor import Worker
+from workers.rank import Rank
+from workers.training import group
 
 IMAGES = """\
 name: images
@@ -43,37 +53,109 @@ def undisturbed(cluster, tmp_path_factory):
     return rows(store)
 
 
+def heads(tree):
+    """Return the first stages of the chains into which a tree falls."""
+    found = list(tree.children[None])
+    for stage in found:
+        found += tree.children.get(tree.chain(stage)[-1].id, [])
+    return found
+
+
 @pytest.mark.slow
-def test_rows_of_a_gang_of_three_are_shared_exactly_and_say_their_world_size(undisturbed, tmp_path, console):
+def test_rows_of_three_ranks_are_shared_exactly_by_one_gang_that_stays_warm(
+    undisturbed, started, drivers, tmp_path, console
+):
+    plan = make_plan(parse_sweep(IMAGES))
     result = run_sweep(parse_sweep(IMAGES), store=str(tmp_path), console=console)
-    assert result.flops_spent < make_plan(parse_sweep(IMAGES)).flops_naive
+    assert result.flops_spent == plan.flops_planned < plan.flops_naive
     assert rows(tmp_path) == undisturbed
     assert {row[-1] for row in undisturbed.values()} == {3}
+    assert [len(gang) for gang in started] == [3]
+    assert drivers[0].ledger.attempts == {stage.id: 1 for stage in heads(plan.tree)}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("rank", "blow"),
-    [(0, signal.SIGKILL), (2, signal.SIGKILL), (1, signal.SIGSTOP)],
-    ids=["rank 0 killed", "rank 2 killed", "rank 1 hung"],
-)
-def test_a_lost_rank_costs_its_stage_and_changes_no_number(undisturbed, pid_of, tmp_path, console, rank, blow):
-    limit = ["resources.stage_timeout_s=10"] if blow == signal.SIGSTOP else []
-    struck = []
+def test_a_second_gang_that_the_cluster_has_no_room_for_is_not_waited_for(cluster, started, tmp_path, console):
+    assert cluster.cluster_resources()["CPU"] == 3
+    pairs = ["resources.world_size=2", "resources.workers=4", "data.max_examples=96"]
+    sweep = parse_sweep(IMAGES, overrides=pairs)
+    shared = run_sweep(sweep, store=str(tmp_path / "shared"), console=console)
+    assert [len(gang) for gang in started] == [2, 2]
+    alone = run_sweep(sweep, store=str(tmp_path / "alone"), share=False, console=console)
+    assert (shared.rows, alone.rows) == (4, 4)
+    assert rows(tmp_path / "shared") == rows(tmp_path / "alone")
+    assert {row[-1] for row in rows(tmp_path / "shared").values()} == {2}
+
+
+@pytest.mark.slow
+def test_ranks_lost_in_the_middle_of_a_trunk_cost_steps_of_that_trunk_alone_and_change_no_number(
+    undisturbed, started, drivers, when, tmp_path, console
+):
+    blows = [(2, signal.SIGKILL), (0, signal.SIGKILL), (1, signal.SIGSTOP)]
+    sweep = parse_sweep(IMAGES, overrides=["resources.checkpoint_interval_s=0.001"])  # one after every step
+    plan = make_plan(sweep)
+    trunk = max((stage for stage in plan.tree if stage.kind == "trunk"), key=lambda stage: stage.steps)
+    checkpoint, lost, kept = tmp_path / "checkpoints" / trunk.id, [], [b""]
+
+    def has_gone_on():
+        return len(started) > len(lost) and checkpoint.exists() and checkpoint.read_bytes() != kept[-1]
 
     def strike():
-        struck.append(pid_of(f"scalaw-worker-0-rank-{rank}"))
-        assert len(rows(tmp_path)) < 4
-        os.kill(struck[0], blow)
+        rank, blow = blows[len(lost)]
+        gang = ray.get(started[-1])
+        os.kill(gang[rank], blow)
+        if blow == signal.SIGSTOP:
+            drivers[0].stage_timeout_s = 0.1
+        kept.append(checkpoint.read_bytes())
+        lost.append(gang)
 
-    thread = threading.Thread(target=strike)
-    thread.start()
-    result = run_sweep(parse_sweep(IMAGES, overrides=limit), store=str(tmp_path), console=console)
-    thread.join()
+    struck = [when(has_gone_on, strike) for _ in blows]
+    struck.append(when(lambda: len(started) > len(blows), lambda: setattr(drivers[0], "stage_timeout_s", None)))
+    result = run_sweep(sweep, store=str(tmp_path), console=console)
+    for future in struck:
+        future.result()
     assert (result.rows, result.failed) == (4, 0)
     assert rows(tmp_path) == undisturbed
-    assert max(row["attempt"] for row in open_store(str(tmp_path)).results().to_pylist()) <= 2
-    assert not Path(f"/proc/{struck[0]}").exists()
+    attempts = {s.id: 1 + len(blows) * (trunk in plan.tree.chain(s)) for s in heads(plan.tree)}
+    assert drivers[0].ledger.attempts == attempts
+    assert len(started) == 1 + len(blows)
+    assert result.flops_spent < plan.flops_planned
+    assert not open_store(str(tmp_path)).checkpoints.names()
+    assert not any(Path(f"/proc/{pid}").exists() for gang in lost for pid in gang)
+
+
+@pytest.mark.slow
+def test_a_rank_does_not_wait_for_ever_for_a_rank_0_that_hangs(cluster, tmp_path, monkeypatch):
+    monkeypatch.setattr(group, "TIMEOUT", timedelta(seconds=0.2))
+    open_store(str(tmp_path), create=True).probe()
+    context = make_plan(parse_sweep(IMAGES)).context
+    rank_1 = Worker(
+        "w", context, str(tmp_path), threads=1, on_gpu=False, rank=Rank(1, 2), checkpoint_interval_s=math.inf
+    )
+    hung = ray.remote(num_cpus=0)(time.sleep).remote(600)
+    with pytest.raises(GetTimeoutError):
+        rank_1.join([hung])
+    ray.cancel(hung, force=True)
+
+
+@pytest.mark.slow
+def test_starts_that_fail_now_and_then_do_not_end_a_sweep(cluster, sweep, tmp_path, console, monkeypatch):
+    begun, start, nothing = [], Pool._start, ray.remote(num_cpus=0)(None.__getattribute__)
+
+    def with_bad_luck(pool, name):
+        gang = start(pool, name)
+        begun.append(gang)
+        if len(begun) % 2 == 0:
+            return replace(gang, ready=(nothing.remote("no such attribute"),))
+        if len(begun) < 2 * MOST_FAILED_STARTS:
+            gang.ranks[0].__ray_call__.remote(lambda worker: (time.sleep(0.3), os._exit(1)))
+        return gang
+
+    monkeypatch.setattr(Pool, "_start", with_bad_luck)
+    few = ["grid.params=[1k]", "resources.workers=1", "resources.max_retries=20"]
+    result = run_sweep(sweep(overrides=few), store=str(tmp_path), console=console)
+    assert (result.rows, result.failed) == (9, 0)
+    assert len(begun) == 1 + 2 * MOST_FAILED_STARTS
 
 
 @pytest.mark.slow
