@@ -3,8 +3,9 @@
     python benchmarks/gang.py [--repeats 3]
 
 The pool of the driver runs on a Ray of this machine with four CPU slots, so four ranks share what cores there are.
-**Cold**: from no actor to all ranks met, imports and data loaded. **Warm**: a stage of one optimiser step of a
-transformer with 25k parameters, from sending it until all ranks have answered. **Mended**: from SIGKILL of the last
+**Cold**: from no actor to all ranks met, data loaded; what torch imports at the first optimiser comes with the first
+stage, which counts for nothing. **Warm**: a stage of one optimiser step of a
+transformer with 2k parameters, from sending it until all ranks have answered. **Mended**: from SIGKILL of the last
 rank, with a stage in flight, until the gang is warm again. Beside it stands Ray Train's ``TorchTrainer.fit``, whose
 ranks only pass a barrier: with Train's API every stage would pay for it anew. The second table trains the trunk of one
 transformer of width 128 at a global batch of 64 on one rank, on one rank with two threads, and on two ranks. Sides
@@ -39,12 +40,12 @@ name: gang
 seed: 0
 data: {source: python-stdlib, max_examples: 2560, eval_examples: 256}
 model: {family: transformer}
-grid: {params: [25k]}
-train: {batch_size: 64, warmup_steps: 4}
+grid: {params: [2k]}
+train: {batch_size: 8, warmup_steps: 4}
 fit: {laws: [product], bootstrap: 0}
 """
 #: Width 128 at two layers.
-WIDE = "grid.params=400k"
+WIDE = "grid.params=400k", "train.batch_size=64"
 #: Turns of the quick measurements; the slow ones take what --repeats says.
 DISPATCHES = 21
 
@@ -130,8 +131,8 @@ def _pass_a_barrier() -> None:
     torch.distributed.barrier()
 
 
-def life(repeats: int) -> None:
-    """Print what gangs cost, ours and Ray Train's."""
+def lives(repeats: int) -> list[list[object]]:
+    """Return a row for each kind and size of gang, ours and Ray Train's: what it costs."""
     sides: dict[str, Callable[[int, str], dict[str, list[float]]]] = {"scalaw's pool": gang_turn}
     try:
         import_module("ray.train.torch")
@@ -144,17 +145,16 @@ def life(repeats: int) -> None:
             with tempfile.TemporaryDirectory() as folder:
                 for what, seconds in sides[side](ranks, folder).items():
                     found.setdefault(what, []).extend(seconds)
-    print_table(
-        ["gang", "ranks", "cold start, s", "warm stage of one step, ms", "from SIGKILL to warm, s"],
+    return [
         [
-            [side, ranks, f"{middle(found['cold']):.2f}", _if_any(found, "warm", 1000), _if_any(found, "mended", 1)]
-            for (side, ranks), found in times.items()
-        ],
-    )
-
-
-def _if_any(found: dict[str, list[float]], what: str, scale: float) -> str:
-    return f"{scale * middle(found[what]):.3g}" if what in found else "as a cold start"
+            side,
+            ranks,
+            f"{middle(found['cold']):.1f}",
+            f"{1000 * middle(found['warm']):.0f}" if "warm" in found else "a new fit",
+            f"{middle(found['mended']):.1f}" if "mended" in found else "not tried",
+        ]
+        for (side, ranks), found in times.items()
+    ]
 
 
 def middle(seconds: list[float]) -> float:
@@ -162,16 +162,16 @@ def middle(seconds: list[float]) -> float:
     return statistics.median(seconds)
 
 
-def scaling(repeats: int) -> None:
-    """Print the seconds of one trunk on one and two ranks, and how far the losses lie apart."""
+def scaling(repeats: int) -> tuple[Stage, list[list[object]]]:
+    """Return a trunk, and for each way of training it the seconds and how far its loss is from the first one's."""
     sides = {"1 rank, 1 thread": (1, 1), "1 rank, 2 threads": (1, 2), "2 ranks, 1 thread each": (2, 1)}
     seconds: dict[str, list[float]] = {side: [] for side in sides}
     losses: dict[str, float] = {}
-    trunk = next(iter(planned(1, WIDE).tree))
+    trunk = next(iter(planned(1, *WIDE).tree))
     for _ in range(repeats):
         for side, (world_size, threads) in sides.items():
             with tempfile.TemporaryDirectory() as folder:
-                plan = planned(world_size, WIDE)
+                plan = planned(world_size, *WIDE)
                 pool = pool_of(plan, folder, threads=threads)
                 name = warm(pool)
                 first, *rest = plan.tree
@@ -181,22 +181,18 @@ def scaling(repeats: int) -> None:
                 row = trained(pool, name, rest, state)[0].row
                 losses[side] = row["val_loss"] if row else float("nan")
                 pool.stop()
-    base_s, base_loss = (values[next(iter(sides))] for values in ({k: middle(v) for k, v in seconds.items()}, losses))
-    width = dict(trunk.shape.dims)["width"]
-    print(f"\n{trunk.steps} steps of a transformer of width {width}, batch {trunk.recipe.batch_size}\n")
-    print_table(
-        ["trunk on", "s (min–max)", "speed-up", "validation loss", "difference"],
+    base = next(iter(sides))
+    base_s, base_loss = middle(seconds[base]), losses[base]
+    return trunk, [
         [
-            [
-                side,
-                f"{middle(taken):.2f} ({min(taken):.2f}–{max(taken):.2f})",
-                f"{base_s / middle(taken):.2f}",
-                f"{losses[side]:.6f}",
-                f"{losses[side] - base_loss:+.1e}",
-            ]
-            for side, taken in seconds.items()
-        ],
-    )
+            side,
+            f"{middle(taken):.2f} ({min(taken):.2f}–{max(taken):.2f})",
+            f"{base_s / middle(taken):.2f}",
+            f"{losses[side]:.6f}",
+            f"{losses[side] - base_loss:+.1e}",
+        ]
+        for side, taken in seconds.items()
+    ]
 
 
 def main() -> None:
@@ -205,10 +201,14 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     repeats = parser.parse_args().repeats
     ray.init("local", num_cpus=4, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    print(f"{machine()}; median of {repeats}, in turns; warm stages: of {repeats * DISPATCHES}\n")
-    life(repeats)
-    scaling(repeats)
+    costs = lives(repeats)
+    trunk, gains = scaling(repeats)
     ray.shutdown()
+    print(f"{machine()}; median of {repeats}, in turns; warm stages: of {repeats * DISPATCHES}\n")
+    print_table(["gang", "ranks", "cold start, s", "warm stage of one step, ms", "from SIGKILL to warm, s"], costs)
+    width = dict(trunk.shape.dims)["width"]
+    print(f"\n{trunk.steps} steps of a transformer of width {width}, batch {trunk.recipe.batch_size}\n")
+    print_table(["trunk on", "s (min–max)", "speed-up", "validation loss", "difference"], gains)
 
 
 if __name__ == "__main__":

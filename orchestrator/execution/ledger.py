@@ -120,8 +120,6 @@ class Ledger:
         self._checkpoints.update(kept)
         if self.attempts[first.id] > 1:  # an attempt that was lost can't say what it has kept
             self._checkpoints.update(stage.id for stage in chain)
-        if self.attempts[first.id] > 1:  # one that was lost may have kept some, and couldn't tell
-            self._checkpoints.update(stage.id for stage in chain)
         spared = spared_steps * first.recipe.batch_size * first.shape.train_flops
         self.flops_spent += sum(stage.flops for stage in chain) - spared
         self.estimates.close(chain)

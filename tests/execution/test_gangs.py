@@ -95,21 +95,25 @@ def test_ranks_lost_in_the_middle_of_a_trunk_cost_steps_of_that_trunk_alone_and_
     sweep = parse_sweep(IMAGES, overrides=["resources.checkpoint_interval_s=0.001"])  # one after every step
     plan = make_plan(sweep)
     trunk = max((stage for stage in plan.tree if stage.kind == "trunk"), key=lambda stage: stage.steps)
-    checkpoint, lost, kept = tmp_path / "checkpoints" / trunk.id, [], [b""]
+    checkpoint, gangs, before = tmp_path / "checkpoints" / trunk.id, [], []
 
-    def has_gone_on():
-        return len(started) > len(lost) and checkpoint.exists() and checkpoint.read_bytes() != kept[-1]
+    def kept():
+        return checkpoint.read_bytes() if checkpoint.exists() else b""
+
+    def be_ready():
+        gangs.append(ray.get(started[-1]))
+        before.append(kept())  # the gang before it is dead by now
 
     def strike():
-        rank, blow = blows[len(lost)]
-        gang = ray.get(started[-1])
-        os.kill(gang[rank], blow)
+        rank, blow = blows[len(gangs) - 1]
+        os.kill(gangs[-1][rank], blow)
         if blow == signal.SIGSTOP:
             drivers[0].stage_timeout_s = 0.1
-        kept.append(checkpoint.read_bytes())
-        lost.append(gang)
 
-    struck = [when(has_gone_on, strike) for _ in blows]
+    struck = []
+    for _ in blows:
+        struck.append(when(lambda: len(started) > len(gangs), be_ready))
+        struck.append(when(lambda: kept() != before[-1], strike))
     struck.append(when(lambda: len(started) > len(blows), lambda: setattr(drivers[0], "stage_timeout_s", None)))
     result = run_sweep(sweep, store=str(tmp_path), console=console)
     for future in struck:
@@ -121,7 +125,7 @@ def test_ranks_lost_in_the_middle_of_a_trunk_cost_steps_of_that_trunk_alone_and_
     assert len(started) == 1 + len(blows)
     assert result.flops_spent < plan.flops_planned
     assert not open_store(str(tmp_path)).checkpoints.names()
-    assert not any(Path(f"/proc/{pid}").exists() for gang in lost for pid in gang)
+    assert not any(Path(f"/proc/{pid}").exists() for gang in gangs for pid in gang)
 
 
 @pytest.mark.slow
@@ -132,7 +136,7 @@ def test_a_rank_does_not_wait_for_ever_for_a_rank_0_that_hangs(cluster, tmp_path
     rank_1 = Worker(
         "w", context, str(tmp_path), threads=1, on_gpu=False, rank=Rank(1, 2), checkpoint_interval_s=math.inf
     )
-    hung = ray.remote(num_cpus=0)(time.sleep).remote(600)
+    hung = ray.remote(num_cpus=0)(lambda: time.sleep(600)).remote()
     with pytest.raises(GetTimeoutError):
         rank_1.join([hung])
     ray.cancel(hung, force=True)
@@ -140,13 +144,13 @@ def test_a_rank_does_not_wait_for_ever_for_a_rank_0_that_hangs(cluster, tmp_path
 
 @pytest.mark.slow
 def test_starts_that_fail_now_and_then_do_not_end_a_sweep(cluster, sweep, tmp_path, console, monkeypatch):
-    begun, start, nothing = [], Pool._start, ray.remote(num_cpus=0)(None.__getattribute__)
+    begun, start, failing = [], Pool._start, ray.remote(num_cpus=0)(lambda: 1 / 0)
 
     def with_bad_luck(pool, name):
         gang = start(pool, name)
         begun.append(gang)
         if len(begun) % 2 == 0:
-            return replace(gang, ready=(nothing.remote("no such attribute"),))
+            return replace(gang, ready=(failing.remote(),))
         if len(begun) < 2 * MOST_FAILED_STARTS:
             gang.ranks[0].__ray_call__.remote(lambda worker: (time.sleep(0.3), os._exit(1)))
         return gang
