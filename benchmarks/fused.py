@@ -50,7 +50,7 @@ class Runs:
 
     def __init__(self, engine: TorchEngine, stages: Sequence[Stage]) -> None:
         self.engine, self.recipe, self.stages = engine, stages[0].recipe, stages
-        self.orders = [engine.order(stage.seed) for stage in stages]
+        self.orders = [engine.data("pretrain").order(stage.seed) for stage in stages]
         self.alone, self.fused = ([self._built(stage) for stage in stages] for _ in range(2))
 
     def _built(self, stage: Stage) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
@@ -62,7 +62,7 @@ class Runs:
         """Return what each model reads in its first steps."""
         stages = [replace(stage, stop_step=steps) for stage in self.stages]
         return [
-            self.engine.feeds["train"].batches(training_picks(order, stage, start=0, mine=slice(None)))
+            self.engine.data("pretrain").feeds["train"].batches(training_picks(order, stage, start=0, mine=slice(None)))
             for order, stage in zip(self.orders, stages, strict=True)
         ]
 
@@ -78,7 +78,7 @@ class Runs:
             train_steps(
                 Model(module, module),
                 optimizer,
-                self.engine.feeds["train"],
+                self.engine.data("pretrain").feeds["train"],
                 order,
                 replace(stage, stop_step=stop),
                 start=start,
@@ -119,7 +119,7 @@ class Runs:
 
     def loss_difference(self) -> float:
         """Return the largest difference of two validation losses in nats."""
-        val = self.engine.feeds["val"]
+        val = self.engine.data("pretrain").feeds["val"]
         losses = [
             [score(module, val, np.arange(self.engine.context.eval_examples))[0] for module, _ in models]
             for models in (self.alone, self.fused)

@@ -27,14 +27,15 @@ class HandWritten:
     """
 
     def __init__(self, engine: TorchEngine, trunk: Stage, most_steps: int) -> None:
-        self.recipe, self.device = engine.context.recipe, engine.device
+        self.recipe, self.device = trunk.recipe, engine.device
         self.module = engine.build(trunk)
         self.groups = engine.family.parameter_groups(self.module, trunk.shape)
         self.initial = {name: tensor.clone() for name, tensor in self.module.state_dict().items()}
         self.forward: Any = torch.compile(self.module) if self.recipe.compile else self.module
-        source = SOURCES.load(engine.context.source)()
-        data = source.load(engine.context.data_options, context=engine.context.manifest.tokens_per_example)
-        indices = engine.order(trunk.seed).indices(trunk.stream_examples, 0, most_steps * self.recipe.batch_size)
+        task = engine.context.data["pretrain"]
+        data = SOURCES.load(task.source)().load(task.options, context=task.manifest.tokens_per_example)
+        order = engine.data("pretrain").order(trunk.seed)
+        indices = order.indices(trunk.stream_examples, 0, most_steps * self.recipe.batch_size)
         x, y = (torch.from_numpy(array).to(self.device) for array in data.train.batch(indices))
         self.batches = [*zip(x.split(self.recipe.batch_size), y.split(self.recipe.batch_size), strict=True)]
 

@@ -7,6 +7,7 @@ import time
 import traceback
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import takewhile
 from typing import Any
 
 import ray
@@ -135,8 +136,7 @@ class Worker:
 
     def _run_chain(self, order: WorkOrder, parent: Any, started: datetime) -> tuple[StageResult, Any]:
         try:
-            chain, state = self._from(order, parent)
-            spared = state.step - order.chain[0].start_step if order.look_for_kept and state is not None else 0
+            chain, state, spared = self._from(order, parent)
             row = None
             for stage in chain:
                 self.stage = f"{stage.kind} {stage.id[:8]}"
@@ -152,7 +152,7 @@ class Worker:
 
     def _run_lot(self, orders: list[WorkOrder], parents: Any, started: datetime) -> list[tuple[StageResult, Any]]:
         """Train the chains' common stages together, and do what is left of each by itself."""
-        trained = sum(bool(stage.steps) for stage in orders[0].chain)
+        trained = len(list(takewhile(lambda stage: stage.steps and stage.phase == "pretrain", orders[0].chain)))
         try:
             states: list[Any] = [self._from(order, parent)[1] for order, parent in zip(orders, parents, strict=True)]
             for k in range(trained):
@@ -174,18 +174,19 @@ class Worker:
         state, size = self._handed_over(order, state)
         return StageResult(state_bytes=size), state
 
-    def _from(self, order: WorkOrder, parent: Any) -> tuple[list[Stage], Any]:
-        """Return what is left of the chain and the state to go on from."""
+    def _from(self, order: WorkOrder, parent: Any) -> tuple[list[Stage], Any, int]:
+        """Return what is left of the chain, the state to go on from, and the optimiser steps that are spared."""
         if order.look_for_kept:
             for k in reversed(range(len(order.chain))):
                 found = self.keeper.found(order.chain[k].id)
                 if found is not None:
-                    return order.chain[k:], found
+                    before = sum(stage.steps for stage in order.chain[:k])
+                    return order.chain[k:], found, before + found.step - order.chain[k].start_step
         if isinstance(parent, Kept):
             parent = self.keeper.found(parent.stage_id)
         if parent is None and order.chain[0].parent is not None:
             raise RuntimeError(f"the state of stage {order.chain[0].parent[:12]} is gone; run the sweep again")
-        return order.chain, parent
+        return order.chain, parent, 0
 
     def _handed_over(self, order: WorkOrder, state: Any) -> tuple[Any, int]:
         """Return what travels to the children, and its size in memory."""

@@ -4,32 +4,36 @@ from __future__ import annotations
 
 import math
 import time
+from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
-from safetensors.numpy import save as to_safetensors
 
-from orchestrator.planning.context import TRAIN_SCORE_EXAMPLES, RunContext
+from orchestrator.planning.context import RunContext
 from orchestrator.planning.family import ModelShape
 from orchestrator.planning.recipe import Recipe
 from orchestrator.planning.tree import Stage
-from orchestrator.spec.registries import FAMILIES, OPTIMIZERS, SOURCES
+from orchestrator.spec.registries import FAMILIES, OPTIMIZERS
+from workers.accounting import account, model_of
+from workers.compressing import compress, restored
 from workers.derived_seed import derived_seed
 from workers.keeper import Keeper
 from workers.rank import ALONE, Rank
-from workers.sources.order import Order
-from workers.sources.source import Dataset
+from workers.serving.latency import measured, slower
+from workers.serving.model_file import to_bytes as model_bytes
+from workers.task_data import LoadedData
 from workers.training.checkpoint import from_bytes, to_bytes
-from workers.training.feed import Batch, Feed, Pick, training_picks
+from workers.training.feed import training_picks
 from workers.training.fused import train_fused
 from workers.training.fusing import fusable, fusing_pays
 from workers.training.loop import Diverged, train_steps
 from workers.training.merge import OpenWindows, merged
-from workers.training.score import class_scores, score
-from workers.training.state import TrainState, load_model, load_optimizer, save_state
+from workers.training.state import TrainState, arrays_of, load_arrays, load_model, load_optimizer, save_state
 from workers.training.warm import WarmModels
+
+#: Parents whose scores are remembered, so that their compressed variants needn't score them again.
+REFERENCES_KEPT = 32
 
 
 class TorchEngine:
@@ -40,54 +44,50 @@ class TorchEngine:
         self.family = FAMILIES.load(context.family)()
         self.device = torch.device("cuda" if on_gpu else "cpu")
         self.device_kind = torch.cuda.get_device_name() if on_gpu else "cpu"
-        self.feeds = {name: Feed(split, self.device) for name, split in self._load().splits.items()}
         self.warm = WarmModels(rank)
-        self._orders: dict[int, Order] = {}
+        self._data: dict[str, LoadedData] = {}
         self._fusing: dict[tuple[ModelShape, Recipe, int], bool] = {}
+        self._references: OrderedDict[str, dict[str, float]] = OrderedDict()
+        self.data("pretrain")
 
-    def _load(self) -> Dataset:
-        context = self.context
-        tokens = context.manifest.tokens_per_example
-        data: Dataset = SOURCES.load(context.source)().load(context.data_options, context=tokens or 64)
-        if data.manifest.digest != context.manifest.digest:
-            raise RuntimeError(
-                f"the data of {context.source} on this node differs from what was planned "
-                f"(digest {data.manifest.digest[:12]}, planned {context.manifest.digest[:12]})"
-            )
-        return data
-
-    def _sample(self, recipe: Recipe) -> Batch:
-        """Return a rank's share of a batch, of no meaning."""
-        share = self.rank.share(recipe.batch_size)
-        pick = Pick(np.zeros(share.stop - share.start, np.int64))
-        return next(iter(self.feeds["train"].batches([pick])))
-
-    def order(self, seed: int) -> Order:
-        """Return the data order of a seed."""
-        if seed not in self._orders:
-            self._orders[seed] = Order(self.context.manifest.train_examples, seed)
-        return self._orders[seed]
+    def data(self, name: str) -> LoadedData:
+        """Return the data that ``pretrain`` or ``finetune`` stands for, loaded once."""
+        if name not in self._data:
+            self._data[name] = LoadedData(self.context.data[name], self.device, self.context.eval_examples)
+        return self._data[name]
 
     def build(self, stage: Stage) -> torch.nn.Module:
-        """Return the initialised model of a stage."""
-        torch.manual_seed(derived_seed(stage.seed, "init", *stage.shape.dims))
-        module: torch.nn.Module = self.family.build(stage.shape, self.context.model_options, self.context.manifest)
+        """Return the initialised model of a stage, its body frozen where only the head is trained."""
+        module = self.build_shape(stage.shape, stage.seed, stage.data)
+        if stage.tuning is not None and stage.tuning.frozen == "body":
+            for name, parameter in module.named_parameters():
+                parameter.requires_grad_(name.startswith(self.family.head + "."))
+        return module
+
+    def build_shape(self, shape: ModelShape, seed: int, data: str) -> torch.nn.Module:
+        """Return the initialised model of a shape."""
+        torch.manual_seed(derived_seed(seed, "init", *shape.dims))
+        manifest = self.context.data[data].manifest
+        module: torch.nn.Module = self.family.build(shape, self.context.model_options, manifest)
         return module.to(self.device)
 
     def train(self, stage: Stage, parent: TrainState | None, keeper: Keeper | None = None) -> TrainState:
         """Return the state after the stage's steps, or the merged one of a ``merge`` stage."""
         if stage.kind == "merge":
             return self._merge(stage, parent)
+        if stage.kind == "compress":
+            return compress(self, stage, parent)
         begun = time.perf_counter()
-        recipe = stage.recipe
-        model = self.warm.get(stage, self.build, self._sample)
+        recipe, data = stage.recipe, self.data(stage.data)
+        goes_on = parent if parent is not None and parent.phase == stage.phase else None
+        model = self.warm.get(stage, self.build, lambda recipe: data.sample(recipe, self.rank))
         module = model.module
         optimizer = self._start(stage, parent, module)
-        windows = OpenWindows(recipe, stage.windows if self.rank.leads else (), parent.sums if parent else {})
+        windows = OpenWindows(recipe, stage.windows if self.rank.leads else (), goes_on.sums if goes_on else {})
 
         def state(step: int) -> TrainState:
             spent_s = time.perf_counter() - begun + (parent.wall_s if parent else 0.0)
-            return save_state(module, optimizer, step=step, wall_s=spent_s, sums=windows.sums)
+            return save_state(module, optimizer, step=step, wall_s=spent_s, sums=windows.sums, phase=stage.phase)
 
         def after_step(step: int) -> None:
             if keeper is not None and keeper.due and step < stage.stop_step:
@@ -96,10 +96,10 @@ class TorchEngine:
         train_steps(
             model,
             optimizer,
-            self.feeds["train"],
-            self.order(stage.seed),
+            data.feeds["train"],
+            data.order(stage.seed),
             stage,
-            start=parent.step if parent else 0,
+            start=goes_on.step if goes_on else 0,
             rank=self.rank,
             windows=windows,
             after_step=after_step,
@@ -115,16 +115,24 @@ class TorchEngine:
         return from_bytes(data)
 
     def _start(self, stage: Stage, parent: TrainState | None, module: torch.nn.Module) -> torch.optim.Optimizer:
-        """Fill a module with the state from which a stage goes on; return its optimiser in that state."""
+        """Fill a module with the state from which a stage goes on; return its optimiser in that state.
+
+        The first stage of a fine-tuning takes its parent's weights alone, and not those of a head that is new.
+        """
         recipe = stage.recipe
         optimizer: torch.optim.Optimizer = OPTIMIZERS.load(recipe.optimizer)(
             self.family.parameter_groups(module, stage.shape), recipe
         )
-        if parent is not None:
+        if parent is not None and parent.phase == stage.phase:
             load_model(parent, module)
             load_optimizer(parent, module, optimizer)
-        else:
-            module.load_state_dict(self.build(stage).state_dict())
+            return optimizer
+        module.load_state_dict(self.build(stage).state_dict())
+        if parent is not None:
+            assert stage.tuning is not None, "only fine-tuning begins with another phase's weights"
+            new_head = self.family.head + "." if stage.tuning.new_head else None
+            taken = {k: v for k, v in parent.model.items() if new_head is None or not k.startswith(new_head)}
+            load_arrays({**arrays_of(module), **taken}, module)
         return optimizer
 
     def train_together(
@@ -141,11 +149,14 @@ class TorchEngine:
             OpenWindows(recipe, stage.windows, parent.sums if parent else {})
             for stage, parent in zip(stages, parents, strict=True)
         ]
-        feed, mine = self.feeds["train"], self.rank.share(recipe.batch_size)
+        data, mine = self.data(first.data), self.rank.share(recipe.batch_size)
         finite = train_fused(
             modules,
             optimizers,
-            [feed.batches(training_picks(self.order(s.seed), s, start=s.start_step, mine=mine)) for s in stages],
+            [
+                data.feeds["train"].batches(training_picks(data.order(s.seed), s, start=s.start_step, mine=mine))
+                for s in stages
+            ],
             recipe,
             start=first.start_step,
             stop=first.stop_step,
@@ -161,6 +172,7 @@ class TorchEngine:
                 step=first.stop_step,
                 wall_s=share_s + (parent.wall_s if parent else 0.0),
                 sums=window.sums,
+                phase=first.phase,
             )
             if fine
             else Diverged.after(first.stop_step)
@@ -175,7 +187,7 @@ class TorchEngine:
         """Return whether so many models of a shape can train as one and that pays; probed once."""
         key = stage.shape, stage.recipe, len(modules)
         if key not in self._fusing:
-            sample = self._sample(stage.recipe)
+            sample = self.data(stage.data).sample(stage.recipe, self.rank)
             self._fusing[key] = fusable(modules[0], optimizers[0], stage.recipe, sample) and fusing_pays(
                 modules, optimizers, [sample] * len(modules), stage.recipe
             )
@@ -191,33 +203,49 @@ class TorchEngine:
         assert parent is not None, "a window has at least one step"
         snapshots = len(stage.recipe.snapshot_steps(stage.stop_step))
         model = merged(parent.sums[stage.stop_step], parent.model, snapshots)
-        return TrainState(step=stage.stop_step, model=model, wall_s=parent.wall_s)
+        return TrainState(step=stage.stop_step, model=model, wall_s=parent.wall_s, phase=stage.phase)
+
+    def reference(self, stage: Stage, module: torch.nn.Module, state: TrainState) -> dict[str, float]:
+        """Return what a compression of a model is judged by: the scores and bytes of the model before it."""
+        assert stage.compress is not None
+        assert stage.parent is not None
+        if stage.parent not in self._references:
+            scores = self.data(stage.data).val_scores(module)
+            model = model_of(self.context, stage.compress.before, state, data=stage.data)
+            times = self._times(module, stage.data)[0]
+            spent = {name: value for name, value in times.items() if name == "latency_p50_s"}
+            self._references[stage.parent] = {**scores, "model_bytes": len(model_bytes(model)), **spent}
+            while len(self._references) > REFERENCES_KEPT:
+                self._references.popitem(last=False)
+        return self._references[stage.parent]
+
+    def _times(self, module: torch.nn.Module, data: str) -> tuple[dict[str, Any], list[str]]:
+        """Return how fast a model answers, unless the sweep turns that off."""
+        if not self.context.inference.measure:
+            return {}, []
+        some = self.data(data).some
+        return measured(module.eval(), lambda examples: some(examples)[0], self.context.inference.backend)
 
     def measure(self, stage: Stage, parent: TrainState | None) -> dict[str, Any]:
-        """Return losses on all splits, accuracy and, for labels, macro scores; what is fitted comes from validation."""
+        """Return scores, sizes and times of a cell's model; what is fitted comes from validation."""
         begun = time.perf_counter()
-        assert stage.cell is not None
-        module = self.build(stage)
-        if parent is not None:
-            load_model(parent, module)
-        manifest, most = self.context.manifest, self.context.eval_examples
-        sample = self.order(stage.seed).indices(
-            stage.cell.data_examples, 0, min(stage.cell.data_examples, TRAIN_SCORE_EXAMPLES)
-        )
-        train_loss, _, _ = score(module, self.feeds["train"], sample)
-        val_loss, predicted, true = score(module, self.feeds["val"], np.arange(min(most, manifest.val_examples)))
-        test_loss, _, _ = score(module, self.feeds["test"], np.arange(min(most, manifest.test_examples)))
-        tokens = manifest.tokens_per_example
-        wall_s = time.perf_counter() - begun + (parent.wall_s if parent else 0.0)
-        arrays = {k: v.detach().cpu().contiguous().numpy() for k, v in module.state_dict().items()}
+        cell = stage.cell
+        assert cell is not None
+        data = self.data(cell.data)
+        module = self.build_shape(stage.shape, stage.seed, stage.data)
+        parent = parent or TrainState(step=0, model=arrays_of(module))
+        module = restored(module, parent)
+        examples = cell.tuning.examples if cell.tuning else cell.data_examples
+        scores = data.scores(module, stage.seed, examples)
+        times, warnings = self._times(module, stage.data)
+        warnings += slower(times, parent.reference)
+        wall_s = time.perf_counter() - begun + parent.wall_s
         return {
-            "train_loss": train_loss,
-            "val_loss": val_loss,
-            "test_loss": test_loss,
-            "bits_per_byte": val_loss / math.log(2) if tokens else None,
-            "accuracy": float((predicted == true).mean()),
-            **({} if tokens else class_scores(predicted, true)),
-            "model_bytes": len(to_safetensors(arrays)),
+            **scores,
+            **times,
+            "warnings": "; ".join(warnings) or None,
+            "bits_per_byte": scores["val_loss"] / math.log(2) if data.manifest.tokens_per_example else None,
+            **account(self.context, cell, module, parent, scores),
             "wall_s": wall_s,
             "device_s": wall_s * self.rank.world_size,
             "threads": torch.get_num_threads(),

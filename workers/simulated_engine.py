@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from orchestrator.planning.cell import Cell
 from orchestrator.planning.context import RunContext
 from orchestrator.planning.tree import Stage
 from workers.families.simulated import simulated_loss
@@ -63,6 +65,49 @@ class SimulatedEngine:
         cell = stage.cell
         assert cell is not None
         n = cell.shape.params_non_embedding
-        loss = simulated_loss(self.options, n, cell.data_examples, cell.epochs, seed=cell.seed, cell_id=cell.id)
+        share, of_parent = kept_share(cell), {}
+        loss = self._loss(cell, n, share)
+        if cell.compressed is not None and cell.parent is not None:
+            parent_loss = self._loss(cell.parent, cell.parent.shape.params_non_embedding, 1.0)
+            of_parent = {"fidelity": math.exp(parent_loss - loss), "bits_per_param": 32 * share, "epsilon": share}
         wall_s = self.stage_s + (parent.wall_s if parent else 0.0)
-        return {"train_loss": loss, "val_loss": loss, "test_loss": loss, "wall_s": wall_s, "device_s": wall_s}
+        return {
+            "train_loss": loss,
+            "val_loss": loss,
+            "test_loss": loss,
+            "wall_s": wall_s,
+            "device_s": wall_s,
+            "model_bytes": round(4 * cell.root.shape.params_total * share),
+            **of_parent,
+        }
+
+    def _loss(self, cell: Cell, n: int, share: float) -> float:
+        tuning = cell.tuning
+        return simulated_loss(
+            self.options,
+            n,
+            cell.data_examples,
+            cell.epochs,
+            seed=cell.seed,
+            cell_id=cell.id,
+            ft_d=tuning.examples if tuning else None,
+            ft_e=tuning.epochs if tuning else None,
+            eps=share,
+        )
+
+
+def kept_share(cell: Cell) -> float:
+    """Return the share of bytes that a compression would leave: its bits of 32, its density, its rank or a student's N.
+
+    An energy stands for a rank of as much.
+    """
+    share = 1.0
+    for step in cell.compressed.steps if cell.compressed else ():
+        options = step.options
+        if options.method == "quantize":
+            share *= options.bits / 32
+        elif options.method == "distill":
+            share *= step.shape.params_total / step.before.params_total
+        else:
+            share *= options.level if options.level is not None else options.energy
+    return share

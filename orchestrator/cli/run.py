@@ -67,6 +67,10 @@ def command(
             from orchestrator.reporting.tables import fit_table
 
             show(fit_table(result.report))
+            before = result.answer.pretraining
+            if before is not None and before.report is not None and before.evidence is not None:
+                typer.echo(f"\nbefore fine-tuning, on {before.evidence.task}:")
+                show(fit_table(before.report))
     if result.failed:
         typer.echo(f"{result.failed} cells failed; see: scalaw status {store}, then run with --retry-failed", err=True)
     if result.interrupted:

@@ -152,14 +152,21 @@ def gather(
 
 
 def from_store(
-    store: Store, sweep: str | None, *, target: str | None = None, task: str | None = None, recipe: str | None = None
+    store: Store,
+    sweep: str | None,
+    *,
+    target: str | None = None,
+    task: str | None = None,
+    recipe: str | None = None,
+    finetuned: bool | None = None,
 ) -> Evidence:
     """Return the points of one sweep of an open store (all rows where the store knows no sweep).
 
     Of several recipes the sweep's first is taken, and the others are named in the notes.
     """
     document = store.sweeps().get(sweep or "", {})
-    settings = {**DEFAULTS, **{k: v for k, v in document.get("sweep", {}).get("fit", {}).items() if k in DEFAULTS}}
+    wanted = document.get("sweep", {}).get("fit", {})
+    settings = {**DEFAULTS, **{k: v for k, v in wanted.items() if k in DEFAULTS}}
     if target is not None:
         settings["target"] = target
     rows = store.results(sweep)
@@ -169,7 +176,14 @@ def from_store(
         recipe = next((name for name in document.get("recipes", ()) if name in there), None)
         others = ", ".join(name for name in there if name != recipe)
         notes = [f"fitted are the rows of recipe {recipe}; choose another with --recipe: {others}"] if recipe else []
-    axes = axes_from_rows(rows, target=settings["target"], task=task, recipe=recipe)
+    axes = axes_from_rows(
+        rows,
+        target=settings["target"],
+        task=task,
+        recipe=recipe,
+        finetuned=finetuned,
+        epsilon=wanted.get("epsilon", "bytes"),
+    )
     unit = "tokens" if rows.num_rows and rows["data_tokens"].null_count < rows.num_rows else "examples"
     simulated = bool(rows.num_rows) and any(rows["simulated"].to_pylist())
     return Evidence(
@@ -179,9 +193,16 @@ def from_store(
         d_means=f"unique {unit}",
         store=store,
         sweep=sweep,
-        task=task or document.get("task"),
+        task=task or _task_of(document, finetuned),
         notes=tuple(notes),
     )
+
+
+def _task_of(document: Mapping[str, Any], finetuned: bool | None) -> str | None:
+    """Return the task that is fitted where none is named: the last in a sweep's chain, or the first."""
+    tasks = document.get("tasks") or [document.get("task")]
+    name = tasks[0] if finetuned is False else tasks[-1]
+    return None if name is None else str(name)
 
 
 def _from_table(where: str, mapping: str | None, target: str, task: str | None, recipe: str | None) -> Evidence:

@@ -26,7 +26,19 @@ def seedless(stage: Stage) -> tuple[Any, ...]:
         stage.stop_step,
         stage.stream_examples,
         stage.windows,
+        stage.tuning,
+        stage.compress,
     )
+
+
+def _first_flops(chain: Sequence[Stage], steps: int) -> int:
+    """Return the training FLOPs of the first optimiser steps of a chain."""
+    flops = 0
+    for stage in chain:
+        taken = min(steps, stage.steps)
+        flops += taken * stage.flops // max(1, stage.steps)
+        steps -= taken
+    return flops
 
 
 @dataclass
@@ -120,8 +132,7 @@ class Ledger:
         self._checkpoints.update(kept)
         if self.attempts[first.id] > 1:  # an attempt that was lost can't say what it has kept
             self._checkpoints.update(stage.id for stage in chain)
-        spared = spared_steps * first.recipe.batch_size * first.shape.train_flops
-        self.flops_spent += sum(stage.flops for stage in chain) - spared
+        self.flops_spent += sum(stage.flops for stage in chain) - _first_flops(chain, spared_steps)
         self.estimates.close(chain)
         if self._waiting[last.id]:
             self.states[last.id] = state

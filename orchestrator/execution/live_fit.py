@@ -24,8 +24,9 @@ class LiveFit:
     rows: list[dict[str, Any]] = field(default_factory=list)
 
     def add(self, row: dict[str, Any]) -> None:
-        """Take another measured row, if it is of the recipe that is fitted."""
-        if row["recipe"] == self.recipe:
+        """Take another measured row, if it is a pretrained model of the recipe that is fitted."""
+        child = row.get("finetune_examples") or row.get("compression_method")
+        if row["recipe"] == self.recipe and not child:
             self.rows.append(row)
 
     def text(self) -> str:

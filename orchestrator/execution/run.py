@@ -166,6 +166,7 @@ def _commit_sweep(store: Store, plan: Plan) -> None:
             "sweep": plan.sweep.canonical(),
             "recipes": {recipe_name(cell.recipe): cell.recipe.to_json() for cell in plan.cells},
             "task": plan.context.manifest.task,
+            "tasks": [data.manifest.task for data in plan.context.data.values()],
             "data_digest": plan.context.manifest.digest,
             "cells": [cell.id for cell in plan.cells],
         },

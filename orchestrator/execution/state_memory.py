@@ -14,7 +14,7 @@ def expected_bytes(last: Stage) -> int:
     """Return the size of a stage's state: weights, optimiser and open windows; buffers are small beside them."""
     if last.kind == "evaluate":
         return 0
-    if last.kind == "merge":
+    if last.kind in ("merge", "compress"):
         return 4 * last.shape.params_total
     arrays = 1 + SLOTS.get(last.recipe.optimizer, 2)
     return last.shape.params_total * (4 * arrays + 8 * len(last.windows))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -19,17 +19,23 @@ from orchestrator.fitting.identify import unidentified
 from orchestrator.fitting.law import Law
 from orchestrator.fitting.result import Estimate, FitReport, LawFit
 from orchestrator.fitting.sample import centred
+from orchestrator.fitting.separability import separability
 from orchestrator.spec.registries import LAWS
 
 #: Residuals kept for the noise of predictions.
 MOST_RESIDUALS = 1000
+#: Column that says which rows were compressed alike; without it equal ε stands for that.
+VARIANT = "variant"
 #: Numbers beyond this are stored as this, so that JSON and the store can hold them.
 LARGEST = 1e300
 
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """The table as arrays: columns, the loss (1/quality for a quality), held-out rows, and how to fit."""
+    """The table as arrays: columns, the loss (1/quality for a quality), held-out rows, and how to fit.
+
+    Compressed rows that a law doesn't know how to take are ``left_out``.
+    """
 
     columns: Mapping[str, FloatArray]
     loss: FloatArray
@@ -38,6 +44,7 @@ class _Task:
     no_held: str
     bootstrap: int
     seed: int
+    left_out: int = 0
 
 
 def fit(
@@ -99,18 +106,37 @@ def fit(
     fits: dict[str, LawFit] = {}
     for name in names if varies(loss) else ():
         law: Law = LAWS.load(name)()
-        used = law_axes(axes, data_seen=law.data_seen)
+        part = task if "eps" in (*law.required, *law.optional) else _uncompressed(task)
+        used = law_axes(part.columns, data_seen=law.data_seen)
         missing = [axis for axis in law.required if axis not in used]
         if missing and laws is None:
             continue
         why = _obstacle(law, used, missing, target)
         if why is None:
-            fits[name] = _fit_law(law, used, task)
+            fits[name] = _fit_law(law, used, part)
         else:
             warnings.append(f"{name} is left out: {why}")
     if not fits:
         warnings.append("no law could be fitted")
-    return FitReport(fits=fits, best=_best(fits), warnings=warnings, target=target, n_rows=table.num_rows)
+    variants = (table[VARIANT] if VARIANT in table.column_names else table["eps"]).to_pylist() if "eps" in axes else []
+    apart = separability(axes, loss, variants, bootstrap=bootstrap, seed=seed)
+    if apart is not None and not apart.separable:
+        warnings.append(apart.verdict)
+    return FitReport(
+        fits=fits, best=_best(fits), warnings=warnings, target=target, n_rows=table.num_rows, separability=apart
+    )
+
+
+def _uncompressed(task: _Task) -> _Task:
+    """Return the rows with ε = 1, which a law that doesn't know ε is fitted to; all rows where there are none."""
+    if "eps" not in task.columns:
+        return task
+    whole = np.isclose(task.columns["eps"], 1.0, rtol=1e-9, atol=0)
+    if whole.all() or not whole.any():
+        return task
+    columns = {name: values[whole] for name, values in task.columns.items() if name != "eps"}
+    held = None if task.held is None else task.held[whole]
+    return replace(task, columns=columns, loss=task.loss[whole], held=held, left_out=int((~whole).sum()))
 
 
 def _obstacle(law: Law, axes: Mapping[str, FloatArray], missing: Sequence[str], target: str) -> str | None:
@@ -148,6 +174,8 @@ def _fit_law(law: Law, all_axes: Mapping[str, FloatArray], task: _Task) -> LawFi
     withheld = unidentified(law, sample, coords, ends, float(task.loss.min()))
     held_out, no_held = _held_out(law, axes, task)
     warnings = law_warnings(law, all_axes, axes, residuals, r2, solution, ends, withheld)
+    if task.left_out:
+        warnings.append(f"it doesn't know compression: {task.left_out} compressed rows are left out")
     if no_held:
         warnings.append(f"no held-out error: {no_held}")
     if task.bootstrap and len(draws) < 0.9 * task.bootstrap:
@@ -202,7 +230,12 @@ def _held_out(law: Law, axes: Mapping[str, FloatArray], task: _Task) -> tuple[fl
 
 
 def _best(fits: Mapping[str, LawFit]) -> LawFit | None:
-    """The smallest held-out error; where no law has one, the largest R² adjusted for parameters."""
+    """The smallest held-out error; where no law has one, the largest R² adjusted for parameters.
+
+    Laws of the uncompressed rows alone are no match for those of all rows, and stand back behind them.
+    """
+    most = max((f.n_rows for f in fits.values()), default=0)
+    fits = {name: f for name, f in fits.items() if f.n_rows == most}
     tested = [f for f in fits.values() if f.held_out_rmse_log is not None]
     if tested:
         return min(tested, key=lambda f: f.held_out_rmse_log or 0.0)

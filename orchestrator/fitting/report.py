@@ -43,7 +43,8 @@ def report_json(report: FitReport) -> dict[str, Any]:
         }
         for name, law_fit in report.fits.items()
     }
-    return {"fits": fits, "best": None if report.best is None else report.best.law}
+    found = {"fits": fits, "best": None if report.best is None else report.best.law}
+    return found | ({"separability": report.separability.to_json()} if report.separability else {})
 
 
 def fit_rows(report: FitReport, *, sweep: str | None, task: str | None, fitted_at: datetime) -> pa.Table:

@@ -13,6 +13,7 @@ from orchestrator.errors import BadInput
 from orchestrator.fitting.axes import AXES, FloatArray, law_axes
 from orchestrator.fitting.check import QUALITIES, missing_column, numeric_columns
 from orchestrator.fitting.law import Law
+from orchestrator.fitting.separability import Separability
 from orchestrator.spec.registries import LAWS
 
 #: Predictions (draws x rows) made at a time.
@@ -183,6 +184,8 @@ class FitReport:
         About the table, and about laws left out.
     target, n_rows
         Column fitted, and rows of the table.
+    separability
+        Where rows are compressed: whether their damage depends on the model, as the product law says it doesn't.
     """
 
     fits: dict[str, LawFit]
@@ -190,3 +193,4 @@ class FitReport:
     warnings: list[str]
     target: str
     n_rows: int
+    separability: Separability | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,16 +12,26 @@ from orchestrator.fitting.check import FIRST_ROW, SOURCE
 
 #: What the store calls a target; other targets go by their column's name.
 TARGET_COLUMNS: Final = {"loss": "val_loss"}
+#: What ε may measure, and the column that does.
+EPSILON_COLUMNS: Final = {"bytes": "epsilon", "fidelity": "fidelity", "bits": "bits_per_param"}
+Epsilon = Literal["bytes", "fidelity", "bits"]
 
 
 def axes_from_rows(
-    table: pa.Table, *, target: str = "loss", task: str | None = None, recipe: str | None = None
+    table: pa.Table,
+    *,
+    target: str = "loss",
+    task: str | None = None,
+    recipe: str | None = None,
+    finetuned: bool | None = None,
+    epsilon: Epsilon = "bytes",
 ) -> pa.Table:
-    """Return ``n, d, e`` (``ft_d, ft_e, eps`` where the task has them) and the target of one task's and recipe's rows.
+    """Return ``n, d, e`` and the target of one task's and recipe's rows, with ``ft_d, ft_e, eps`` where it has them.
 
-    Takes the rows that are ok and uncompressed: n = params_non_embedding, d = data_tokens (data_examples where there
-    are no tokens), e = epochs, ft_d = finetune_examples, ft_e = finetune_epochs, eps = epsilon where every row
-    has it and one is compressed.
+    Takes the rows that are ok: n = params_non_embedding, d = data_tokens (data_examples where there are no tokens),
+    e = epochs, ft_d = finetune_examples, ft_e = finetune_epochs. Where a row is compressed, eps is what ``epsilon``
+    says, and ``variant`` tells what was done. Compressed rows come with eps; those of which an older scalaw measured
+    none are left out.
 
     Parameters
     ----------
@@ -31,9 +41,12 @@ def axes_from_rows(
         ``loss`` is the validation loss; any other outcome goes by its column's name.
     task
         The data that rows were scored on; by default the only one, or the last in the chain: the fine-tuning task.
-
     recipe
         The recipe by which rows were trained; by default the only one.
+    finetuned
+        Whether to take fine-tuned rows or pretrained ones; by default the former where the task has any.
+    epsilon
+        What ε is: the share of ``bytes`` or of ``fidelity`` kept, or ``bits`` a parameter over 32.
 
     Raises
     ------
@@ -43,20 +56,23 @@ def axes_from_rows(
     measured = TARGET_COLUMNS.get(target, target)
     if measured not in table.column_names:
         raise BadInput(f"rows have no column {measured!r} for the target {target!r}; try loss or accuracy")
-    ok = pc.equal(table["status"], "ok")
-    rows = table.filter(pc.and_(ok, pc.is_null(table["compression_method"])))
+    rows = table.filter(pc.equal(table["status"], "ok"))
     if rows.num_rows == 0:
-        raise BadInput(f"none of the store's {table.num_rows} rows is ok and uncompressed; nothing to fit")
-    task = task if task is not None else _last_task(rows)
+        raise BadInput(f"none of the store's {table.num_rows} rows is ok; nothing to fit")
+    task = task if task is not None else _task(rows, finetuned)
     tasks = sorted(set(rows["task"].to_pylist()))
     rows = rows.filter(pc.equal(rows["task"], task))
     if rows.num_rows == 0:
         raise BadInput(f"no finished row has the task {task!r}; tasks there: {', '.join(map(str, tasks))}")
     rows = _of_recipe(rows, recipe)
     tuned = pc.is_valid(rows["finetune_examples"])
-    finetuned = bool(pc.any(tuned).as_py())
-    if finetuned:
-        rows = rows.filter(tuned)
+    if finetuned is None:
+        finetuned = bool(pc.any(tuned).as_py())
+    rows = rows.filter(tuned if finetuned else pc.invert(tuned))
+    rows, eps = _with_epsilon(rows, epsilon)
+    if rows.num_rows == 0:
+        kind = "fine-tuned" if finetuned else "pretrained"
+        raise BadInput(f"no {kind} row of task {task!r} is ok and uncompressed; nothing to fit")
     if rows[measured].null_count == rows.num_rows:
         raise BadInput(f"no row of task {task!r} has a value of {measured}; fit another target")
     columns = {
@@ -66,12 +82,22 @@ def axes_from_rows(
     }
     if finetuned:
         columns |= {"ft_d": rows["finetune_examples"], "ft_e": rows["finetune_epochs"]}
-    epsilon = set(rows["epsilon"].to_pylist()) if "epsilon" in rows.column_names else {None}
-    if None not in epsilon and epsilon != {1.0}:
-        columns["eps"] = rows["epsilon"]
+    if eps is not None:
+        columns["eps"] = eps
+        columns["variant"] = rows["compression" if "compression" in rows.column_names else "compression_method"]
     columns[target] = rows[measured]
     source = f"the rows of task {task}".encode()
     return pa.table(columns).replace_schema_metadata({SOURCE: source, FIRST_ROW: b"1"})
+
+
+def _with_epsilon(rows: pa.Table, epsilon: Epsilon) -> tuple[pa.Table, pa.ChunkedArray | None]:
+    """Return the rows with a known ε and that ε, or the uncompressed rows alone where none is compressed."""
+    column = EPSILON_COLUMNS[epsilon]
+    compressed = pc.is_valid(rows["compression_method"])
+    if column in rows.column_names and pc.any(pc.and_(compressed, pc.is_valid(rows[column]))).as_py():
+        rows = rows.filter(pc.is_valid(rows[column]))
+        return rows, pc.divide(rows[column], 32.0 if epsilon == "bits" else 1.0)
+    return rows.filter(pc.invert(compressed)), None
 
 
 def recipes_in(table: pa.Table) -> list[str]:
@@ -92,11 +118,12 @@ def _of_recipe(rows: pa.Table, recipe: str | None) -> pa.Table:
     return rows.filter(pc.equal(rows["recipe"], recipe))
 
 
-def _last_task(rows: pa.Table) -> str:
-    """The only task, or the only one with fine-tuned rows."""
+def _task(rows: pa.Table, finetuned: bool | None) -> str:
+    """The only task, or the only one with fine-tuned rows, or with pretrained ones where those are asked for."""
     tasks = sorted(set(rows["task"].to_pylist()))
     tuned = sorted(set(rows.filter(pc.is_valid(rows["finetune_examples"]))["task"].to_pylist()))
-    for candidates in (tasks, tuned):
+    untuned = sorted(set(rows.filter(pc.is_null(rows["finetune_examples"]))["task"].to_pylist()))
+    for candidates in (tasks, untuned if finetuned is False else tuned):
         if len(candidates) == 1:
             return str(candidates[0])
     raise BadInput(f"rows of several tasks: choose one with --task ({', '.join(map(str, tuned or tasks))})")

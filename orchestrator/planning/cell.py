@@ -5,20 +5,22 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
+from orchestrator.planning.compressed import Compressed
 from orchestrator.planning.family import ModelShape
 from orchestrator.planning.recipe import Recipe
+from orchestrator.planning.tuning import Tuning
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """One grid point.
+    """One grid point: a pretrained model, or a fine-tuned or compressed child of one.
 
     Parameters
     ----------
     id
         Hash of all that changes the result: shape, data, recipe, epochs, seed. Names and fractions are no part of it.
     shape
-        What is built.
+        What is built; of a child what it was made into.
     data_examples
         Unique training examples D.
     data_fraction
@@ -28,11 +30,17 @@ class Cell:
     seed
         Seed of initialisation, data order, dropout and augmentation.
     total_steps
-        Optimiser steps of the cell trained alone.
+        Optimiser steps of pretraining alone.
     recipe
-        How it is trained.
+        How it is pretrained.
     common
         Digest of what its stages depend on beside shape and seed: recipe, data, model options.
+    parent
+        The cell that it was made from: a compressed cell's uncompressed one, a fine-tuned cell's pretrained one.
+    tuning
+        The last fine-tuning on the way, if there is one.
+    compressed
+        What makes a compressed cell of its parent.
     """
 
     id: str
@@ -44,10 +52,43 @@ class Cell:
     total_steps: int
     recipe: Recipe
     common: str
+    parent: Cell | None = None
+    tuning: Tuning | None = None
+    compressed: Compressed | None = None
+
+    @property
+    def root(self) -> Cell:
+        """The pretrained cell at the beginning of the chain."""
+        return self if self.parent is None else self.parent.root
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps from initialisation to the cell, as if it were trained alone."""
+        if self.parent is None:
+            return self.total_steps
+        if self.compressed is not None:
+            return self.parent.steps + sum(step.training_steps for step in self.compressed.steps)
+        assert self.tuning is not None, "a child is fine-tuned or compressed"
+        return self.parent.steps + self.tuning.total_steps
+
+    @property
+    def flops(self) -> int:
+        """Training FLOPs from initialisation to the cell, as if it were trained alone."""
+        if self.parent is None:
+            return self.total_steps * self.recipe.batch_size * self.shape.train_flops
+        if self.compressed is not None:
+            return self.parent.flops + sum(step.flops for step in self.compressed.steps)
+        assert self.tuning is not None, "a child is fine-tuned or compressed"
+        return self.parent.flops + self.tuning.total_steps * self.tuning.step_flops
+
+    @property
+    def data(self) -> str:
+        """Which data it was trained on last and is scored on: ``pretrain`` or ``finetune``."""
+        return "finetune" if self.tuning is not None else "pretrain"
 
 
 def cell_identity(common: str, shape: str, data_examples: int, epochs: int, seed: int) -> str:
-    """Return a cell's id: the SHA-256 of the canonical JSON of its coordinates.
+    """Return a pretrained cell's id: the SHA-256 of the canonical JSON of its coordinates.
 
     Parameters
     ----------

@@ -13,6 +13,27 @@ TRAIN_SCORE_EXAMPLES = 256
 
 
 @dataclass(frozen=True, kw_only=True)
+class TaskData:
+    """One data set that cells are trained and scored on.
+
+    Parameters
+    ----------
+    source, options
+        Registry name and options of the data source.
+    manifest
+        What planning read of it; a worker refuses data with another digest.
+    """
+
+    source: str
+    options: Mapping[str, Any]
+    manifest: DataManifest
+
+    def scored_examples(self, most: int) -> int:
+        """Return how many examples are scored to measure one cell: validation, test and a sample of training."""
+        return min(most, self.manifest.val_examples) + min(most, self.manifest.test_examples) + TRAIN_SCORE_EXAMPLES
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunContext:
     """The part of a sweep that its stages share; plain data that travels to any worker.
 
@@ -20,20 +41,24 @@ class RunContext:
     ----------
     family, model_options
         Registry name and options of the model family.
-    source, data_options
-        Registry name and options of the data source.
-    manifest
-        What planning read of the data; a worker refuses data with another digest.
+    data
+        ``pretrain`` and, where cells are fine-tuned, ``finetune``.
     eval_examples
         Most examples of a held-back split that are scored.
     simulated
         True where nothing is trained.
+    inference
+        How latency and memory are measured (``orchestrator.spec.inference.Inference``).
     """
 
     family: str
     model_options: Mapping[str, Any]
-    source: str
-    data_options: Mapping[str, Any]
-    manifest: DataManifest
+    data: Mapping[str, TaskData]
     eval_examples: int
     simulated: bool
+    inference: Any = None
+
+    @property
+    def manifest(self) -> DataManifest:
+        """Of the pretraining data."""
+        return self.data["pretrain"].manifest

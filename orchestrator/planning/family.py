@@ -28,6 +28,9 @@ class ModelShape:
         Counted parameters, with and without embeddings; the second is the N that is fitted.
     forward_flops, train_flops
         FLOPs of one example, forward only, and forward with backward (multiply and add count as two).
+    head_flops
+        FLOPs of one example for the gradient of the output head's weights: all that training adds to the forward pass
+        where nothing else is trained.
     """
 
     family: str
@@ -36,6 +39,7 @@ class ModelShape:
     params_non_embedding: int
     forward_flops: int
     train_flops: int
+    head_flops: int = 0
 
     def dim(self, name: str) -> int:
         """Return one integer dimension by name."""
@@ -44,6 +48,37 @@ class ModelShape:
     def to_json(self) -> dict[str, Any]:
         """Return a JSON-able dictionary."""
         return {**asdict(self), "dims": dict(self.dims)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitGroup:
+    """Units of a model that can be taken out together with all that goes with them: heads, or channels.
+
+    Parameters
+    ----------
+    name
+        For facts and messages.
+    units
+        How many there are.
+    members
+        Parameters and buffers as (name, axis, outer): along the axis lie ``outer`` blocks of all units.
+    counted_by
+        ``MODULE.attribute`` that holds the number of units, or nothing.
+    """
+
+    name: str
+    units: int
+    members: tuple[tuple[str, int, int], ...]
+    counted_by: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON-able dictionary."""
+        return {**asdict(self), "members": [list(member) for member in self.members]}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> UnitGroup:
+        """Return the group that a dictionary tells of."""
+        return cls(**{**document, "members": tuple((n, a, o) for n, a, o in document["members"])})
 
 
 class Family(Protocol):
@@ -55,6 +90,8 @@ class Family(Protocol):
     """
 
     name: str
+    #: Name of the module's output layer.
+    head: str
     #: Values for the recipe keys that the YAML left at ``auto``, by optimizer.
     defaults: Mapping[str, Mapping[str, Any]]
     #: True when rows are made up (``family: simulated``).
@@ -68,6 +105,24 @@ class Family(Protocol):
         BadInput
             If no shape within a factor of two can be built, or the data does not fit the family.
         """
+
+    def shape_on(self, shape: ModelShape, options: Mapping[str, Any], data: DataManifest) -> ModelShape:
+        """Return the shape of the same model on other data: with as many outputs as that has classes.
+
+        Raises
+        ------
+        BadInput
+            If the model can't read that data.
+        """
+
+    def weights(self, shape: ModelShape) -> list[tuple[str, tuple[int, ...]]]:
+        """Return name and shape of every weight that may be compressed: (outputs, inputs, …), in the module's order.
+
+        Not among them: embeddings, norms, biases, and a network's first convolution.
+        """
+
+    def unit_groups(self, shape: ModelShape) -> list[UnitGroup]:
+        """Return the groups of units that structured pruning may thin out."""
 
     def engine(self) -> Any:
         """Return the engine class (``workers.seam.Engine``) that trains this family; may import torch."""

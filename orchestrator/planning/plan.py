@@ -11,7 +11,8 @@ from typing import Any
 from orchestrator.errors import BadInput
 from orchestrator.planning.cell import Cell
 from orchestrator.planning.cells import expand
-from orchestrator.planning.context import TRAIN_SCORE_EXAMPLES, RunContext
+from orchestrator.planning.children import with_children
+from orchestrator.planning.context import RunContext, TaskData
 from orchestrator.planning.cost import CPU_CORE, GPU, Rate, estimate_s, lower_bound_s, schedule_s, simulated_rate
 from orchestrator.planning.recipe import Recipe
 from orchestrator.planning.sharing import build_tree
@@ -54,7 +55,7 @@ class Plan:
     @cached_property
     def flops_naive(self) -> int:
         """Training FLOPs with every cell trained alone."""
-        return sum(cell_flops(cell) for cell in self.cells)
+        return sum(cell.flops for cell in self.cells)
 
     @cached_property
     def flops_planned(self) -> int:
@@ -106,7 +107,7 @@ class Plan:
             name: sum(
                 stage.flops
                 for stage in _tree(
-                    [replace(cell, recipe=replace(cell.recipe, schedule=name)) for cell in self.cells],
+                    [_rescheduled(cell, name) for cell in self.cells],
                     self.context,
                     share=self.share,
                 )
@@ -134,7 +135,7 @@ class Plan:
             "params": sorted({c.shape.params_non_embedding for c in self.cells}),
             "data_examples": sorted({c.data_examples for c in self.cells}),
             "tokens_per_example": manifest.tokens_per_example,
-            "steps_naive": sum(c.total_steps for c in self.cells),
+            "steps_naive": sum(c.steps for c in self.cells),
             "steps_planned": sum(s.steps for s in self.tree),
             "flops_naive": self.flops_naive,
             "flops_planned": self.flops_planned,
@@ -154,20 +155,25 @@ class Plan:
         }
 
 
-def cell_flops(cell: Cell) -> int:
-    """Return the training FLOPs of a cell trained alone."""
-    return cell.total_steps * cell.recipe.batch_size * cell.shape.train_flops
+def _rescheduled(cell: Cell, schedule: str) -> Cell:
+    """Return a cell as it would be trained under another schedule."""
+    return replace(
+        cell,
+        recipe=replace(cell.recipe, schedule=schedule),
+        parent=_rescheduled(cell.parent, schedule) if cell.parent else None,
+        tuning=replace(cell.tuning, recipe=replace(cell.tuning.recipe, schedule=schedule)) if cell.tuning else None,
+    )
 
 
 def _tree(cells: list[Cell], context: RunContext, *, share: bool) -> StageTree:
-    train_examples, eval_examples = context.manifest.train_examples, scored_examples(context)
-    return build_tree(cells, train_examples=train_examples, eval_examples=eval_examples, share=share)
-
-
-def scored_examples(context: RunContext) -> int:
-    """Return how many examples are scored to measure one cell (validation, test and a sample of training)."""
-    manifest, most = context.manifest, context.eval_examples
-    return min(most, manifest.val_examples) + min(most, manifest.test_examples) + TRAIN_SCORE_EXAMPLES
+    examples = {name: data.manifest.train_examples for name, data in context.data.items()}
+    scored = {name: data.scored_examples(context.eval_examples) for name, data in context.data.items()}
+    return build_tree(
+        cells,
+        train_examples=lambda data: examples.get(data, 0),
+        eval_examples=lambda data: scored.get(data, 0),
+        share=share,
+    )
 
 
 def make_plan(sweep: Any, *, share: bool = True) -> Plan:
@@ -185,10 +191,6 @@ def make_plan(sweep: Any, *, share: bool = True) -> Plan:
     BadInput
         If the data is not there or a cell can't be built.
     """
-    grid = sweep.grid
-    for key, wanted in (("finetune", grid.finetune), ("compression", grid.compression)):
-        if wanted:
-            raise BadInput(f"{sweep.name}: grid.{key} is valid, but no stage does it yet in this version; leave it out")
     resources = sweep.resources
     if resources.world_size > 1 and resources.gpus_per_worker % 1:
         raise BadInput(
@@ -196,34 +198,49 @@ def make_plan(sweep: Any, *, share: bool = True) -> Plan:
             f"{resources.world_size}: ranks of one cell need a whole GPU each (NCCL); use 1, or world_size 1"
         )
     family = FAMILIES.load(sweep.model.family)()
-    source = SOURCES.load(sweep.data.source)()
-    manifest = source.manifest(sweep.data.options, context=sweep.model.options.get("context", 64))
+    data = _data(sweep)
     on_gpu = resources.gpus_per_worker > 0
     recipes = [
         Recipe.resolve(train, family.defaults, world_size=resources.world_size, on_gpu=on_gpu)
         for train in sweep.recipes()
     ]
-    expansion = expand(sweep, family, manifest, recipes)
+    expansion = expand(sweep, family, data["pretrain"].manifest, recipes)
+    cells = with_children(sweep, family, data, expansion.cells, expansion.warnings)
     context = RunContext(
         family=sweep.model.family,
         model_options=sweep.model.options,
-        source=sweep.data.source,
-        data_options=sweep.data.options,
-        manifest=manifest,
+        data=data,
         eval_examples=sweep.data.eval_examples,
         simulated=family.simulated,
+        inference=sweep.inference,
     )
-    tree = _tree(expansion.cells, context, share=share)
+    tree = _tree(cells, context, share=share)
     return Plan(
         sweep=sweep,
         context=context,
-        cells=expansion.cells,
+        cells=cells,
         tree=tree,
         gangs=planned_gangs(resources, cores=len(os.sched_getaffinity(0))),
         rate=_rate(sweep, simulated=family.simulated),
         warnings=expansion.warnings,
         share=share,
     )
+
+
+def _data(sweep: Any) -> dict[str, TaskData]:
+    """Return the data sets of a sweep with their manifests."""
+    chosen = {"pretrain": sweep.data}
+    if sweep.grid.finetune is not None:
+        chosen["finetune"] = sweep.grid.finetune.data
+    window = sweep.model.options.get("context", 64)
+    return {
+        name: TaskData(
+            source=choice.source,
+            options=choice.options,
+            manifest=SOURCES.load(choice.source)().manifest(choice.options, context=window),
+        )
+        for name, choice in chosen.items()
+    }
 
 
 def planned_gangs(resources: Any, cores: int) -> int:

@@ -1,26 +1,26 @@
-"""Cells → stage tree: one trunk for all that cells have in common, a cooldown or merge and a measurement for each.
-
-For one shape and seed every cell with D examples follows the same data stream as the largest D until its own first
-pass ends, and the same learning rate until its cooldown begins. So there is one main trunk, a branch of it for the
-later epochs of each smaller D, and a fork for each cell's cooldown. Under ``wsm`` the trunk is all that is trained: it
-carries a running mean for each cell whose window is open, and a cell is the merge of its own.
-"""
+"""Cells → stage tree: what cells have in common is trained once, then comes what is each one's own."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 
 from orchestrator.planning.cell import Cell
+from orchestrator.planning.compressed import CompressStep
 from orchestrator.planning.content import content_id
 from orchestrator.planning.family import ModelShape
-from orchestrator.planning.recipe import Recipe
-from orchestrator.planning.tree import Kind, Stage, StageTree
+from orchestrator.planning.tree import Stage, StageTree
+from orchestrator.planning.trunk import Goal, Trunk
 
 
-def build_tree(cells: Iterable[Cell], *, train_examples: int, eval_examples: int, share: bool = True) -> StageTree:
+def build_tree(
+    cells: Iterable[Cell],
+    *,
+    train_examples: Callable[[str], int],
+    eval_examples: Callable[[str], int],
+    share: bool = True,
+) -> StageTree:
     """Return the stage tree that measures every given cell.
 
     Parameters
@@ -28,118 +28,136 @@ def build_tree(cells: Iterable[Cell], *, train_examples: int, eval_examples: int
     cells
         Distinct cells; any subset of a sweep's cells gives each of them the same result (I3).
     train_examples
-        Size of the fixed permutation that all data streams are prefixes of.
+        Size of the fixed permutation that the streams of ``pretrain`` or ``finetune`` data are prefixes of.
     eval_examples
-        Examples scored to measure one cell, over all splits.
+        Examples of either scored to measure one cell, over all splits.
     share
-        False trains every cell alone, through the same stages.
+        False trains every cell alone, its parents included, through the same stages.
     """
     tree = StageTree()
     groups: dict[tuple[ModelShape, int, str, str], list[Cell]] = defaultdict(list)
     for cell in cells:
-        alone = "" if share and cell.recipe.shares_trunk else cell.id
-        groups[(cell.shape, cell.seed, cell.common, alone)].append(cell)
-    for (shape, seed, common, alone), members in groups.items():
-        digest = content_id([common, shape.family, dict(shape.dims), seed, alone])
-        _Trunk(tree, members[0].recipe, shape, seed, digest, train_examples, eval_examples).grow(members)
+        root = cell.root
+        alone = cell.id if not share else "" if cell.recipe.shares_trunk else root.id
+        groups[(root.shape, cell.seed, cell.common, alone)].append(cell)
+    for (*_, alone), members in groups.items():
+        _grow(tree, members, alone, train_examples, eval_examples)
     return tree
 
 
-@dataclass
-class _Trunk:
-    """All stages of one shape, seed and recipe."""
+def _grow(
+    tree: StageTree,
+    cells: Sequence[Cell],
+    alone: str,
+    train_examples: Callable[[str], int],
+    eval_examples: Callable[[str], int],
+) -> None:
+    """Add the stages of cells that descend from pretrained ones with a trunk in common."""
+    roots = list({cell.root.id: cell.root for cell in cells}.values())
+    first = roots[0]
+    digest = content_id([first.common, first.shape.family, dict(first.shape.dims), first.seed, alone])
+    trunk = Trunk(
+        tree=tree,
+        recipe=first.recipe,
+        shape=first.shape,
+        seed=first.seed,
+        digest=digest,
+        train_examples=train_examples("pretrain"),
+        step_flops=first.recipe.batch_size * first.shape.train_flops,
+    )
+    reached = trunk.grow({_goal(root): None for root in roots})
+    ends = {root.id: reached[_goal(root)] for root in roots}
+    ends |= _tuned(tree, cells, ends, train_examples("finetune"))
+    for cell in cells:
+        end = ends[cell.id] if cell.compressed is None else _compressed(tree, cell, ends)
+        _measure(tree, cell, end, eval_examples(cell.data))
 
-    tree: StageTree
-    recipe: Recipe
-    shape: ModelShape
-    seed: int
-    digest: str
-    train_examples: int
-    eval_examples: int
 
-    def grow(self, cells: Sequence[Cell]) -> None:
-        """Add the stages of these cells."""
-        batch = self.recipe.batch_size
-        main = max(c.data_examples for c in cells)
-        forks = {c.id: self.recipe.fork_step(c.total_steps) for c in cells}
-        stops: dict[int, set[int]] = defaultdict(set)
-        leaves: dict[int, int] = {main: 0}
-        for cell in cells:
-            examples, fork = cell.data_examples, forks[cell.id]
-            leaves.setdefault(examples, examples // batch)
-            on_main = examples == main or fork <= leaves[examples]
-            stops[main].add(fork if on_main else leaves[examples])
-            if not on_main:
-                stops[examples].add(fork)
-        ends: dict[tuple[int, int], str | None] = {(main, 0): None}
-        for examples in sorted(stops, reverse=True):
-            step = leaves[examples]
-            parent = ends[(main, step)] if examples != main else None
-            for stop in sorted(stops[examples] - {step}):
-                own = None if self.recipe.shares_trunk else stop
-                windows = self._open_windows(cells, leaves, examples, stop)
-                parent = self._add("trunk", parent, examples, step, stop, own, windows=windows).id
-                ends[(examples, stop)] = parent
-                step = stop
-        for cell in cells:
-            fork = forks[cell.id]
-            path = cell.data_examples if (cell.data_examples, fork) in ends else main
-            self._finish(cell, ends[(path, fork)], fork)
+def _goal(cell: Cell) -> Goal:
+    return Goal(cell.data_examples, cell.total_steps)
 
-    def _finish(self, cell: Cell, parent: str | None, fork: int) -> None:
-        """Add a cell's own schedule and its measurement."""
-        total = cell.total_steps
-        if self.recipe.schedule == "wsm":
-            parent = self._add("merge", parent, cell.data_examples, total, total, total).id
-        elif fork < total:
-            parent = self._add("cooldown", parent, cell.data_examples, fork, total, total).id
-        self._add("evaluate", parent, cell.data_examples, total, total, total, cell=cell)
 
-    def _open_windows(self, cells: Sequence[Cell], leaves: dict[int, int], examples: int, stop: int) -> tuple[int, ...]:
-        """Return the lengths of the cells that go through this end of a trunk with their window begun."""
-        if self.recipe.schedule != "wsm":
-            return ()
-        main = max(leaves)
-        found = set()
-        for cell in cells:
-            if examples == cell.data_examples:
-                reach = cell.total_steps
-            else:
-                reach = min(cell.total_steps, leaves[cell.data_examples]) if examples == main else 0
-            if reach >= stop >= self.recipe.snapshot_steps(cell.total_steps)[0]:
-                found.add(cell.total_steps)
-        return tuple(sorted(found))
-
-    def _add(
-        self,
-        kind: Kind,
-        parent: str | None,
-        examples: int,
-        start: int,
-        stop: int,
-        total: int | None,
-        *,
-        cell: Cell | None = None,
-        windows: tuple[int, ...] = (),
-    ) -> Stage:
-        first_pass = stop * self.recipe.batch_size <= examples
-        stream = self.train_examples if first_pass else examples
-        name = f"{self.digest}|{parent}|{kind}|{stream}|{start}|{stop}|{total}|{cell.id if cell else ''}|{windows}"
-        return self.tree.add(
-            Stage(
-                id=hashlib.sha256(name.encode()).hexdigest(),
-                kind=kind,
-                parent=parent,
-                shape=self.shape,
-                seed=self.seed,
-                recipe=self.recipe,
-                start_step=start,
-                stop_step=stop,
-                total_steps=total,
-                stream_examples=stream,
-                cell=cell,
-                windows=windows,
-                flops=(stop - start) * self.recipe.batch_size * self.shape.train_flops,
-                flops_evaluation=self.eval_examples * self.shape.forward_flops if cell else 0,
-            )
+def _tuned(tree: StageTree, cells: Sequence[Cell], ends: dict[str, str], train_examples: int) -> dict[str, str]:
+    """Add the fine-tuning of every pretrained cell; return the stages at whose end fine-tuned cells are reached."""
+    bases = {base.id: base for cell in cells if (base := cell.parent if cell.compressed else cell) and base.tuning}
+    groups: dict[tuple[str, str, str], list[Cell]] = defaultdict(list)
+    for base in bases.values():
+        assert base.tuning is not None
+        alone = "" if base.tuning.recipe.shares_trunk else base.id
+        groups[(base.root.id, base.tuning.content, alone)].append(base)
+    found: dict[str, str] = {}
+    for (root, content, alone), members in groups.items():
+        tuning = members[0].tuning
+        assert tuning is not None
+        trunk = Trunk(
+            tree=tree,
+            recipe=tuning.recipe,
+            shape=tuning.shape,
+            seed=members[0].seed,
+            digest=content_id([content, ends[root], alone]),
+            train_examples=train_examples,
+            step_flops=tuning.step_flops,
+            root=ends[root],
+            tuning=tuning,
         )
+        goals = {
+            member.id: Goal(member.tuning.examples, member.tuning.total_steps) for member in members if member.tuning
+        }
+        reached = trunk.grow(dict.fromkeys(goals.values()))
+        found |= {member_id: reached[goal] for member_id, goal in goals.items()}
+    return found
+
+
+def _compressed(tree: StageTree, cell: Cell, ends: dict[str, str]) -> str:
+    """Add the compressions of a cell; equal ones of the same parent are done once."""
+    assert cell.compressed is not None
+    assert cell.parent is not None
+    parent = ends[cell.parent.id]
+    for step in cell.compressed.steps:
+        parent = _compress(tree, cell, step, parent)
+    return parent
+
+
+def _compress(tree: StageTree, cell: Cell, step: CompressStep, parent: str) -> str:
+    stage_id = hashlib.sha256(f"{parent}|compress|{step.content}".encode()).hexdigest()
+    added = tree.add(
+        Stage(
+            id=stage_id,
+            kind="compress",
+            parent=parent,
+            shape=step.shape,
+            seed=cell.seed,
+            recipe=step.recipe,
+            start_step=0,
+            stop_step=step.training_steps,
+            total_steps=step.training_steps,
+            stream_examples=step.training_examples,
+            data=cell.data,
+            phase=f"compress {stage_id}",
+            compress=step,
+            flops=step.flops,
+        )
+    )
+    return added.id
+
+
+def _measure(tree: StageTree, cell: Cell, parent: str, examples: int) -> None:
+    before = tree.stages[parent]
+    tree.add(
+        Stage(
+            id=hashlib.sha256(f"{parent}|evaluate|{cell.id}".encode()).hexdigest(),
+            kind="evaluate",
+            parent=parent,
+            shape=before.shape,
+            seed=cell.seed,
+            recipe=before.recipe,
+            start_step=before.stop_step,
+            stop_step=before.stop_step,
+            total_steps=before.total_steps,
+            stream_examples=before.stream_examples,
+            data=before.data,
+            phase=before.phase,
+            cell=cell,
+            flops_evaluation=examples * before.shape.forward_flops,
+        )
+    )

@@ -8,8 +8,10 @@ from functools import cached_property
 from typing import Literal
 
 from orchestrator.planning.cell import Cell
+from orchestrator.planning.compressed import CompressStep
 from orchestrator.planning.family import ModelShape
 from orchestrator.planning.recipe import Recipe
+from orchestrator.planning.tuning import Tuning
 
 Kind = Literal["trunk", "cooldown", "merge", "finetune", "compress", "evaluate"]
 
@@ -36,6 +38,13 @@ class Stage:
         Steps of the one cell that this stage finishes; ``None`` on a shared trunk.
     stream_examples
         The data stream: passes over the first ``stream_examples`` of the fixed permutation.
+    data
+        Which data is read: ``pretrain`` or ``finetune``.
+    phase
+        What steps are counted from: pretraining, a fine-tuning, a compression. The first stage of a phase takes its
+        parent's weights and a fresh optimiser.
+    tuning, compress
+        What a ``finetune`` or a ``compress`` stage does.
     cell
         The cell that an ``evaluate`` stage measures.
     windows
@@ -54,6 +63,10 @@ class Stage:
     stop_step: int
     total_steps: int | None
     stream_examples: int
+    data: str = "pretrain"
+    phase: str = "pretrain"
+    tuning: Tuning | None = None
+    compress: CompressStep | None = None
     cell: Cell | None = None
     windows: tuple[int, ...] = ()
     flops: int = 0
@@ -107,10 +120,13 @@ class StageTree:
     def chain(self, stage: Stage) -> list[Stage]:
         """Return a stage and those that follow it without a fork: what one worker does in one go.
 
-        The states between them have no other use, so they need not leave the worker.
+        The states between them have no other use, so they need not leave the worker. A gang hands its state over where
+        a phase ends, as only rank 0 has the buffers and merged weights that the next one starts from.
         """
         found = [stage]
-        while len(below := self.children.get(found[-1].id, ())) == 1:
+        while len(below := self.children.get(found[-1].id, [])) == 1:
+            if stage.recipe.world_size > 1 and below[0].phase != stage.phase:
+                break
             found.extend(below)
         return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -20,7 +21,21 @@ class Quantize(Options):
 
     method: Literal["quantize"]
     bits: Count = Field(description="Bits a weight: 2, 3, 4 or 8.")
+    activations: Literal["float", "int8"] = Field(
+        default="float", description="int8: activations too, each row scaled as it comes; with 8 bits only."
+    )
     recover: Recovery | None = None
+
+    @property
+    def level(self) -> float:
+        """Bits a weight."""
+        return float(self.bits)
+
+    @model_validator(mode="after")
+    def _dynamic_has_8_bits(self) -> Self:
+        if self.activations == "int8" and self.bits != 8:
+            raise ValueError(f"activations: int8 needs bits: 8, not {self.bits}; leave activations out")
+        return self
 
     @field_validator("bits")
     @classmethod
@@ -38,6 +53,11 @@ class LowRank(Options):
     energy: OpenFraction | None = Field(default=None, description="Share of the squared singular values that is kept.")
     recover: Recovery | None = None
 
+    @property
+    def level(self) -> float | None:
+        """Share of the full rank; ``None`` where the energy decides."""
+        return self.rank_ratio
+
     @model_validator(mode="after")
     def _one_measure(self) -> Self:
         if (self.rank_ratio is None) == (self.energy is None):
@@ -52,12 +72,23 @@ class Distill(Options):
     student_params: PositiveCount = Field(description="Non-embedding parameters of the student.")
     temperature: PositiveReal = Field(default=2.0, description="Softmax temperature of teacher and student.")
     mix: Annotated[Real, Field(ge=0, le=1)] = Field(
-        default=0.5, description="Weight of the teacher's targets in the loss."
+        default=0.5, description="Weight of the teacher's targets in the loss; 0: a student that learns by itself."
     )
-    recover: Recovery | None = None
+    recover: Recovery | None = Field(default=None, description="Further training of the student in the same schedule.")
+
+    @property
+    def level(self) -> float:
+        """Non-embedding parameters of the student."""
+        return float(self.student_params)
 
 
 Step = Annotated[Quantize | Prune | LowRank | Distill, Field(discriminator="method")]
+
+
+def _place(step: Step) -> int:
+    if isinstance(step, Prune):
+        return 1 if step.pattern == "structured" else 3
+    return {"distill": 0, "low_rank": 2, "quantize": 4}[step.method]
 
 
 class Chain(Options):
@@ -66,6 +97,27 @@ class Chain(Options):
     method: Literal["chain"]
     steps: tuple[Step, ...] = Field(description="At least two compressions; no chain in a chain.")
     recover: Recovery | None = None
+
+    @property
+    def level(self) -> None:
+        """A chain has none."""
+        return None
+
+    @model_validator(mode="after")
+    def _one_last_recovery(self) -> Self:
+        if self.recover is not None and self.steps[-1].recover is not None:
+            raise ValueError("recover stands both at the chain and at its last step; keep one of the two")
+        return self
+
+    @model_validator(mode="after")
+    def _in_an_order_that_keeps_what_was_won(self) -> Self:
+        for first, second in pairwise(self.steps):
+            if _place(first) >= _place(second):
+                raise ValueError(
+                    f"{first.method} before {second.method} would be undone or done twice; the order is: "
+                    "distill, prune structured, low_rank, prune, quantize"
+                )
+        return self
 
     @field_validator("steps")
     @classmethod
@@ -77,6 +129,32 @@ class Chain(Options):
 
 Compression = Annotated[Quantize | Prune | LowRank | Distill | Chain, Field(discriminator="method")]
 Compressions = Annotated[tuple[Compression, ...], Axis()]
+
+
+def chained(compression: Compression) -> tuple[Step, ...]:
+    """Return the steps of a compression; the recovery of a chain follows its last step."""
+    if not isinstance(compression, Chain):
+        return (compression,)
+    *first, last = compression.steps
+    if compression.recover is not None:
+        last = last.model_copy(update={"recover": compression.recover})
+    return (*first, last)
+
+
+def label_of(compression: Compression) -> str:
+    """Return what a compression does in a few words: ``prune 0.5 structured + 16 steps, quantize 4``."""
+    return ", ".join(_step_label(step) for step in chained(compression))
+
+
+def _step_label(step: Step) -> str:
+    words: list[str] = [step.method]
+    skipped = {"method", "recover"}
+    for name, value in step.model_dump(exclude=skipped, exclude_defaults=True).items():
+        words.append(f"{value:g}" if isinstance(value, float) else name if value is True else str(value))
+    if step.recover is not None:
+        length = step.recover
+        words.append(f"+ {length.steps} steps" if length.steps is not None else f"+ {length.epochs:g} epochs")
+    return " ".join(words)
 
 
 def students(compression: Compression) -> list[tuple[tuple[str | int, ...], int]]:

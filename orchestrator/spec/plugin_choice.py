@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from pydantic import Field, ValidationError
@@ -23,15 +22,13 @@ class PluginChoice(Options):
 
     registry: ClassVar[Registry]
     key: ClassVar[str]
-    #: Names that only this place takes, beside the registry's.
-    also: ClassVar[Mapping[str, type[Options]]] = {}
 
     options: dict[str, Any] = Field(default_factory=dict)
 
     @classmethod
     def plugins(cls) -> list[str]:
         """Return every name that may stand here, sorted."""
-        return sorted({*cls.registry.names(), *cls.also})
+        return cls.registry.names()
 
     @classmethod
     def options_class(cls, name: str) -> type[Options]:
@@ -42,8 +39,6 @@ class PluginChoice(Options):
         BadInput
             If there is no such plug-in.
         """
-        if name in cls.also and name not in cls.registry:
-            return cls.also[name]
         options: type[Options] = cls.registry.load(name).Options
         return options
 

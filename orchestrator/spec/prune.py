@@ -32,7 +32,15 @@ class Prune(Options):
         description="unstructured, per_layer, structured, or n of every m weights, such as 2:4.",
         json_schema_extra={"pattern": f"^({'|'.join(_NAMED)}|{_N_OF_M.pattern})$"},
     )
+    gradual: bool = Field(
+        default=False, description="Whether weights go little by little during the recovery, instead of before it."
+    )
     recover: Recovery | None = None
+
+    @property
+    def level(self) -> float | None:
+        """Share of the weights that is kept."""
+        return self.density
 
     @field_validator("pattern")
     @classmethod
@@ -55,12 +63,20 @@ class Prune(Options):
         share = _share(self.pattern)
         if self.density is None:
             raise ValueError("needs density, the share of the weights that is kept; for example density: 0.5")
+        if self.gradual and (self.recover is None or share is not None or self.pattern == "structured"):
+            raise ValueError("gradual needs recover, and pattern unstructured or per_layer; for example {steps: 100}")
         if share is not None and abs(self.density - share) > 1e-6:
             raise ValueError(f"pattern {self.pattern} keeps {share:g}, not {self.density:g}; leave density out")
         return self
 
 
+def n_of_m(pattern: str) -> tuple[int, int] | None:
+    """Return n and m of a pattern such as ``2:4``, ``None`` for any other."""
+    kept = _N_OF_M.fullmatch(pattern)
+    return (int(kept[1]), int(kept[2])) if kept else None
+
+
 def _share(pattern: object) -> float | None:
     """Return n/m of an n:m pattern, ``None`` for any other value."""
-    kept = _N_OF_M.fullmatch(pattern) if isinstance(pattern, str) else None
-    return int(kept[1]) / int(kept[2]) if kept else None
+    kept = n_of_m(pattern) if isinstance(pattern, str) else None
+    return kept[0] / kept[1] if kept else None

@@ -75,6 +75,7 @@ SOURCES = Registry(
     {
         "python-stdlib": "workers.sources.python_stdlib:PythonStdlib",
         "text": "workers.sources.text:TextFiles",
+        "c-headers": "workers.sources.c_headers:CHeaders",
         "digits": "workers.sources.digits:Digits",
         "cifar10": "workers.sources.cifar10:Cifar10",
         "imagefolder": "workers.sources.imagefolder:ImageFolder",
@@ -88,6 +89,16 @@ OPTIMIZERS = Registry(
     {
         "adamw": "workers.optimizers.adamw:build",
         "sgd": "workers.optimizers.sgd:build",
+    },
+)
+COMPRESSORS = Registry(
+    "compressor",
+    "scalaw.compressors",
+    {
+        "quantize": "workers.compressors.quantize:Quantizer",
+        "prune": "workers.compressors.prune:Pruner",
+        "low_rank": "workers.compressors.low_rank:LowRanker",
+        "distill": "workers.compressors.distill:Distiller",
     },
 )
 LAWS = Registry(

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestrator.spec.data import Data
-from orchestrator.spec.finetune import FinetuneData
+from orchestrator.spec.data import Data, SourceChoice
 from orchestrator.spec.model import Model
 from orchestrator.spec.plugin_choice import PluginChoice
 from orchestrator.spec.sweep import Sweep
@@ -26,9 +25,9 @@ def json_schema() -> dict[str, Any]:
     """
     schema = Sweep.model_json_schema()
     definitions = schema["$defs"]
-    for choice in (Data, Model, FinetuneData):
+    for choice in (Data, Model, SourceChoice):
         definitions[choice.__name__] = _one_of_the_plugins(definitions[choice.__name__], choice, definitions)
-    by_name = {"enum": FinetuneData.plugins()}
+    by_name = {"enum": SourceChoice.plugins()}
     finetune_data = definitions["Finetune"]["properties"]["data"]
     reference = {"$ref": finetune_data.pop("$ref")}
     finetune_data["anyOf"] = [by_name, reference]

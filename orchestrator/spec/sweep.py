@@ -11,6 +11,7 @@ from orchestrator.spec.complaints import Complaint, refusal
 from orchestrator.spec.data import Data
 from orchestrator.spec.fitting import Fit
 from orchestrator.spec.grid import Grid
+from orchestrator.spec.inference import Inference
 from orchestrator.spec.keypath import quoted
 from orchestrator.spec.model import Model
 from orchestrator.spec.options import Options
@@ -20,7 +21,8 @@ from orchestrator.spec.train import Train
 
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 _SECTIONS: tuple[tuple[str, type[Options]], ...] = (
-    ("data", Data), ("model", Model), ("grid", Grid), ("train", Train), ("resources", Resources), ("fit", Fit),
+    ("data", Data), ("model", Model), ("grid", Grid), ("train", Train), ("resources", Resources),
+    ("inference", Inference), ("fit", Fit),
 )  # fmt: skip
 
 
@@ -38,6 +40,7 @@ class Sweep(Options):
     grid: Grid
     train: Train = Field(default_factory=Train)
     resources: Resources = Field(default_factory=Resources)
+    inference: Inference = Field(default_factory=Inference)
     fit: Fit = Field(default_factory=Fit)
 
     @classmethod
@@ -66,6 +69,11 @@ class Sweep(Options):
             if source != "simulated":
                 sentence = f"simulated trains on no data, so it can't have {source}; write data: {{source: simulated}}"
                 raise refusal([Complaint(("model", "family"), sentence)])
+            if finetune is not None and finetune.data.source != "simulated":
+                sentence = (
+                    f"simulated trains on no data, so it can't have {finetune.data.source}; write data: simulated"
+                )
+                raise refusal([Complaint(("grid", "finetune", "data", "source"), sentence)])
             return self
         sentence = f"simulated holds no examples for a {family}; write model: {{family: simulated}}"
         if source == "simulated":

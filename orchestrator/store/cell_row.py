@@ -14,11 +14,13 @@ def cell_columns(cell: Cell, context: RunContext) -> dict[str, Any]:
     """Return identity, axes and the closed-form costs of a cell's row.
 
     ``flops`` and ``steps`` are those of the cell's whole path from initialisation, as if it had been trained alone.
+    What a compression leaves is known once it is measured.
     """
     tokens = context.manifest.tokens_per_example
+    scored_on = context.data[cell.data].manifest
     return {
         "cell_id": cell.id,
-        "task": context.manifest.task,
+        "task": scored_on.task,
         "seed": cell.seed,
         "recipe_version": RECIPE_VERSION,
         "optimizer": cell.recipe.optimizer,
@@ -26,20 +28,25 @@ def cell_columns(cell: Cell, context: RunContext) -> dict[str, Any]:
         "learning_rate": cell.recipe.learning_rate,
         "batch_size": cell.recipe.batch_size,
         "recipe": recipe_name(cell.recipe),
-        "data_digest": context.manifest.digest,
+        "data_digest": scored_on.digest,
         "params_total": cell.shape.params_total,
         "params_non_embedding": cell.shape.params_non_embedding,
         "data_examples": cell.data_examples,
         "data_tokens": cell.data_examples * tokens if tokens else None,
         "data_fraction": cell.data_fraction,
         "epochs": cell.epochs,
-        "epsilon": 1.0,
-        "fidelity": 1.0,
-        "bits_per_param": 32.0,
-        "density": 1.0,
-        "rank_ratio": 1.0,
-        "flops": cell.total_steps * cell.recipe.batch_size * cell.shape.train_flops,
-        "steps": cell.total_steps,
+        "finetune_examples": cell.tuning.examples if cell.tuning else None,
+        "finetune_epochs": cell.tuning.epochs if cell.tuning else None,
+        "compression": cell.compressed.label if cell.compressed else None,
+        "compression_method": cell.compressed.method if cell.compressed else None,
+        "compression_level": cell.compressed.level if cell.compressed else None,
+        "epsilon": None if cell.compressed else 1.0,
+        "fidelity": None if cell.compressed else 1.0,
+        "bits_per_param": None if cell.compressed else 32.0,
+        "density": None if cell.compressed else 1.0,
+        "rank_ratio": None if cell.compressed else 1.0,
+        "flops": cell.flops,
+        "steps": cell.steps,
         "simulated": context.simulated,
     }
 

@@ -18,7 +18,12 @@ FLAGS = {
     "fit": {"--law", "--target", "--hold-out", "--map", "--bootstrap", "--task", "--recipe", "--sweep", "--json"},
     "query": {"--sweep", "--json"},
     "predict": {"--n", "--d", "--e", "--law", "--level", "--map", "--recipe", "--sweep", "--json"},
-    "plot": {"-o", "--output", "--law", "--map", "--recipe", "--sweep", "--json"},
+    "optimal": {
+        "--flops", "--served-tokens", "--epochs-max", "--d-max", "--law", "--curve", "--max-bytes", "--max-latency",
+        "--map", "--task", "--recipe", "--sweep", "--json",
+    },
+    "plot": {"-o", "--output", "--kind", "--law", "--map", "--task", "--recipe", "--sweep", "--json"},
+    "export": {"-o", "--out", "--json"},
     "schema": {"--json"},
     "doctor": {"--store", "--address", "--json"},
 }  # fmt: skip

@@ -114,13 +114,32 @@ def test_an_axis_that_hurts_is_said(axes):
 
 
 def test_a_law_blind_to_a_varying_axis_says_so(grid):
-    axes = grid(n=[1e5, 1e6, 1e7], d=[1e6, 1e7, 1e8], eps=[0.25, 1.0])
-    loss = (1 + 100 / axes["n"] ** 0.3 + 300 / axes["d"] ** 0.3) * axes["eps"] ** -0.2
+    axes = grid(n=[1e5, 1e6, 1e7], d=[1e6, 1e7, 1e8], ft_d=[1e3, 1e4])
+    loss = (1 + 100 / axes["n"] ** 0.3 + 300 / axes["d"] ** 0.3) * axes["ft_d"] ** -0.2
     found = fit(pa.table({**axes, "loss": loss}), laws=["chinchilla"], bootstrap=0).best
-    assert _says(found.warnings, "chinchilla doesn't know compression ε (eps)")
+    assert _says(found.warnings, "chinchilla doesn't know fine-tuning data d (ft_d)")
     assert found.params["alpha"].lo is None
     with pytest.raises(BadInput, match="without a bootstrap"):
         found.predict_interval(pa.table(axes))
+
+
+def test_a_law_that_knows_no_compression_is_fitted_to_the_uncompressed_rows_and_says_so(grid):
+    axes = grid(n=[1e5, 1e6, 1e7], d=[1e6, 1e7, 1e8], eps=[0.25, 1.0])
+    loss = (1 + 100 / axes["n"] ** 0.3 + 300 / axes["d"] ** 0.3) * axes["eps"] ** -0.2
+    report = fit(pa.table({**axes, "loss": loss}), laws=["chinchilla", "product"], bootstrap=0)
+    found = report.fits["chinchilla"]
+    assert _says(found.warnings, "it doesn't know compression: 9 compressed rows are left out")
+    assert found.n_rows == 9
+    assert found.params["alpha"].value == pytest.approx(0.3, rel=1e-4)
+    assert report.best.law == "product"  # the other one has seen half of the rows
+
+
+def test_where_no_row_is_uncompressed_a_law_that_knows_no_compression_takes_all(grid):
+    axes = grid(n=[1e5, 1e6, 1e7], d=[1e6, 1e7, 1e8], eps=[0.25, 0.5])
+    loss = (1 + 100 / axes["n"] ** 0.3 + 300 / axes["d"] ** 0.3) * axes["eps"] ** -0.2
+    found = fit(pa.table({**axes, "loss": loss}), laws=["chinchilla"], bootstrap=0).best
+    assert found.n_rows == 18
+    assert _says(found.warnings, "chinchilla doesn't know compression ε (eps)")
 
 
 def test_the_same_loss_everywhere_fits_nothing(axes):

@@ -50,10 +50,13 @@ def test_data_are_examples_where_there_are_no_tokens():
 
 
 def test_the_fine_tuning_task_is_the_default_and_brings_its_axes():
-    tuned = _row(task="code", finetune_examples=10, finetune_epochs=3, epsilon=0.5, val_loss=1.5)
+    tuned = _row(
+        task="code", finetune_examples=10, finetune_epochs=3, compression_method="prune", epsilon=0.5, val_loss=1.5
+    )
     table = _rows(_row(), tuned)
     assert axes_from_rows(table).to_pydict() == {
-        "n": [1000], "d": [3200], "e": [2], "ft_d": [10], "ft_e": [3], "eps": [0.5], "loss": [1.5],
+        "n": [1000], "d": [3200], "e": [2], "ft_d": [10], "ft_e": [3], "eps": [0.5],
+        "variant": ["prune"], "loss": [1.5],
     }  # fmt: skip
     assert axes_from_rows(table, task="text")["loss"].to_pylist() == [2.0]
 

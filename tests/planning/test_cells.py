@@ -63,8 +63,15 @@ def test_fractions_of_the_same_examples_are_trained_once_and_said(sweep, transfo
         ("data.max_examples=10M", "training examples; lower it"),
         ("grid.params=[1]", "params"),
         ("resources.world_size=3", "world_size 3 doesn.t divide train.batch_size 16"),
-        ("grid.compression=[{method: quantize, bits: 8}]", "grid.compression"),
-        ("grid.finetune={data: digits, examples: [10]}", "grid.finetune"),
+        ("grid.finetune={data: digits, examples: [10]}", "grid.finetune.data: a transformer .* can't read 'digits'"),
+        ("grid.finetune={data: c-headers, examples: [1B]}", "grid.finetune.examples has 1,000,000,000, but c-headers"),
+        ("grid.finetune={data: c-headers, examples: [10]}", "fewer in 1 epochs than one batch of 16"),
+        ("grid.compression=[{method: prune, density: 1e-9}]", r"grid.compression\[0\]: density .* leaves no weight"),
+        (
+            "grid.compression=[{method: prune, pattern: '2:5'}]",
+            "pattern 2:5: .* no multiple of 5",
+        ),
+        ("grid.compression=[{method: low_rank, rank_ratio: 0.99}]", "saves nothing"),
     ],
 )
 def test_what_cannot_be_trained_is_refused_with_its_key(sweep, transformer_yaml, override, words):

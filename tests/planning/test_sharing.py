@@ -49,7 +49,7 @@ def cells_of(grid, recipe):
 
 
 def tree_of(cells, *, share=True):
-    return build_tree(cells, train_examples=TOTAL, eval_examples=5, share=share)
+    return build_tree(cells, train_examples=lambda _: TOTAL, eval_examples=lambda _: 5, share=share)
 
 
 def steps_of(tree, cell, recipe):
@@ -129,7 +129,7 @@ def test_sharing_saves_the_steps_of_the_prototype(schedule, epochs, ratio):
              recipe=recipe, common="x")
         for d in (1024, 2048, 4096, 8192) for e in every
     ]  # fmt: skip
-    tree = build_tree(cells, train_examples=160_000, eval_examples=1)
+    tree = build_tree(cells, train_examples=lambda _: 160_000, eval_examples=lambda _: 1)
     assert sum(c.total_steps for c in cells) / sum(s.steps for s in tree) == pytest.approx(ratio, abs=0.01)
 
 
@@ -140,7 +140,7 @@ def test_the_quickstart_grid_needs_the_steps_of_the_prototype():
              recipe=recipe, common="x")
         for d in (1024, 2048, 4096, 8192) for e in (1, 2, 4)
     ]  # fmt: skip
-    tree = build_tree(cells, train_examples=160_000, eval_examples=1)
+    tree = build_tree(cells, train_examples=lambda _: 160_000, eval_examples=lambda _: 1)
     assert sum(c.total_steps for c in cells) == 6720
     assert sum(s.steps for s in tree) == pytest.approx(3968, abs=12)
 

@@ -9,8 +9,10 @@ import pytest
 
 from orchestrator.spec import load_sweep, parse_sweep
 from orchestrator.spec.data import Data
+from orchestrator.spec.finetune import Finetune
 from orchestrator.spec.fitting import Fit
 from orchestrator.spec.grid import Grid
+from orchestrator.spec.inference import Inference
 from orchestrator.spec.model import Model
 from orchestrator.spec.options import Options
 from orchestrator.spec.quantities import parse_number
@@ -58,9 +60,10 @@ def _keys() -> dict[str, list[object]]:
     for name, section in (("data", Data), ("model", Model), ("grid", Grid), ("train", Train)):
         take(f"{name}.", section)
         del found[name]
-    for name, section in (("resources", Resources), ("fit", Fit)):
+    for name, section in (("resources", Resources), ("inference", Inference), ("fit", Fit)):
         take(f"{name}.", section)
         del found[name]
+    take("grid.finetune.", Finetune)
     for prefix, registry in (("data.", SOURCES), ("model.", FAMILIES)):
         for plugin in registry.builtin:
             take(prefix, registry.load(plugin).Options)

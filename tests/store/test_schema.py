@@ -10,11 +10,12 @@ ROWS = """
 cell_id string, task string, seed int64, recipe_version int64, data_digest string, simulated bool, recipe string,
 optimizer string, schedule string, learning_rate double, batch_size int64, params_total int64,
 params_non_embedding int64, data_examples int64, data_tokens int64, data_fraction double, epochs int64,
-finetune_examples int64, finetune_epochs int64, compression_method string, compression_level double,
+finetune_examples int64, finetune_epochs int64, compression string, compression_method string, compression_level double,
 bits_per_param double, density double, rank_ratio double, epsilon double, fidelity double, train_loss double,
 val_loss double, test_loss double, bits_per_byte double, accuracy double, precision_macro double, recall_macro double,
 f1_macro double, model_bytes int64, latency_p50_s double, latency_p95_s double, throughput_per_s double,
-latency_p50_s_b32 double, latency_p95_s_b32 double, throughput_per_s_b32 double, peak_memory_bytes int64, flops double,
+latency_p50_s_b32 double, latency_p95_s_b32 double, throughput_per_s_b32 double, peak_memory_bytes int64,
+backend string, warnings string, flops double,
 flops_evaluation double, wall_s double, device_s double, device_kind string, world_size int64, threads int64,
 cpu_capability string, steps int64, attempt int64, worker string, started_at timestamp[us, tz=UTC],
 finished_at timestamp[us, tz=UTC], status string, error string
@@ -27,7 +28,7 @@ n_rows int64, best bool, fitted_at timestamp[us, tz=UTC]
 
 @pytest.mark.parametrize(("schema", "frozen"), [(ROW_SCHEMA, ROWS), (FITS_SCHEMA, FITS)], ids=["rows", "fits"])
 def test_columns_and_types_are_frozen(schema, frozen):
-    assert SCHEMA_VERSION == 2
+    assert SCHEMA_VERSION == 3
     assert ", ".join(f"{field.name} {field.type}" for field in schema) == " ".join(frozen.split())
 
 

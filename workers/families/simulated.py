@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from orchestrator.errors import BadInput
-from orchestrator.planning.family import ModelShape
+from orchestrator.planning.family import ModelShape, UnitGroup
 from orchestrator.planning.manifest import DataManifest
 from orchestrator.spec.options import Options
 from orchestrator.spec.quantities import NonNegativeReal, PositiveReal, Real
@@ -35,6 +35,7 @@ class Simulated:
     """Any size is buildable and costs 2N FLOPs an example forward, 6N in training."""
 
     name = "simulated"
+    head = ""
     Options = SimulatedOptions
     defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         name: {"learning_rate": 0.001, "weight_decay": 0.0, "gradient_clip": None} for name in ("adamw", "sgd")
@@ -60,6 +61,27 @@ class Simulated:
             forward_flops=2 * params,
             train_flops=6 * params,
         )
+
+    @staticmethod
+    def shape_on(shape: ModelShape, options: Mapping[str, Any], data: DataManifest) -> ModelShape:
+        """Return the same shape.
+
+        Raises
+        ------
+        BadInput
+            If the data isn't the source ``simulated``.
+        """
+        return Simulated.shape_for(shape.params_total, options, data)
+
+    @staticmethod
+    def weights(shape: ModelShape) -> list[tuple[str, tuple[int, ...]]]:
+        """Return none: there is nothing to compress, and every compression fits."""
+        return []
+
+    @staticmethod
+    def unit_groups(shape: ModelShape) -> list[UnitGroup]:
+        """Return none."""
+        return []
 
     @staticmethod
     def engine() -> Any:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from pydantic import Field
 
 from orchestrator.errors import BadInput
-from orchestrator.planning.family import ModelShape
+from orchestrator.planning.family import ModelShape, UnitGroup
 from orchestrator.planning.manifest import DataManifest
 from orchestrator.spec.options import Options
 from orchestrator.spec.quantities import PositiveCount, Real
@@ -59,6 +59,7 @@ class Transformer:
     """Pre-norm transformer with learned positions, GELU MLP of 4 x width and causal attention."""
 
     name = "transformer"
+    head = "head"
     Options = TransformerOptions
     defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "adamw": {"learning_rate": 0.006, "weight_decay": 0.0, "gradient_clip": 1.0},
@@ -83,21 +84,60 @@ class Transformer:
                 f"model.family: transformer reads tokens and data source {data.task!r} has none: "
                 "use a text source such as python-stdlib, or family: resnet for images"
             )
-        context, vocabulary = data.tokens_per_example, data.classes
         width, depth = nearest_size(params, LINES, non_embedding, tolerance=0.025, family="transformer")
         heads = _heads(width, TransformerOptions.model_validate(options).head_dim)
-        linear = 2 * context * (12 * width**2 * depth + vocabulary * width)
-        attention = 4 * context**2 * width * depth
-        n = non_embedding(width, depth)
-        dims = {"context": context, "depth": depth, "heads": heads, "vocabulary": vocabulary, "width": width}
-        return ModelShape(
-            family="transformer",
-            dims=tuple(sorted(dims.items())),
-            params_total=n + (2 * vocabulary + context) * width,
-            params_non_embedding=n,
-            forward_flops=linear + attention,
-            train_flops=3 * (linear + attention),
-        )
+        return _shape(width, depth, heads, context=data.tokens_per_example, vocabulary=data.classes)
+
+    @staticmethod
+    def shape_on(shape: ModelShape, options: Mapping[str, Any], data: DataManifest) -> ModelShape:
+        """Return the same shape: all text is bytes, read in windows of the model's context.
+
+        Raises
+        ------
+        BadInput
+            If the data isn't made of tokens, or of another vocabulary.
+        """
+        if data.tokens_per_example != shape.dim("context") or data.classes != shape.dim("vocabulary"):
+            raise BadInput(
+                f"grid.finetune.data: a transformer pretrained on text can't read {data.task!r}: take a text source "
+                "such as c-headers"
+            )
+        return shape
+
+    @staticmethod
+    def weights(shape: ModelShape) -> list[tuple[str, tuple[int, ...]]]:
+        """Return the matrices of the blocks, and the output head."""
+        width = shape.dim("width")
+        block = {"qkv": (3, 1), "attention_out": (1, 1), "mlp_in": (4, 1), "mlp_out": (1, 4)}
+        found = [
+            (f"blocks.{k}.{name}.weight", (rows * width, columns * width))
+            for k in range(shape.dim("depth"))
+            for name, (rows, columns) in block.items()
+        ]
+        return [*found, ("head.weight", (shape.dim("vocabulary"), width))]
+
+    @staticmethod
+    def unit_groups(shape: ModelShape) -> list[UnitGroup]:
+        """Return the attention heads and the MLP channels of each block."""
+        found = []
+        for k in range(shape.dim("depth")):
+            block = f"blocks.{k}"
+            found.append(
+                UnitGroup(
+                    name=f"{block}.heads",
+                    units=shape.dim("heads"),
+                    members=((f"{block}.qkv.weight", 0, 3), (f"{block}.attention_out.weight", 1, 1)),
+                    counted_by=f"{block}.heads",
+                )
+            )
+            found.append(
+                UnitGroup(
+                    name=f"{block}.mlp",
+                    units=4 * shape.dim("width"),
+                    members=((f"{block}.mlp_in.weight", 0, 1), (f"{block}.mlp_out.weight", 1, 1)),
+                )
+            )
+        return found
 
     @staticmethod
     def build(shape: ModelShape, options: Mapping[str, Any], data: DataManifest) -> torch.nn.Module:
@@ -127,7 +167,7 @@ class Transformer:
         head: list[torch.nn.Parameter] = []
         rest: list[torch.nn.Parameter] = []
         for name, parameter in module.named_parameters():
-            if name == "head.weight":
+            if name.startswith("head."):
                 head.append(parameter)
             else:
                 (rest if parameter.ndim < 2 or "embedding" in name else hidden).append(parameter)
@@ -139,6 +179,23 @@ class Transformer:
         from workers.engine import TorchEngine
 
         return TorchEngine
+
+
+def _shape(width: int, depth: int, heads: int, *, context: int, vocabulary: int) -> ModelShape:
+    head = 2 * context * vocabulary * width
+    linear = 2 * context * 12 * width**2 * depth + head
+    attention = 4 * context**2 * width * depth
+    n = non_embedding(width, depth)
+    dims = {"context": context, "depth": depth, "heads": heads, "vocabulary": vocabulary, "width": width}
+    return ModelShape(
+        family="transformer",
+        dims=tuple(sorted(dims.items())),
+        params_total=n + (2 * vocabulary + context) * width,
+        params_non_embedding=n,
+        forward_flops=linear + attention,
+        train_flops=3 * (linear + attention),
+        head_flops=head,
+    )
 
 
 def _heads(width: int, head_dim: int) -> int:

@@ -19,7 +19,7 @@ from orchestrator.store.checkpoints import DamagedCheckpoint
 from workers.training.state import TrainState
 
 #: Rises with every change that an older scalaw would misread.
-FORMAT = 1
+FORMAT = 2
 #: Name of the JSON in the metadata.
 METADATA_KEY = "scalaw_checkpoint"
 
@@ -37,7 +37,9 @@ def to_bytes(state: TrainState) -> bytes:
     optimizer = {f"optimizer/{k}": v for k, v in state.optimizer.items()}
     # safetensors writes an array's memory as it lies; np.ascontiguousarray would make 0-d arrays 1-d
     arrays = {k: np.asarray(v, v.dtype.newbyteorder("<"), order="C") for k, v in (model | optimizer | sums).items()}
-    facts = {"format": FORMAT, "step": state.step, "wall_s": state.wall_s, "windows": sorted(state.sums)}
+    facts: dict[str, Any] = {"format": FORMAT, "step": state.step, "wall_s": state.wall_s}
+    facts |= {"windows": sorted(state.sums), "phase": state.phase}
+    facts |= {"compressions": list(state.facts), "reference": state.reference}
     facts["sha256"] = _digest(facts, arrays)
     try:
         return save(arrays, {METADATA_KEY: json.dumps(facts, sort_keys=True)})
@@ -73,7 +75,14 @@ def from_bytes(data: bytes) -> TrainState:
         else:
             found[kind][name] = value
     return TrainState(
-        step=facts["step"], model=found["model"], optimizer=found["optimizer"], sums=sums, wall_s=facts["wall_s"]
+        step=facts["step"],
+        model=found["model"],
+        optimizer=found["optimizer"],
+        sums=sums,
+        wall_s=facts["wall_s"],
+        phase=facts.get("phase", "pretrain"),  # format 1 knew no other
+        facts=tuple(facts.get("compressions", ())),
+        reference=facts.get("reference", {}),
     )
 
 

@@ -17,6 +17,9 @@ from workers.training.feed import Feed, training_picks
 from workers.training.group import all_agree
 from workers.training.merge import OpenWindows
 
+#: Maps inputs, logits and targets of a batch to what is minimised.
+Loss = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+
 
 class Diverged(ArithmeticError):
     """The loss is no longer finite; training the same stage again would end the same way."""
@@ -54,6 +57,7 @@ def train_steps(
     rank: Rank,
     windows: OpenWindows,
     after_step: Callable[[int], None],
+    loss_of: Loss | None = None,
 ) -> None:
     """Train a model in place for the optimiser steps ``[start, stage.stop_step)``.
 
@@ -72,6 +76,8 @@ def train_steps(
         Take a snapshot after each step in which one is due.
     after_step
         Called with the number of steps done after each.
+    loss_of
+        What is minimised, of inputs, logits and targets; by default the cross-entropy.
 
     Raises
     ------
@@ -79,7 +85,7 @@ def train_steps(
         If the loss of the last step is not finite on any rank.
     """
     module, recipe = model.module, stage.recipe
-    module.train()
+    to_training(module)
     device = next(module.parameters()).device
     half = torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bf16")
     loss = torch.zeros((), device=device)
@@ -91,7 +97,8 @@ def train_steps(
             group["lr"] = recipe.learning_rate * group["multiplier"] * factor
         optimizer.zero_grad(set_to_none=True)
         with half:
-            loss = cross_entropy(model.forward(x), y)
+            logits = model.forward(x)
+            loss = cross_entropy(logits, y) if loss_of is None else loss_of(x, logits, y)
         loss.backward()
         if recipe.gradient_clip is not None:
             torch.nn.utils.clip_grad_norm_(module.parameters(), recipe.gradient_clip)
@@ -101,6 +108,15 @@ def train_steps(
     optimizer.zero_grad(set_to_none=True)
     if not all_agree(rank, bool(torch.isfinite(loss)), device):
         raise Diverged.after(stage.stop_step)
+
+
+def to_training(module: torch.nn.Module) -> None:
+    """Put a module into training mode, but layers whose parameters are all frozen: their statistics stay."""
+    module.train()
+    for layer in module.modules():
+        own = list(layer.parameters(recurse=False))
+        if own and not any(parameter.requires_grad for parameter in own):
+            layer.eval()
 
 
 def cross_entropy(logits: torch.Tensor, targets: torch.Tensor, reduction: str = "mean") -> torch.Tensor:

@@ -6,7 +6,9 @@ optimiser that keeps them would write into the state that the next child starts 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +21,7 @@ class TrainState:
     Parameters
     ----------
     step
-        Optimiser steps done.
+        Optimiser steps done in this phase.
     model
         Parameters and buffers by name.
     optimizer
@@ -28,6 +30,12 @@ class TrainState:
         Open ``wsm`` windows: float64 sums of snapshots by the length of their cell.
     wall_s
         Seconds of training so far, along the path from initialisation.
+    phase
+        What the steps belong to: pretraining, a fine-tuning, a compression.
+    facts
+        What compressions made of the model, one after the other: JSON-able, enough to rebuild its structure.
+    reference
+        Of a compressed model: scores, bytes and latency of the uncompressed one.
     """
 
     step: int
@@ -35,6 +43,9 @@ class TrainState:
     optimizer: dict[str, np.ndarray] = field(default_factory=dict)
     sums: dict[int, dict[str, np.ndarray]] = field(default_factory=dict)
     wall_s: float = 0.0
+    phase: str = "pretrain"
+    facts: tuple[dict[str, Any], ...] = ()
+    reference: dict[str, float] = field(default_factory=dict)
 
     @property
     def nbytes(self) -> int:
@@ -49,6 +60,7 @@ def save_state(
     step: int,
     wall_s: float,
     sums: dict[int, dict[str, np.ndarray]],
+    phase: str,
 ) -> TrainState:
     """Return a copy of a model and its optimiser; the sums are handed over as they are."""
     names = {id(parameter): name for name, parameter in module.named_parameters()}
@@ -57,13 +69,22 @@ def save_state(
         for key, value in entries.items():
             if value is not None:
                 arrays[f"{names[id(parameter)]}/{key}"] = _array(value)
-    model = {k: _array(v) for k, v in module.state_dict().items()}
-    return TrainState(step=step, model=model, optimizer=arrays, sums=sums, wall_s=wall_s)
+    return TrainState(step=step, model=arrays_of(module), optimizer=arrays, sums=sums, wall_s=wall_s, phase=phase)
+
+
+def arrays_of(module: torch.nn.Module) -> dict[str, np.ndarray]:
+    """Return a copy of a module's parameters and buffers."""
+    return {k: _array(v) for k, v in module.state_dict().items()}
 
 
 def load_model(state: TrainState, module: torch.nn.Module) -> None:
     """Copy a state's parameters and buffers into a module of the same shape."""
-    module.load_state_dict({k: torch.from_numpy(np.array(v)) for k, v in state.model.items()})
+    load_arrays(state.model, module)
+
+
+def load_arrays(arrays: Mapping[str, np.ndarray], module: torch.nn.Module) -> None:
+    """Copy arrays into a module's parameters and buffers of the same names and shapes."""
+    module.load_state_dict({k: torch.from_numpy(np.array(v)) for k, v in arrays.items()})
 
 
 def load_optimizer(state: TrainState, module: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:

@@ -13,7 +13,7 @@ from orchestrator.planning.recipe import Recipe
 from orchestrator.planning.tree import Stage
 from workers.rank import Rank
 from workers.training.feed import Batch
-from workers.training.loop import Model, cross_entropy
+from workers.training.loop import Model, cross_entropy, to_training
 
 #: Models kept at a time.
 MODELS_KEPT = 4
@@ -36,7 +36,7 @@ class WarmModels:
 
     def __init__(self, rank: Rank) -> None:
         self.rank = rank
-        self._kept: OrderedDict[tuple[ModelShape, Recipe], Model] = OrderedDict()
+        self._kept: OrderedDict[tuple[ModelShape, Recipe, str], Model] = OrderedDict()
 
     def get(self, stage: Stage, build: Callable[[Stage], torch.nn.Module], sample: Callable[[Recipe], Batch]) -> Model:
         """Return the warm model of a stage's shape and recipe, with whatever values it was left with.
@@ -48,15 +48,16 @@ class WarmModels:
         sample
             Returns the inputs and targets of one rank's share of a batch, of any values.
         """
-        key = stage.shape, stage.recipe
+        key = stage.shape, stage.recipe, stage.tuning.frozen if stage.tuning else "nothing"
         if key not in self._kept:
-            self._kept[key] = self._warmed(build(stage), stage.recipe, sample)
+            self._kept[key] = self.wrapped(build(stage), stage.recipe, sample)
             while len(self._kept) > MODELS_KEPT:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(key)
         return self._kept[key]
 
-    def _warmed(self, module: torch.nn.Module, recipe: Recipe, sample: Callable[[Recipe], Batch]) -> Model:
+    def wrapped(self, module: torch.nn.Module, recipe: Recipe, sample: Callable[[Recipe], Batch]) -> Model:
+        """Return a module with what compiles or wraps it; its parameters and buffers stay as they are."""
         forward: Callable[[torch.Tensor], torch.Tensor] = module
         if recipe.compile:
             # Dynamo counts graphs by code over all models of a process, and past its limit of 8 trains eagerly without
@@ -69,6 +70,8 @@ class WarmModels:
             assert isinstance(forward, torch.nn.Module)
             forward = DistributedDataParallel(forward, broadcast_buffers=False)
             x, y = sample(recipe)
-            module.train()
+            before = {k: v.clone() for k, v in module.state_dict().items()}
+            to_training(module)
             cross_entropy(forward(x), y).backward()
+            module.load_state_dict(before)
         return Model(module, forward)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -169,3 +170,49 @@ def test_planning_imports_no_torch() -> None:
         "sys.exit(f'imported {heavy}' if heavy else 0)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("case", TRAINED, ids=str)
+def test_weights_that_may_be_compressed_are_those_of_the_module(case: tuple[str, dict[str, object], str]) -> None:
+    shape, module = built(case, 40_000)
+    weights = FAMILIES.load(case[0])().weights(shape)
+    there = {name: tuple(parameter.shape) for name, parameter in module.named_parameters()}
+    assert {name: there[name] for name, _ in weights} == dict(weights)
+    assert [name for name in there if name in dict(weights)] == sorted(dict(weights), key=list(there).index)
+    left = {name for name, size in there.items() if len(size) > 1} - dict(weights).keys()
+    assert all("embedding" in name or name == "conv1.weight" for name in left)
+
+
+@pytest.mark.parametrize("case", TRAINED, ids=str)
+def test_units_divide_the_arrays_that_go_with_them(case: tuple[str, dict[str, object], str]) -> None:
+    shape, module = built(case, 40_000)
+    groups = FAMILIES.load(case[0])().unit_groups(shape)
+    assert len({group.name for group in groups}) == len(groups) > 0
+    arrays = module.state_dict()
+    for group in groups:
+        for name, axis, outer in group.members:
+            assert arrays[name].shape[axis] % (outer * group.units) == 0
+        if group.counted_by:
+            owner, _, attribute = group.counted_by.rpartition(".")
+            assert getattr(module.get_submodule(owner), attribute) == group.units
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_a_model_on_other_data_differs_in_its_outputs_alone(case: tuple[str, dict[str, object], str]) -> None:
+    family = FAMILIES.load(case[0])()
+    shape = shape_of(case, 40_000)
+    assert family.shape_on(shape, case[1], MANIFESTS[case[2]]) == shape
+    if case[0] != "resnet":
+        return
+    other = replace(MANIFESTS[case[2]], classes=3)
+    again = family.shape_on(shape, case[1], other)
+    features = family.weights(shape)[-1][1][1]
+    assert again.params_total - shape.params_total == (3 - MANIFESTS[case[2]].classes) * (features + 1)
+    assert again.head_flops == 2 * 3 * features
+
+
+@pytest.mark.parametrize("case", TRAINED, ids=str)
+def test_data_that_a_model_can_not_read_is_refused(case: tuple[str, dict[str, object], str]) -> None:
+    wrong = MANIFESTS["digits" if case[2] == "text" else "text"]
+    with pytest.raises(BadInput, match=r"grid\.finetune\.data"):
+        FAMILIES.load(case[0])().shape_on(shape_of(case, 40_000), case[1], wrong)

@@ -65,6 +65,7 @@ def source_options(text_folder: Path, cifar_root: Path, image_root: Path) -> dic
     """Options of every source that holds data."""
     return {
         "python-stdlib": {},
+        "c-headers": {},
         "text": {"paths": [str(text_folder)]},
         "digits": {},
         "cifar10": {"root": str(cifar_root)},

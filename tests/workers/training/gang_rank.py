@@ -32,7 +32,7 @@ HOST = "127.0.0.1"
 #: What must not depend on how a cell came about; times may.
 SCORES = (
     "train_loss", "val_loss", "test_loss", "bits_per_byte", "accuracy", "precision_macro", "recall_macro", "f1_macro",
-    "model_bytes",
+    "model_bytes", "epsilon", "fidelity", "bits_per_param", "density", "rank_ratio",
 )  # fmt: skip
 
 
@@ -79,7 +79,7 @@ class Member:
                 if stage.cell is not None:
                     if self.rank.leads:
                         found[stage.cell.id] = _row(engine, stage, state)
-                elif stage.steps > 1 and cut:
+                elif stage.steps > 1 and cut and stage.kind != "compress":
                     state = self._cut(engine, stage, state, chance.randrange(stage.start_step + 1, stage.stop_step))
                 elif stage.kind != "merge" or self.rank.leads:
                     state = engine.train(stage, state)

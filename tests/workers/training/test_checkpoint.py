@@ -183,8 +183,8 @@ OTHERS = {
     "no checksum": (lambda data: _with_facts(data, '{"format": 1}'), "checksum differs"),
     "another step": (lambda data: _with_facts(data, json.dumps({**_facts(data), "step": 5})), "checksum differs"),
     "newer": (
-        lambda data: _with_facts(data, json.dumps({**_facts(data), "format": 2})),
-        r"newer scalaw \(format 2, this one reads up to 1\): upgrade",
+        lambda data: _with_facts(data, json.dumps({**_facts(data), "format": 3})),
+        r"newer scalaw \(format 3, this one reads up to 2\): upgrade",
     ),
 }
 

@@ -10,6 +10,7 @@ import argparse
 import json
 import math
 import os
+import pathlib
 import shutil
 import signal
 import subprocess
@@ -18,7 +19,6 @@ from functools import partial
 from itertools import cycle, islice
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
-from pathlib import Path
 
 import pytest
 import torch
@@ -33,7 +33,7 @@ from workers.rank import Rank
 
 pytestmark = pytest.mark.slow
 
-REPOSITORY = Path(__file__).parents[3]
+REPOSITORY = pathlib.Path(__file__).parents[3]
 SHARING = ["wsd", "wsm", "constant"]
 WORLD_SIZES = [1, 2, 3, 4]
 #: Of each family that trains: what it learns from, small sizes, and keys of its own.
@@ -43,12 +43,16 @@ CASES = {
         "params": [1_000, 2_000],
         "model": {"context": st.just(16), "dropout": st.sampled_from([0.1, 0.5, 0.0])},
         "train": {},
+        "finetune": {"source": "text", "paths": [json.__file__, pathlib.__file__]},
+        "student": 500,
     },
     "resnet": {
         "data": {"source": "digits"},
         "params": [700, 1_400],
         "model": {"block": st.sampled_from(["basic", "bottleneck"])},
         "train": {"shift_pixels": st.sampled_from([1, 2, 0])},
+        "finetune": {"source": "fake", "image_size": 8, "channels": 1, "classes": 3, "examples": 40},
+        "student": 300,
     },
 }
 #: Examples are small as they are; to make a failing one smaller would train for minutes.
@@ -94,7 +98,7 @@ class Gangs:
         environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
         environment["TORCHINDUCTOR_COMPILE_THREADS"] = "1"  # more would be processes of their own
         self.process = subprocess.Popen(
-            [sys.executable, Path(__file__).with_name("gang_rank.py"), *map(str, numbers)],
+            [sys.executable, pathlib.Path(__file__).with_name("gang_rank.py"), *map(str, numbers)],
             env=environment,
             pass_fds=numbers,
             stdin=subprocess.DEVNULL,
@@ -121,6 +125,40 @@ def gangs():
     gangs = Gangs()
     yield gangs
     gangs.stop()
+
+
+def compressions(student):
+    """Every way to make a model smaller; chains have beginnings in common with the others."""
+    structured = {"method": "prune", "density": 0.5, "pattern": "structured", "recover": {"steps": 2}}
+    pruned = {"method": "prune", "density": 0.4, "recover": {"steps": 2}}
+    return [
+        structured,
+        {"method": "quantize", "bits": 3, "recover": {"steps": 2}},
+        {"method": "distill", "student_params": student},
+        {"method": "chain", "steps": [structured, {"method": "quantize", "bits": 4}]},
+        pruned,
+        {"method": "low_rank", "energy": 0.6, "recover": {"epochs": 0.5}},
+        {"method": "chain", "steps": [pruned, {"method": "quantize", "bits": 4}]},
+        {"method": "quantize", "bits": 2},
+    ]
+
+
+@st.composite
+def children(draw, world_size, family):
+    """What a sweep may have below its pretrained cells."""
+    ways = compressions(CASES[family]["student"])
+    grid = {"compression": draw(st.permutations(ways)) if draw(st.booleans()) else ways}
+    grid["compression"] = grid["compression"][:3]
+    if draw(st.sampled_from([True, False])):
+        grid["finetune"] = {
+            "data": CASES[family]["finetune"],
+            "examples": [3 * world_size],
+            "epochs": [1, 2],
+            "batch_size": world_size,
+            "freeze": draw(st.sampled_from(["nothing", "body"])),
+            "head": draw(st.sampled_from(["auto", "new"])),
+        }
+    return grid
 
 
 @st.composite
@@ -169,6 +207,7 @@ def sweeps(draw, world_size=1, family=None):
         "grid": grid,
         "train": draw(st.fixed_dictionaries(recipe)),
         "resources": {"world_size": world_size},
+        "inference": {"measure": False},
     }
 
 
@@ -219,6 +258,19 @@ def test_rows_of_a_shared_tree_are_those_of_cells_trained_alone(gangs, document,
 @given(data=st.data(), luck=lucks)
 def test_rows_of_a_gang_are_those_of_a_gang_that_trains_each_cell_alone(gangs, world_size, family, data, luck):
     assert_exact(gangs, data.draw(sweeps(world_size, family)), luck)
+
+
+@pytest.mark.parametrize("family", CASES)
+@pytest.mark.parametrize("world_size", [1, 3])
+@settings(EXAMPLES, max_examples=2)
+@given(data=st.data(), luck=lucks, schedule=st.sampled_from(["wsm", "wsd", "constant"]), cut=st.booleans())
+def test_children_of_a_shared_tree_are_those_of_parents_trained_for_each(
+    gangs, world_size, family, data, luck, schedule, cut
+):
+    document = small(family, world_size=world_size, schedule=schedule)
+    document["grid"] |= {"epochs": [1], **data.draw(children(world_size, family))}
+    document["inference"] = {"measure": False}
+    assert_exact(gangs, document, luck, cut=cut)
 
 
 @settings(EXAMPLES, max_examples=4)

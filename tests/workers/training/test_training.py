@@ -129,8 +129,10 @@ def test_a_loss_that_is_not_finite_ends_the_stage():
 
 def test_other_data_than_was_planned_is_refused():
     context = make_plan(parse_sweep(IMAGES)).context
+    data = context.data["pretrain"]
+    other = replace(data, manifest=replace(data.manifest, digest="0" * 64))
     with pytest.raises(RuntimeError, match="differs from what was planned"):
-        TorchEngine(replace(context, manifest=replace(context.manifest, digest="0" * 64)))
+        TorchEngine(replace(context, data={"pretrain": other}))
 
 
 def test_seeds_give_different_models():

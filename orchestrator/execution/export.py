@@ -1,0 +1,134 @@
+"""A cell of a store → its model in a folder.
+
+A store keeps measurements, not weights. Since a cell's result depends on its sweep alone, its model is trained anew
+here, from the sweep as the store has it; the loss says whether it is the same one.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from orchestrator.errors import BadInput
+from orchestrator.planning import Plan, make_plan
+from orchestrator.planning.tree import StageTree
+from orchestrator.spec import parse_sweep
+from orchestrator.store import Store, open_store
+
+#: What stands beside the model: enough to run it.
+LOADER = '''"""Runs the exported model on some input of the right shape; needs scalaw installed."""
+
+from pathlib import Path
+
+import torch
+
+from workers.serving.load import load_model
+
+model = load_model(Path(__file__).with_name("model.safetensors"))
+example = {example}
+with torch.inference_mode():
+    print(model(example).shape)
+'''
+
+
+def export(store_uri: str, cell: str, folder: str, say: Callable[[str], None]) -> dict[str, Any]:
+    """Write a cell's model, a loader example and its row to a folder; return what was written.
+
+    Parameters
+    ----------
+    cell
+        Its id, or a beginning of it that no other cell has.
+    folder
+        Must not exist, or be empty.
+    say
+        Takes a line of progress.
+
+    Raises
+    ------
+    BadInput
+        If there is no such cell, it failed, it is simulated, or the folder holds something.
+    """
+    import json
+
+    store = open_store(store_uri)
+    row = _row(store, cell)
+    target = Path(folder)
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise BadInput(f"{folder} is there already: name a new folder with -o")
+    plan = _plan_with(store, row["cell_id"])
+    tree = plan.tree.towards({row["cell_id"]})
+    say(f"training cell {row['cell_id'][:12]} anew: {sum(stage.steps for stage in tree)} steps")
+    data, val_loss, shape = _trained(plan, tree, row)
+    target.mkdir(parents=True, exist_ok=True)
+    try:
+        (target / "model.safetensors").write_bytes(data)
+        (target / "row.json").write_text(json.dumps(row, indent=1, default=str, sort_keys=True) + "\n")
+        (target / "load.py").write_text(LOADER.format(example=shape))
+    except OSError as error:
+        shutil.rmtree(target, ignore_errors=True)
+        raise BadInput(f"{folder} can't be written: {error.strerror}") from error
+    return {
+        "cell_id": row["cell_id"],
+        "folder": str(target),
+        "model_bytes": len(data),
+        "val_loss": val_loss,
+        "val_loss_of_row": row["val_loss"],
+    }
+
+
+def _row(store: Store, cell: str) -> dict[str, Any]:
+    rows = [row for row in store.results().to_pylist() if row["cell_id"].startswith(cell.lower())]
+    if len(rows) != 1:
+        what = "no cell" if not rows else f"{len(rows)} cells"
+        raise BadInput(f"{store.uri} has {what} whose id begins with {cell[:64]!r}; see: scalaw query STORE")
+    row: dict[str, Any] = rows[0]
+    if row["status"] != "ok":
+        raise BadInput(f"cell {row['cell_id'][:12]} failed and has no model: {str(row['error']).splitlines()[-1]}")
+    if row["simulated"]:
+        raise BadInput(f"cell {row['cell_id'][:12]} is simulated: there is no model behind it")
+    return row
+
+
+def _plan_with(store: Store, cell_id: str) -> Plan:
+    """Return the plan of a sweep that has a cell, as it is resolved now."""
+    import json
+
+    named = [name for name, document in store.sweeps().items() if cell_id in document.get("cells", ())]
+    for name in named:
+        plan = make_plan(parse_sweep(json.dumps(store.sweeps()[name]["sweep"])))
+        if any(cell.id == cell_id for cell in plan.cells):
+            return plan
+    why = f"the data or this scalaw differ from those of sweep {named[0]}" if named else "no sweep in the store has it"
+    raise BadInput(f"cell {cell_id[:12]} can't be trained again: {why}")
+
+
+def _trained(plan: Plan, tree: StageTree, row: dict[str, Any]) -> tuple[bytes, float, str]:
+    """Return the model file, the validation loss, and the source text of an example input."""
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    from orchestrator.spec.registries import FAMILIES
+    from workers.accounting import model_of
+    from workers.serving.load import module_of
+    from workers.serving.model_file import from_bytes, to_bytes
+
+    on_gpu = plan.sweep.resources.gpus_per_worker > 0 and torch.cuda.is_available()
+    engine = FAMILIES.load(plan.context.family)().engine()(plan.context, on_gpu=on_gpu)
+    state: Any = None
+    leaf = None
+    with threadpool_limits(limits=row["threads"] or 1):
+        for stage in tree:
+            if stage.kind == "evaluate":
+                leaf = stage
+            else:
+                state = engine.train(stage, state)
+        assert leaf is not None
+        assert leaf.cell is not None
+        data = to_bytes(model_of(plan.context, leaf.shape, state, data=leaf.data))
+        scores = engine.data(leaf.data).val_scores(module_of(from_bytes(data)).to(engine.device))
+    manifest = plan.context.data[leaf.data].manifest
+    size = ", ".join(map(str, (1, *manifest.input_shape)))
+    tokens = manifest.tokens_per_example is not None
+    return data, scores["val_loss"], f"torch.zeros({size}, dtype=torch.long)" if tokens else f"torch.zeros({size})"

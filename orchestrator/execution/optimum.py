@@ -1,0 +1,212 @@
+"""STORE or TABLE → the best model under a budget of compute, or the best measured one under limits of its inference."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from orchestrator.errors import BadInput
+from orchestrator.execution.evidence import Evidence, from_store, gather
+from orchestrator.fitting import LawFit
+from orchestrator.fitting.axes import FloatArray
+from orchestrator.fitting.budget import Budget
+from orchestrator.fitting.check import check_table
+from orchestrator.fitting.frontier import Optimum, best_optimum, optimum
+from orchestrator.fitting.result import Estimate
+from orchestrator.fitting.within_limits import best_within, measured_rows
+from orchestrator.spec.quantities import parse_real
+from orchestrator.store import open_store
+
+#: Laws tried beside those that the sweep names.
+SATURATING: Final = ("chinchilla", "data_constrained")
+#: Budgets of a curve, as factors: a decade either side.
+CURVE: Final = tuple(10.0 ** (step / 4) for step in range(-4, 5))
+#: Rows whose FLOPs a parameter and token differ by more than this factor are said to.
+MOST_SPREAD: Final = 1.1
+
+
+def positive(flag: str, text: str | None, missing: float) -> float:
+    """Return the number that a person wrote behind a flag, or ``missing`` where it was left out.
+
+    Raises
+    ------
+    BadInput
+        If it is no number above zero.
+    """
+    if text is None:
+        return missing
+    try:
+        number = parse_real(text)
+    except ValueError as failure:
+        raise BadInput(f"{flag} {failure}") from failure
+    if number <= 0:
+        raise BadInput(f"{flag} must be above 0, not {text}")
+    return number
+
+
+def gather_pretrained(
+    where: str, *, mapping: str | None, task: str | None, recipe: str | None, sweep: str | None
+) -> Evidence:
+    """Return the points of a table, or the pretrained rows of a store where no task is named.
+
+    Raises
+    ------
+    BadInput
+        As `gather`.
+    """
+    if Path(where).is_file() or mapping is not None or task is not None:
+        return gather(where, mapping=mapping, sweep=sweep, task=task, recipe=recipe)
+    store = open_store(where)
+    return from_store(store, store.only_sweep(sweep), recipe=recipe, finetuned=False)
+
+
+def compute_optimal(
+    evidence: Evidence,
+    *,
+    flops: float,
+    served: float = 0.0,
+    d_max: float = math.inf,
+    e_max: float = math.inf,
+    law: str | None = None,
+    curve: bool = False,
+) -> dict[str, Any]:
+    """Return the compute-optimal N, D, E and loss as a document.
+
+    Parameters
+    ----------
+    flops, served, d_max, e_max
+        As `Budget` takes them.
+    law
+        The law to answer by; by default the best of the sweep's that has an optimum, else a saturating one.
+    curve
+        Also answer for budgets from a tenth to ten times ``flops``.
+
+    Raises
+    ------
+    BadInput
+        If no law has an optimum, or the budget pays for nothing.
+    """
+    each, spread = flops_per_nde(evidence)
+    budget = Budget(flops=flops, flops_per_nde=each or 6.0, served=served, d_max=d_max, e_max=e_max)
+    budget.sizes()
+    measured = check_table(evidence.axes, evidence.settings["target"])
+    fits = _fits(evidence, law)
+    found = best_optimum(fits.values(), budget, measured)
+    points, without = _curve(fits[found.law], budget, measured) if curve else ([], [])
+    document: dict[str, Any] = {
+        "target": evidence.settings["target"],
+        **_point(found),
+        "law": found.law,
+        "flops_per_nde": budget.flops_per_nde,
+        "flops_per_nde_from": "6ND" if each is None else "store",
+        "served_tokens": served,
+        "d_means": evidence.d_means if math.isinf(d_max) else evidence.d_means.replace("seen", "unique"),
+        "warnings": [*evidence.notes, *spread, *found.warnings, *without],
+    }
+    return document | ({"curve": points} if curve else {})
+
+
+def measured_cells(
+    where: str, needed: Iterable[str], *, task: str | None, recipe: str | None, sweep: str | None
+) -> pa.Table:
+    """Return the rows of a store that `measured_rows` takes.
+
+    Raises
+    ------
+    BadInput
+        If there is no store, or nothing of that was measured.
+    """
+    if Path(where).is_file():
+        raise BadInput(f"{where} is a table; sizes and latencies of models are read from a store")
+    store = open_store(where)
+    return measured_rows(store.results(store.only_sweep(sweep)), needed, task=task, recipe=recipe)
+
+
+def measured_best(
+    where: str, limits: Mapping[str, float], *, task: str | None, recipe: str | None, sweep: str | None
+) -> dict[str, Any]:
+    """Return the best measured cell of a store within limits, and the runner-up, as a document.
+
+    Parameters
+    ----------
+    limits
+        As `best_within` takes them.
+
+    Raises
+    ------
+    BadInput
+        As `measured_cells`, or if no cell is within the limits.
+    """
+    rows = measured_cells(where, limits, task=task, recipe=recipe, sweep=sweep)
+    best, *others = best_within(rows, limits)
+    return {
+        "task": rows["task"][0].as_py(),
+        "limits": dict(limits),
+        "cells": rows.num_rows,
+        "cells_within": 1 + len(others),
+        "best": best,
+        "runner_up": others[0] if others else None,
+        "warnings": [] if others else ["no other cell is within the limits"],
+    }
+
+
+def flops_per_nde(evidence: Evidence) -> tuple[float | None, list[str]]:
+    """Return the median of flops / (n·d·e) over a store's pretrained rows, None where it has none, and what to know."""
+    if evidence.store is None:
+        return None, []
+    rows = evidence.store.results(evidence.sweep)
+    wanted = pc.and_(pc.equal(rows["status"], "ok"), pc.is_null(rows["finetune_examples"]))
+    rows = rows.filter(pc.and_(wanted, pc.is_null(rows["compression_method"])))
+    axes = pa.table(
+        {
+            "flops": rows["flops"],
+            "n": rows["params_non_embedding"],
+            "d": pc.coalesce(rows["data_tokens"], rows["data_examples"]),
+            "e": rows["epochs"],
+        }
+    ).drop_null()
+    flops, n, d, e = (axes[name].cast(pa.float64()).to_numpy() for name in axes.column_names)
+    ratio = (flops / (n * d * e))[flops > 0]
+    if not ratio.size:
+        return None, []
+    median = float(np.median(ratio))
+    if ratio.max() <= MOST_SPREAD * ratio.min():
+        return median, []
+    return median, [
+        f"flops / (n·d·e) runs from {ratio.min():.3g} to {ratio.max():.3g} in these rows, as embeddings and attention "
+        f"cost too; the median, {median:.3g}, stands for every size"
+    ]
+
+
+def _fits(evidence: Evidence, law: str | None) -> dict[str, LawFit]:
+    laws: Sequence[str] | None = [law] if law else evidence.settings["laws"]
+    if laws is not None and law is None:
+        laws = list(dict.fromkeys([*laws, *SATURATING]))
+    return evidence.fit(laws=laws).fits
+
+
+def _point(found: Optimum) -> dict[str, Any]:
+    return {"flops": found.budget.flops, **{name: _interval(getattr(found, name)) for name in ("n", "d", "e", "loss")}}
+
+
+def _interval(estimate: Estimate) -> dict[str, float | None]:
+    return {"value": estimate.value, "lo": estimate.lo, "hi": estimate.hi}
+
+
+def _curve(fit: LawFit, budget: Budget, measured: Mapping[str, FloatArray]) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return the optima at budgets a decade either side by one law, and which budgets have none."""
+    points, without = [], []
+    for factor in CURVE:
+        at = replace(budget, flops=budget.flops * factor)
+        try:
+            points.append(_point(optimum(fit, at, measured)))
+        except BadInput as reason:
+            without.append(f"no optimum for {at.flops:.3g} FLOPs: {reason}")
+    return points, without

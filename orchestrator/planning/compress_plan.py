@@ -1,0 +1,128 @@
+"""``grid.compression`` → compressed cells, refused here where a model can't be compressed so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from orchestrator.errors import BadInput
+from orchestrator.planning.cell import Cell
+from orchestrator.planning.compressed import Compressed, CompressStep
+from orchestrator.planning.content import content_id
+from orchestrator.planning.context import TaskData
+from orchestrator.planning.family import Family, ModelShape
+from orchestrator.planning.recipe import Recipe
+from orchestrator.spec.compression import chained, label_of
+from orchestrator.spec.registries import COMPRESSORS
+
+#: Peak rate of recovery as a share of the rate before it; it falls linearly to zero.
+RECOVERY_RATE_SHARE = 0.25
+
+
+class CompressPlanner:
+    """Makes the compressed variants of cells.
+
+    Parameters
+    ----------
+    sweep, family, data, warnings
+        As in :func:`~orchestrator.planning.children.with_children`.
+    """
+
+    def __init__(self, sweep: Any, family: Family, data: Mapping[str, TaskData], warnings: list[str]) -> None:
+        self.sweep, self.family, self.data, self.warnings = sweep, family, data, warnings
+        self._students: dict[tuple[int, str], ModelShape] = {}
+
+    def children(self, base: Cell) -> list[Cell]:
+        """Return the compressed variants of a cell, in the YAML's order."""
+        found = []
+        for k, compression in enumerate(self.sweep.grid.compression):
+            steps = self._steps(base, chained(compression), f"grid.compression[{k}]")
+            compressed = Compressed(
+                method=compression.method, label=label_of(compression), level=compression.level, steps=steps
+            )
+            cell_id = content_id({"parent": base.id, "compression": [step.content for step in steps]})
+            found.append(replace(base, id=cell_id, shape=steps[-1].shape, parent=base, compressed=compressed))
+        return found
+
+    def _steps(self, base: Cell, compressions: Sequence[Any], where: str) -> tuple[CompressStep, ...]:
+        found: list[CompressStep] = []
+        shape = base.shape
+        for options in compressions:
+            found.append(self._step(base, shape, options, where))
+            shape = found[-1].shape
+        return tuple(found)
+
+    def _step(self, base: Cell, before: ModelShape, options: Any, where: str) -> CompressStep:
+        recipe = base.recipe if base.tuning is None else base.tuning.recipe
+        examples = base.data_examples if base.tuning is None else base.tuning.examples
+        compressor = COMPRESSORS.load(options.method)()
+        student = getattr(options, "student_params", None)
+        shape = before if student is None else self._student(student, base, where)
+        try:
+            compressor.check(options, before, self.family)
+        except BadInput as refusal:
+            raise BadInput(f"{self.sweep.name}: {where}: {refusal}") from refusal
+        if student is not None:
+            steps = base.total_steps if base.tuning is None else base.tuning.total_steps
+            steps += _recovery_steps(options.recover, recipe, examples)
+            recipe = replace(recipe, schedule="wsd") if recipe.schedule == "wsm" else recipe
+            recipe = replace(recipe, compile=False, fuse=False)
+            flops = recipe.batch_size * (shape.train_flops + before.forward_flops)
+        else:
+            steps = _recovery_steps(options.recover, recipe, examples)
+            recipe = _recovery(recipe)
+            flops = recipe.batch_size * shape.train_flops
+        content = {
+            "options": options.model_dump(mode="json"),
+            "shape": dict(shape.dims),
+            "steps": steps,
+            "examples": examples,
+            "recipe": recipe.to_json() if steps else None,
+        }
+        return CompressStep(
+            method=options.method,
+            options=options,
+            before=before,
+            shape=shape,
+            training_steps=steps,
+            training_examples=examples,
+            step_flops=flops,
+            recipe=recipe,
+            content=content_id(content),
+        )
+
+    def _student(self, params: int, base: Cell, where: str) -> ModelShape:
+        data = self.data[base.data].manifest
+        key = params, base.data
+        if key not in self._students:
+            self._students[key] = self.family.shape_for(params, self.sweep.model.options, data)
+        student = self._students[key]
+        if student.params_non_embedding >= base.shape.params_non_embedding:
+            raise BadInput(
+                f"{self.sweep.name}: {where}.student_params: the nearest model to {params:,} has N = "
+                f"{student.params_non_embedding:,}, no smaller than its teacher's {base.shape.params_non_embedding:,}; "
+                "take a smaller student, or leave the smallest sizes out of grid.params"
+            )
+        return student
+
+
+def _recovery_steps(recover: Any, recipe: Recipe, examples: int) -> int:
+    if recover is None:
+        return 0
+    if recover.steps is not None:
+        return int(recover.steps)
+    return max(1, round(float(recover.epochs) * examples / recipe.batch_size))
+
+
+def _recovery(recipe: Recipe) -> Recipe:
+    """Return the recipe of recovery: no warmup, from a quarter of the rate linearly to zero."""
+    return replace(
+        recipe,
+        learning_rate=RECOVERY_RATE_SHARE * recipe.learning_rate,
+        warmup_steps=0,
+        schedule="wsd",
+        cooldown_fraction=1.0,
+        compile=False,
+        fuse=False,
+    )

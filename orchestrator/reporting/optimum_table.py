@@ -1,0 +1,64 @@
+"""The answers of `scalaw optimal` for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator.reporting.short_numbers import short_number
+from orchestrator.reporting.tables import records_table
+
+
+def optimum_text(document: Mapping[str, Any]) -> Text:
+    """Return the compute-optimal N, D, E and loss, one a line with its 90 % interval."""
+    serving = f", serving {short_number(document['served_tokens'])} tokens" if document["served_tokens"] else ""
+    lines = [
+        f"best use of {document['flops']:.3g} FLOPs by the {document['law']} law "
+        f"(training costs {document['flops_per_nde']:.3g}·n·d·e{serving}), 90 % intervals",
+        f"n     {_with_ends(document['n'])} non-embedding parameters",
+        f"d     {_with_ends(document['d'])} {document['d_means']}",
+        f"e     {_with_ends(document['e'])} epochs",
+        f"{document['target']:5} {_with_ends(document['loss'])}",
+    ]
+    return Text("\n".join(lines))
+
+
+def curve_table(document: Mapping[str, Any]) -> Table:
+    """Return one line a budget."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
+    for name in ("flops", "n", "d", "e", document["target"]):
+        table.add_column(name, justify="right", overflow="fold")
+    for point in document["curve"]:
+        table.add_row(f"{point['flops']:.3g}", *(Text(_with_ends(point[name])) for name in ("n", "d", "e", "loss")))
+    return table
+
+
+def measured_table(document: Mapping[str, Any]) -> Table | Text:
+    """Return the best cell and the runner-up, one a line; axes that neither has are left out."""
+    cells = [cell for cell in (document["best"], document["runner_up"]) if cell is not None]
+    names = [name for name in cells[0] if name == "compression" or any(cell[name] is not None for cell in cells)]
+    return records_table(
+        [
+            {"": which}
+            | {name: cell[name] for name in names}
+            | {"cell_id": cell["cell_id"][:12], "compression": cell["compression"] or "none"}
+            for which, cell in zip(("best", "next"), cells, strict=False)
+        ]
+    )
+
+
+def _with_ends(estimate: Mapping[str, float | None]) -> str:
+    ends = [estimate["lo"], estimate["hi"]]
+    if ends == [None, None]:
+        return _written(estimate["value"])
+    return f"{_written(estimate['value'])} [{_written(ends[0])}, {_written(ends[1])}]"
+
+
+def _written(value: float | None) -> str:
+    if value is None:
+        return "open"
+    return f"{value:.4g}" if value < 1000 else short_number(value)

@@ -1,0 +1,59 @@
+"""What a finished model weighs, and what is left of its parent's quality (I10)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+
+from orchestrator.planning.cell import Cell
+from orchestrator.planning.context import RunContext
+from orchestrator.planning.family import ModelShape
+from workers.serving.model_file import Model, stored_bits, to_bytes
+from workers.training.state import TrainState
+
+
+def model_of(context: RunContext, shape: ModelShape, state: TrainState, *, data: str) -> Model:
+    """Return a state's model as it is written to a file."""
+    manifest = context.data[data].manifest
+    about = {
+        "family": shape.family,
+        "dims": dict(shape.dims),
+        "options": dict(context.model_options),
+        "facts": list(state.facts),
+        "data": {
+            "task": manifest.task,
+            "tokens_per_example": manifest.tokens_per_example,
+            "input_shape": list(manifest.input_shape),
+            "classes": manifest.classes,
+        },
+    }
+    return Model(about, state.model)
+
+
+def account(
+    context: RunContext, cell: Cell, module: torch.nn.Module, state: TrainState, scores: dict[str, float]
+) -> dict[str, Any]:
+    """Return bytes, bits, density, rank ratio, ε and fidelity of a cell's model.
+
+    ``bits_per_param`` counts what is written for the parameters, scales and masks included, over the parent's number of
+    parameters (a student's own). ``fidelity`` is the share of accuracy kept, of a language model ``e^-Δloss``.
+    """
+    model = model_of(context, cell.shape, state, data=cell.data)
+    size = len(to_bytes(model))
+    known = {name for name, _ in module.named_parameters()}
+    found = {
+        "model_bytes": size,
+        "bits_per_param": stored_bits(model, known) / cell.shape.params_total,
+        "density": math.prod(fact.get("density", 1.0) for fact in state.facts),
+        "rank_ratio": math.prod(fact.get("rank_ratio", 1.0) for fact in state.facts),
+    }
+    if state.reference:
+        was = state.reference
+        if context.data[cell.data].manifest.tokens_per_example is not None:
+            fidelity: float | None = math.exp(was["val_loss"] - scores["val_loss"])
+        else:
+            fidelity = scores["accuracy"] / was["accuracy"] if was["accuracy"] else None
+        found |= {"epsilon": size / was["model_bytes"], "fidelity": fidelity}
+    return found

@@ -1,0 +1,97 @@
+"""The seam behind which a compressor stands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+from orchestrator.planning.family import Family, ModelShape, UnitGroup
+
+if TYPE_CHECKING:
+    import torch
+
+    from workers.training.loop import Loss
+
+
+#: Makes an initialised model of the shape that comes out.
+Fresh: TypeAlias = "Callable[[], torch.nn.Module]"
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What of a model may be compressed: names of weights, and groups of units."""
+
+    weights: list[str]
+    groups: list[UnitGroup]
+
+
+class Session(Protocol):
+    """One compression on its way: begun, perhaps trained on, finished.
+
+    Attributes
+    ----------
+    module
+        What is trained and in the end holds the compressed model.
+    loss
+        What training minimises; ``None``: the cross-entropy.
+    after_step
+        Puts right what an optimiser step has moved, if anything must be; steps count from 1.
+    """
+
+    module: torch.nn.Module
+    loss: Loss | None
+
+    @property
+    def after_step(self) -> Callable[[int], None] | None: ...
+
+    def finish(self) -> dict[str, Any]:
+        """Leave ``module`` as it will be written; return JSON-able facts from which ``restructure`` works.
+
+        Known keys are ``density`` and ``rank_ratio`` (measured), ``bits`` and ``quantized`` (names of the weights held
+        as integers times a scale, see :mod:`workers.serving.model_file`).
+        """
+
+
+class Compressor(Protocol):
+    """A compressor.
+
+    Guarantees: the same module, options and seed give the same bits; a module that ``restructure`` has worked on takes
+    the arrays of a finished one and scores the same loss.
+    """
+
+    def check(self, options: Any, shape: ModelShape, family: Family) -> None:
+        """Refuse what can't be done to a model of this shape; imports no torch.
+
+        Raises
+        ------
+        BadInput
+            With the likely fix.
+        """
+
+    def session(
+        self,
+        module: torch.nn.Module,
+        options: Any,
+        parts: Parts,
+        steps: int,
+        fresh: Fresh,
+    ) -> Session:
+        """Begin.
+
+        Parameters
+        ----------
+        module
+            The trained model; it is the session's to change.
+        options
+            The YAML's mapping (``orchestrator.spec.compression``).
+        parts
+            What of it may be compressed.
+        steps
+            Optimiser steps that will follow.
+        fresh
+            Makes an initialised model of the shape that comes out.
+        """
+
+    def restructure(self, module: torch.nn.Module, facts: dict[str, Any]) -> torch.nn.Module:
+        """Return a freshly built module with the structure that ``facts`` tell of, of any values."""

@@ -1,0 +1,85 @@
+"""A loaded data set with what a worker reads of it."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from orchestrator.planning.context import TRAIN_SCORE_EXAMPLES, TaskData
+from orchestrator.planning.recipe import Recipe
+from orchestrator.spec.registries import SOURCES
+from workers.rank import Rank
+from workers.sources.order import Order
+from workers.sources.source import Dataset
+from workers.training.feed import Batch, Feed, Pick
+from workers.training.score import class_scores, score
+
+
+class LoadedData:
+    """One data set on a worker's device.
+
+    Parameters
+    ----------
+    data
+        What planning knows of it.
+    device
+        Where batches are wanted.
+    eval_examples
+        Most examples of a held-back split that are scored.
+
+    Raises
+    ------
+    RuntimeError
+        If the data differs from what was planned.
+    """
+
+    def __init__(self, data: TaskData, device: torch.device, eval_examples: int) -> None:
+        self.manifest, self.eval_examples = data.manifest, eval_examples
+        tokens = self.manifest.tokens_per_example
+        loaded: Dataset = SOURCES.load(data.source)().load(data.options, context=tokens or 64)
+        if loaded.manifest.digest != self.manifest.digest:
+            raise RuntimeError(
+                f"the data of {data.source} on this node differs from what was planned "
+                f"(digest {loaded.manifest.digest[:12]}, planned {self.manifest.digest[:12]})"
+            )
+        self.feeds = {name: Feed(split, device) for name, split in loaded.splits.items()}
+        self._orders: dict[int, Order] = {}
+
+    def order(self, seed: int) -> Order:
+        """Return the data order of a seed."""
+        if seed not in self._orders:
+            self._orders[seed] = Order(self.manifest.train_examples, seed)
+        return self._orders[seed]
+
+    def sample(self, recipe: Recipe, rank: Rank) -> Batch:
+        """Return a rank's share of a batch, of no meaning."""
+        share = rank.share(recipe.batch_size)
+        return self.some(share.stop - share.start)
+
+    def some(self, examples: int) -> Batch:
+        """Return so many examples, of no meaning."""
+        return next(iter(self.feeds["train"].batches([Pick(np.zeros(examples, np.int64))])))
+
+    def val_scores(self, module: torch.nn.Module) -> dict[str, float]:
+        """Return loss and accuracy on the validation split."""
+        loss, predicted, true = score(module, self.feeds["val"], self._first(self.manifest.val_examples))
+        return {"val_loss": loss, "accuracy": float((predicted == true).mean())}
+
+    def scores(self, module: torch.nn.Module, seed: int, examples: int) -> dict[str, float]:
+        """Return losses on all splits, accuracy and, for labels, macro scores.
+
+        Parameters
+        ----------
+        seed, examples
+            Say which training examples the model has seen, of which a sample is scored.
+        """
+        sample = self.order(seed).indices(examples, 0, min(examples, TRAIN_SCORE_EXAMPLES))
+        train_loss, _, _ = score(module, self.feeds["train"], sample)
+        val_loss, predicted, true = score(module, self.feeds["val"], self._first(self.manifest.val_examples))
+        test_loss, _, _ = score(module, self.feeds["test"], self._first(self.manifest.test_examples))
+        labels = {} if self.manifest.tokens_per_example else class_scores(predicted, true)
+        accuracy = float((predicted == true).mean())
+        return {"train_loss": train_loss, "val_loss": val_loss, "test_loss": test_loss, "accuracy": accuracy, **labels}
+
+    def _first(self, there: int) -> np.ndarray:
+        return np.arange(min(there, self.eval_examples))
