@@ -18,6 +18,7 @@ BOX: Final[dict[Role, tuple[float, float]]] = {
     "floor": (np.log(1e-6), 1.0),
     "factor": (-40.0, 40.0),
     "exponent": (-5.0, 10.0),
+    "power": (-20.0, 20.0),
     "saturation": (np.log(0.05), np.log(1e4)),
 }
 #: Starts are tried on this many rows at most; the winner is polished on all of them.

@@ -18,9 +18,9 @@ LEAST_INFLUENCE: Final = 1e-4
 SINGULAR: Final = 1e-6
 #: Saturation constants within a factor e of their bounds have run away: beyond, they change nothing.
 EDGE: Final = 1.0
-#: 90 % intervals wider than this say nothing: ratio hi/lo of factors and saturation constants, width of exponents,
-#: width of a floor as a share of the lowest loss.
-WIDEST: Final = {"factor": 1e6, "saturation": 10.0, "exponent": 2.0, "floor": 0.8}
+#: 90 % intervals wider than this say nothing: ratio hi/lo of factors and saturation constants, width of exponents and
+#: powers, width of a floor as a share of the lowest loss.
+WIDEST: Final = {"factor": 1e6, "saturation": 10.0, "exponent": 2.0, "power": 2.0, "floor": 0.8}
 
 
 def unidentified(law: Law, sample: Sample, coords: FloatArray, ends: FloatArray | None, least: float) -> dict[str, str]:
@@ -127,7 +127,7 @@ def _too_wide(parameter: Parameter, low: float, high: float, least: float) -> bo
     if not (np.isfinite(low) and np.isfinite(high)):
         return True
     widest = WIDEST[parameter.role]
-    if parameter.role == "exponent":
+    if not parameter.positive:
         return bool(high - low > widest)
     if parameter.role == "floor":
         return bool(high - low > widest * least)

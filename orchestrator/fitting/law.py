@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from orchestrator.fitting.axes import MEANING, FloatArray, Mask, distinct
 
 LogAxes = Mapping[str, FloatArray]
-Role = Literal["floor", "factor", "exponent", "saturation"]
+#: An exponent grows with quality; a power may have either sign.
+Role = Literal["floor", "factor", "exponent", "power", "saturation"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class Parameter:
     @property
     def positive(self) -> bool:
         """True where the coordinate is the logarithm of the value."""
-        return self.role != "exponent"
+        return self.role not in ("exponent", "power")
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,5 +109,7 @@ LAWS = Registry(
         "product_floor": "orchestrator.fitting.laws.product_floor:ProductFloor",
         "chinchilla": "orchestrator.fitting.laws.chinchilla:Chinchilla",
         "data_constrained": "orchestrator.fitting.laws.data_constrained:DataConstrained",
+        "precision": "orchestrator.fitting.laws.precision:Precision",
+        "sparsity": "orchestrator.fitting.laws.sparsity:Sparsity",
     },
 )

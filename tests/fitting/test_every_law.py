@@ -20,7 +20,13 @@ from orchestrator.spec.registries import LAWS
 TRUTH = {
     "E": 1.6, "L_inf": 1.4, "A": 350.0, "B": 1500.0, "R_D": 12.0, "R_N": 8.0,
     "alpha": 0.33, "beta": 0.38, "gamma": 0.12, "delta": 0.2, "zeta": 0.07, "eta": 0.4,
+    "gamma_D": 0.5, "gamma_N": 0.35, "gamma_P": 0.6, "gamma_w": 1.5,
+    "a_S": 60.0, "b_S": -0.6, "c_S": 300.0,
 }  # fmt: skip
+#: A law's own values, such that its power term is near 1 or its damage a part of the loss.
+OF_LAW = {"product": {"C": 0.002}, "product_floor": {"C": 3e4}, "precision": {"C": 0.5}}
+#: Shares kept: 32 (nothing done), 4, 3 and 2 bits.
+EPS = [1.0, 4 / 32, 3 / 32, 2 / 32]
 
 
 def _law(name: str) -> Law:
@@ -29,20 +35,14 @@ def _law(name: str) -> Law:
 
 
 def _truth(law: Law, axes: dict[str, np.ndarray]) -> np.ndarray:
-    """Known parameter values; C such that the power term is near 1."""
-    names = [p.name for p in law.parameters(axes)]
-    values = {**TRUTH, "C": 1.0}
-    params = np.array([values[name] for name in names])
-    if "C" in names and law.name == "product":
-        params[names.index("C")] = 0.002
-    elif "C" in names:
-        params[names.index("C")] = 3e4
-    return params
+    """Known parameter values."""
+    values = {**TRUTH, **OF_LAW.get(law.name, {})}
+    return np.array([values[p.name] for p in law.parameters(axes)])
 
 
 @pytest.fixture(scope="module")
 def columns(grid) -> dict[str, np.ndarray]:
-    return grid(n=[1e5, 3e5, 1e6, 3e6], d=[1e6, 4e6, 1.6e7], e=[1.0, 2.0, 8.0, 24.0])
+    return grid(n=[1e5, 3e5, 1e6, 3e6], d=[1e6, 4e6, 1.6e7], e=[1.0, 2.0, 8.0, 24.0], eps=EPS)
 
 
 @pytest.fixture(scope="module", params=LAWS.names())
@@ -83,8 +83,13 @@ def test_own_parameters_come_back_from_noiseless_rows(case):
     np.testing.assert_allclose(found, params, rtol=1e-5)
 
 
-def test_predictions_fall_as_every_axis_grows(case):
+def test_predictions_of_whole_models_fall_as_every_axis_grows_and_rise_as_they_are_compressed(case):
+    """Of whole models only: what compression harms may grow with data (Kumar et al. 2024)."""
     law, axes, params = case
+    if "eps" in axes:
+        by_eps = law.predict(params, axes).reshape(-1, len(EPS))  # the last axis of the grid
+        assert (np.diff(by_eps, axis=1) > 0).all()
+        axes = {name: values[axes["eps"] == 1.0] for name, values in axes.items()}
     base = law.predict(params, axes)
     for name in axes:
         grown = {**axes, name: axes[name] * 1.5}

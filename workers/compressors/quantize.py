@@ -1,5 +1,7 @@
 """Weights in 8, 4, 3 or 2 bits: whole numbers times a scale for each output channel, symmetric about zero.
 
+With ``activations: int8`` the inputs of Linear layers are rounded too (:mod:`workers.compressors.int8_linear`).
+
 The scale is the channel's largest magnitude over the largest whole number (Jacob et al. 2018, eq. 1, with zero point
 0). Recovery is quantisation-aware training: the forward pass sees rounded weights, the gradient passes through the
 rounding unchanged (straight-through estimator, Bengio et al. 2013).
@@ -23,31 +25,41 @@ SCALE = "_scale"
 
 
 class Quantizer:
-    """Weight-only quantisation per output channel."""
+    """Quantisation of weights per output channel, and where asked for of what they are multiplied with."""
 
     @staticmethod
     def check(options: Any, shape: ModelShape, family: Family) -> None:
-        """Accept any shape, as every weight can be rounded, but weights alone.
+        """Accept any shape for weights, as every one can be rounded.
 
         Raises
         ------
         BadInput
-            If activations are to be rounded too.
+            If activations are to be rounded where no weight is a matrix.
         """
-        if options.activations != "float":
-            raise BadInput("activations: int8 isn't there yet, weights alone are rounded; leave it out")
+        if options.activations == "int8" and not any(len(size) == 2 for _, size in family.weights(shape)):
+            raise BadInput(
+                f"activations: int8 rounds the inputs of Linear layers, and what is compressed of a {shape.family} "
+                "are convolutions; leave activations out"
+            )
 
     @staticmethod
     def session(module: torch.nn.Module, options: Any, parts: Parts, steps: int, fresh: Fresh) -> Quantizing:
         """Begin; with steps to come the weights are rounded in the forward pass alone."""
-        return Quantizing(module, options, parts.weights, steps)
+        from workers.compressors.layers import present
+
+        weights = present(module, parts.weights)
+        if options.activations == "int8":
+            round_inputs(module, weights)
+        return Quantizing(module, options, weights, steps)
 
     @staticmethod
     def restructure(module: torch.nn.Module, facts: dict[str, Any]) -> torch.nn.Module:
-        """Return the module with a buffer for each weight's scales."""
+        """Return the module with a buffer for each weight's scales, and layers that round their inputs."""
         from workers.compressors.layers import owner_of
         from workers.compressors.rounding import scale_like
 
+        if facts.get("activations") == "int8":
+            round_inputs(module, facts["quantized"])
         for name in facts["quantized"]:
             owner_of(module, name).register_buffer("weight" + SCALE, scale_like(module.get_parameter(name)))
         return module
@@ -57,21 +69,20 @@ class Quantizing:
     """A quantisation on its way."""
 
     loss: Loss | None = None
+    #: Nothing to put right: what is trained are the weights before rounding.
+    after_step = None
 
     def __init__(self, module: torch.nn.Module, options: Any, weights: list[str], steps: int) -> None:
         from torch.nn.utils import parametrize
 
-        from workers.compressors.layers import owner_of, present
+        from workers.compressors.layers import owner_of
         from workers.compressors.rounding import StraightThrough
 
-        self.module, self.bits, self.trains = module, options.bits, steps > 0
-        self.weights = present(module, weights)
+        self.module, self.bits, self.activations = module, options.bits, options.activations
+        self.weights, self.trains = weights, steps > 0
         if self.trains:
             for name in self.weights:
                 parametrize.register_parametrization(owner_of(module, name), "weight", StraightThrough(self.bits))
-
-    def after_step(self, step: int) -> None:
-        """Do nothing: what is trained are the weights before rounding."""
 
     def finish(self) -> dict[str, Any]:
         """Round; return bits and the names of the rounded weights."""
@@ -92,4 +103,17 @@ class Quantizing:
             codes, scale = rounded(weight, self.bits)
             weight.copy_(codes * scale)
             owner.register_buffer("weight" + SCALE, scale)
-        return {"bits": self.bits, "quantized": self.weights}
+        return {"bits": self.bits, "quantized": self.weights, "activations": self.activations}
+
+
+def round_inputs(module: torch.nn.Module, weights: list[str]) -> None:
+    """Put layers that round their inputs in the place of the Linear ones among the owners of some weights."""
+    from torch import nn
+
+    from workers.compressors.int8_linear import Int8Linear
+    from workers.compressors.layers import owner_of, replace_layer
+
+    for name in weights:
+        layer = owner_of(module, name)
+        if isinstance(layer, nn.Linear):
+            replace_layer(module, name, Int8Linear.of(layer))

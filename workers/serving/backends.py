@@ -1,34 +1,98 @@
-"""What runs a model: torch as it is, torch.compile, or an AOTInductor package; each falls back with a sentence."""
+"""What runs a model: torch as it is, torch.compile, or an AOTInductor package; each falls back with a sentence.
+
+Whatever runs must answer as the model does: kernels for whole numbers overflow on some CPUs, and compilers have bugs.
+"""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
+from workers.serving.timing import timed
+from workers.serving.whole_numbers import with_whole_numbers
+
 Run = Callable[[torch.Tensor], torch.Tensor]
+#: Largest difference between two ways to run a model, as a share of the largest answer.
+TOLERANCE = 0.02
 
 
-def prepared(module: torch.nn.Module, x: torch.Tensor, backend: str) -> tuple[Run, str, str | None]:
-    """Return what runs a module on inputs like ``x``, the backend that it is, and why it isn't the one asked for.
+@dataclass(frozen=True)
+class Ready:
+    """A model that runs.
+
+    Parameters
+    ----------
+    run
+        Takes inputs, returns outputs.
+    backend
+        What runs it.
+    module
+        What holds its tensors.
+    warnings
+        Why it isn't what was asked for.
+    """
+
+    run: Run
+    backend: str
+    module: torch.nn.Module
+    warnings: list[str]
+
+
+def prepared(module: torch.nn.Module, x: torch.Tensor, backend: str) -> Ready:
+    """Return what runs a module on inputs like ``x``; of rounded inputs and weights in integers where that pays.
 
     Parameters
     ----------
     backend
         ``eager``, ``compile`` or ``export``.
     """
+    whole, why = with_whole_numbers(module)
+    with torch.inference_mode():
+        expected = module(x)
+        floats, failures = _ready(module, x, backend, expected)
+        floats = floats or Ready(module, "eager", module, failures)
+        if whole is module:
+            return replace(floats, warnings=[*([why] if why else []), *floats.warnings])
+        integers, failures = _ready(whole, x, backend, expected)
+        if integers is None:
+            said = [f"floats stood for the whole numbers: {failure}" for failure in failures]
+            return replace(floats, warnings=[*said, *floats.warnings])
+        ratio = np.median(timed(lambda: integers.run(x), x.device)) / np.median(timed(lambda: floats.run(x), x.device))
+    if ratio > 1:
+        said = [f"integers take {ratio:.1f} times as long as floats here, so floats stood for the whole numbers"]
+        return replace(floats, warnings=[*said, *floats.warnings])
+    return integers
+
+
+def _ready(
+    module: torch.nn.Module, x: torch.Tensor, backend: str, expected: torch.Tensor
+) -> tuple[Ready | None, list[str]]:
+    """Return the module on a backend, or eager where that fails, or nothing; and what failed."""
+    largest = expected.abs().max().clamp(min=torch.finfo(torch.float32).tiny)
+    failures: list[tuple[str, str]] = []
+    for used in dict.fromkeys((backend, "eager")):
+        try:
+            run = _with_backend(module, x, used)
+            apart = float((run(x) - expected).abs().max() / largest)
+        except Exception as failure:  # compilers fail in as many ways as there are models
+            reason = (str(failure).strip() or type(failure).__name__).splitlines()[0][:200]
+        else:
+            if apart <= TOLERANCE:
+                return Ready(run, used, module, [f"backend {b} failed, {used} was timed: {r}" for b, r in failures]), []
+            reason = f"its answers are off by {apart:.1%} of the largest"
+        failures.append((used, reason))
+    return None, [f"backend {b} failed: {r}" for b, r in failures]
+
+
+def _with_backend(module: torch.nn.Module, x: torch.Tensor, backend: str) -> Run:
     if backend == "eager":
-        return module, "eager", None
-    try:
-        with torch.inference_mode():
-            run = _compiled(module) if backend == "compile" else _exported(module, x)
-            run(x)
-    except Exception as failure:  # compilers fail in as many ways as there are models
-        reason = (str(failure).strip() or type(failure).__name__).splitlines()[0]
-        return module, "eager", f"backend {backend} failed, eager was timed: {reason[:200]}"
-    return run, backend, None
+        return module
+    return _compiled(module) if backend == "compile" else _exported(module, x)
 
 
 def _compiled(module: torch.nn.Module) -> Run:
@@ -40,8 +104,8 @@ def _exported(module: torch.nn.Module, x: torch.Tensor) -> Run:
     """Compile ahead of time to a package, and load that."""
     from torch._inductor import aoti_compile_and_package, aoti_load_package
 
-    program = torch.export.export(module, (x,))
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, torch.inference_mode(False), torch.no_grad():
+        program = torch.export.export(module, (x,))
         package = aoti_compile_and_package(program, package_path=str(Path(folder, "model.pt2")))
         loaded: Run = aoti_load_package(package)
     return loaded

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,13 +10,10 @@ import torch
 
 from workers.serving.backends import prepared
 from workers.serving.peak_memory import peak_bytes
+from workers.serving.timing import timed
 
 #: Batches that are timed, and the suffix of their columns.
 BATCHES = {1: "", 32: "_b32"}
-#: Runs that count for nothing, and runs at least and at most that do.
-WARM_UP, LEAST, MOST = 3, 10, 100
-#: Seconds after which, once there are ``LEAST`` runs, no more are timed.
-ENOUGH_S = 0.1
 #: Ratio of two latencies below which they are taken for equal.
 NOISE = 1.1
 
@@ -41,13 +37,14 @@ def measured(
     used = backend
     for batch, suffix in BATCHES.items():
         x = some(batch)
-        run, used, warning = prepared(module, x, used)
-        warnings += [warning] if warning else []
-        seconds = timed(lambda run=run, x=x: run(x), x.device)  # type: ignore[misc]
+        ready = prepared(module, x, used)
+        used = ready.backend
+        warnings += [sentence for sentence in ready.warnings if sentence not in warnings]
+        seconds = timed(lambda ready=ready, x=x: ready.run(x), x.device)  # type: ignore[misc]
         found[f"latency_p50_s{suffix}"] = float(np.quantile(seconds, 0.5))
         found[f"latency_p95_s{suffix}"] = float(np.quantile(seconds, 0.95))
         found[f"throughput_per_s{suffix}"] = batch / found[f"latency_p50_s{suffix}"]
-    found["peak_memory_bytes"] = peak_bytes(module, some(max(BATCHES)))
+        found["peak_memory_bytes"] = peak_bytes(ready.module, x)
     found["backend"] = used
     return found, warnings
 
@@ -58,24 +55,3 @@ def slower(times: Mapping[str, Any], reference: Mapping[str, float]) -> list[str
     if now is None or before is None or now <= NOISE * before:
         return []
     return [f"slower than uncompressed: {now / before:.2f} times its latency at batch 1 on backend {times['backend']}"]
-
-
-def timed(run: Callable[[], object], device: torch.device) -> np.ndarray:
-    """Return the seconds of several runs, after warm-up, each waited for."""
-
-    def wait() -> None:
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-
-    seconds: list[float] = []
-    with torch.inference_mode():
-        for _ in range(WARM_UP):
-            run()
-        wait()
-        begun = time.perf_counter()
-        while len(seconds) < LEAST or (time.perf_counter() - begun < ENOUGH_S and len(seconds) < MOST):
-            start = time.perf_counter()
-            run()
-            wait()
-            seconds.append(time.perf_counter() - start)
-    return np.array(seconds)

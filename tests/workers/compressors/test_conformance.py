@@ -36,6 +36,8 @@ inference: {measure: false}
 """
 WAYS = {
     "8 bits": "{method: quantize, bits: 8}",
+    "8 bits, inputs too": "{method: quantize, bits: 8, activations: int8}",
+    "8 bits, inputs too, recovered": "{method: quantize, bits: 8, activations: int8, recover: {steps: 2}}",
     "4 bits": "{method: quantize, bits: 4}",
     "3 bits": "{method: quantize, bits: 3}",
     "2 bits, recovered": "{method: quantize, bits: 2, recover: {steps: 2}}",

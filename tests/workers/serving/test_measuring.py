@@ -30,6 +30,13 @@ def test_a_backend_that_fails_says_so_and_eager_is_timed(monkeypatch):
     assert warnings == ["backend compile failed, eager was timed: no compiler here"]
 
 
+def test_a_backend_that_answers_otherwise_is_not_timed(monkeypatch):
+    monkeypatch.setattr(backends, "_compiled", lambda module: lambda x: 1.5 * module(x))
+    found, warnings = measured(nn.Linear(8, 4).eval(), lambda batch: torch.ones(batch, 8), "compile")
+    assert found["backend"] == "eager"
+    assert warnings == ["backend compile failed, eager was timed: its answers are off by 50.0% of the largest"]
+
+
 @pytest.mark.parametrize(("now", "said"), [(0.9, False), (1.05, False), (1.5, True)])
 def test_a_compressed_model_that_is_slower_than_its_parent_says_so(now, said):
     sentences = slower({"latency_p50_s": now, "backend": "eager"}, {"latency_p50_s": 1.0})
