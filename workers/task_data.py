@@ -12,7 +12,7 @@ from workers.rank import Rank
 from workers.sources.order import Order
 from workers.sources.source import Dataset
 from workers.training.feed import Batch, Feed, Pick
-from workers.training.score import class_scores, score
+from workers.training.score import class_scores, mean_loss, score
 
 
 class LoadedData:
@@ -74,9 +74,9 @@ class LoadedData:
             Say which training examples the model has seen, of which a sample is scored.
         """
         sample = self.order(seed).indices(examples, 0, min(examples, TRAIN_SCORE_EXAMPLES))
-        train_loss, _, _ = score(module, self.feeds["train"], sample)
+        train_loss = mean_loss(module, self.feeds["train"], sample)
         val_loss, predicted, true = score(module, self.feeds["val"], self._first(self.manifest.val_examples))
-        test_loss, _, _ = score(module, self.feeds["test"], self._first(self.manifest.test_examples))
+        test_loss = mean_loss(module, self.feeds["test"], self._first(self.manifest.test_examples))
         labels = {} if self.manifest.tokens_per_example else class_scores(predicted, true)
         accuracy = float((predicted == true).mean())
         return {"train_loss": train_loss, "val_loss": val_loss, "test_loss": test_loss, "accuracy": accuracy, **labels}
