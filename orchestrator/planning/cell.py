@@ -57,6 +57,13 @@ class Cell:
     compressed: Compressed | None = None
 
     @property
+    def kind(self) -> str:
+        """``pretrained``, ``fine-tuned`` or ``compressed``: what was done to it last."""
+        if self.compressed is not None:
+            return "compressed"
+        return "pretrained" if self.tuning is None else "fine-tuned"
+
+    @property
     def root(self) -> Cell:
         """The pretrained cell at the beginning of the chain."""
         return self if self.parent is None else self.parent.root

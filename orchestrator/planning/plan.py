@@ -130,6 +130,7 @@ class Plan:
             "sweep": self.sweep.name,
             "task": manifest.task,
             "cells": len(self.cells),
+            "cells_by_kind": dict(Counter(cell.kind for cell in self.cells)),
             "stages": len(self.tree),
             "stages_by_kind": dict(kinds),
             "params": sorted({c.shape.params_non_embedding for c in self.cells}),

@@ -25,7 +25,7 @@ def plan_table(document: dict[str, Any]) -> Table:
     unit = document["tokens_per_example"]
     context = f" of {unit} tokens" if unit else ""
     for name, value in (
-        ("cells", f"{document['cells']:,}"),
+        ("cells", f"{document['cells']:,}{_of_kinds(document['cells_by_kind'])}"),
         ("stages", f"{document['stages']:,} ({kinds})"),
         ("parameters N", _range(document["params"], "size")),
         ("data D", f"{_range(document['data_examples'], 'size')} in examples{context} of {document['task']}"),
@@ -40,6 +40,10 @@ def plan_table(document: dict[str, Any]) -> Table:
     ):
         table.add_row(name, Text(value))
     return table
+
+
+def _of_kinds(counts: dict[str, int]) -> str:
+    return f" ({', '.join(f'{count:,} {kind}' for kind, count in counts.items())})" if len(counts) > 1 else ""
 
 
 def _because(why: str | None) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from orchestrator.cli.main import main
 from orchestrator.errors import BadInput
 from orchestrator.execution.evidence import from_store
 from orchestrator.execution.export import export
@@ -109,11 +110,13 @@ def finished(cluster, tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["quantize", "prune", None])
-def test_an_exported_model_loads_in_a_fresh_process_with_the_loss_of_its_row(finished, tmp_path, method):
+def test_an_exported_model_loads_in_a_fresh_process_with_the_loss_of_its_row(finished, tmp_path, method, capsys):
     rows = [r for r in open_store(str(finished)).results("children").to_pylist() if r["compression_method"] == method]
     row = max(rows, key=lambda row: (row["finetune_epochs"] or 0, row["data_examples"]))
-    said = []
-    found = export(str(finished), row["cell_id"][:12], str(tmp_path / "model"), said.append)
+    with pytest.raises(SystemExit) as left:
+        main(["export", str(finished), row["cell_id"][:12], "-o", str(tmp_path / "model"), "--json"])
+    assert not left.value.code
+    found = json.loads(capsys.readouterr().out)
     assert found["val_loss"] == found["val_loss_of_row"] == row["val_loss"]
     assert found["model_bytes"] == row["model_bytes"] == (tmp_path / "model/model.safetensors").stat().st_size
     ran = subprocess.run(

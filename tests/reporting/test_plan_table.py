@@ -28,6 +28,8 @@ def document(sweep) -> dict[str, Any]:
 def test_the_plan_shows_what_will_be_done(document: dict[str, Any]) -> None:
     shown = facts(document)
     assert shown["cells"] == "27"
+    kinds = {"pretrained": 3, "compressed": 24}
+    assert facts(document | {"cells_by_kind": kinds})["cells"] == "27 (3 pretrained, 24 compressed)"
     assert shown["stages"].startswith(f"{document['stages']} (")
     assert shown["parameters N"] == "1,000 … 10,000 (3 sizes)"
     assert shown["data D"] == "100,000 … 1,000,000 (3 sizes) in examples of simulated"
