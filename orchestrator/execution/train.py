@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -15,6 +15,10 @@ from orchestrator.planning import Plan
 from orchestrator.planning.cell import Cell
 from orchestrator.planning.recipe import recipe_name
 from orchestrator.store import Store
+
+if TYPE_CHECKING:
+    from orchestrator.execution.pool import WorkerNeeds
+    from orchestrator.execution.progress import Progress
 
 #: Share of the object store that states may take; Ray needs the rest for arguments and rows in flight.
 STATE_SHARE = 0.5
@@ -63,31 +67,15 @@ def train(
     from orchestrator.execution.driver import Driver
     from orchestrator.execution.interrupt import StopSignal
     from orchestrator.execution.ledger import Ledger
-    from orchestrator.execution.live_fit import LiveFit
-    from orchestrator.execution.pool import Pool, WorkerNeeds
-    from orchestrator.execution.progress import Progress
+    from orchestrator.execution.pool import Pool
     from orchestrator.execution.state_memory import StateMemory
 
-    resources = plan.sweep.resources
-    needs = WorkerNeeds(
-        cpus=resources.cpus_per_worker,
-        gpus=resources.gpus_per_worker,
-        world_size=resources.world_size,
-        checkpoint_interval_s=resources.checkpoint_interval_s,
-    )
+    resources, needs = plan.sweep.resources, _needs(plan)
     tree = plan.tree.towards({cell.id for cell in cells})
     wanted = plan.gangs if resources.workers != "auto" else None
     cpus = max(len(os.sched_getaffinity(0)), needs.cpus * needs.world_size * (wanted or 1))
     ledger = Ledger(tree, plan.rate, kept=store.checkpoints.names() & tree.stages.keys())
-    progress = Progress(
-        name=plan.sweep.name,
-        cells=len(plan.cells),
-        already=len(plan.cells) - len(cells),
-        flops=sum(stage.flops for stage in tree),
-        fit=LiveFit(plan.sweep.fit.target, recipe_name(plan.cells[0].recipe)),
-        console=console,
-        heartbeat=lambda counts: _beat(store, plan.sweep.name, counts),
-    )
+    progress = _progress(plan, len(cells), sum(stage.flops for stage in tree), store, console)
     with connected(address, cpus=cpus, dashboard=dashboard) as cluster, StopSignal() as stop:
         if cluster["dashboard_url"]:
             console.print(f"Ray dashboard: http://{cluster['dashboard_url']}", markup=False, highlight=False)
@@ -119,7 +107,34 @@ def train(
     )
 
 
-def _fitting_gangs(cluster: Mapping[str, float], needs: Any) -> int:
+def _needs(plan: Plan) -> WorkerNeeds:
+    from orchestrator.execution.pool import WorkerNeeds
+
+    resources = plan.sweep.resources
+    return WorkerNeeds(
+        cpus=resources.cpus_per_worker,
+        gpus=resources.gpus_per_worker,
+        world_size=resources.world_size,
+        checkpoint_interval_s=resources.checkpoint_interval_s,
+    )
+
+
+def _progress(plan: Plan, missing: int, flops: int, store: Store, console: Console) -> Progress:
+    from orchestrator.execution.live_fit import LiveFit
+    from orchestrator.execution.progress import Progress
+
+    return Progress(
+        name=plan.sweep.name,
+        cells=len(plan.cells),
+        already=len(plan.cells) - missing,
+        flops=flops,
+        fit=LiveFit(plan.sweep.fit.target, recipe_name(plan.cells[0].recipe)),
+        console=console,
+        heartbeat=lambda counts: _beat(store, plan.sweep.name, counts),
+    )
+
+
+def _fitting_gangs(cluster: Mapping[str, float], needs: WorkerNeeds) -> int:
     """Return how many gangs of workers a cluster holds.
 
     Raises
