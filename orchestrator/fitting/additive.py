@@ -23,6 +23,8 @@ BOX: Final[dict[Role, tuple[float, float]]] = {
 }
 #: Starts are tried on this many rows at most; the winner is polished on all of them.
 ROWS_FOR_STARTS: Final = 1000
+#: Steps of the best starts at most; the valley of a law with a break is long.
+POLISH: Final = 600
 #: Floors below this share of the loss are small: a replica starts no nearer to zero, and zero itself is tried.
 SMALL_FLOOR: Final = 0.05
 
@@ -36,6 +38,8 @@ class AdditiveLaw(Law):
 
     #: Narrower bounds than `BOX` for some parameters.
     bounds: ClassVar[dict[str, tuple[float, float]]] = {}
+    #: Starts that go on after the first steps; a law with many valleys needs more.
+    polished: ClassVar[int] = 4
 
     @abstractmethod
     def terms(self, coords: FloatArray, log_axes: LogAxes) -> Sequence[Term]:
@@ -72,7 +76,9 @@ class AdditiveLaw(Law):
             thin = sample.part(np.sort(chosen))
         problem = self.problem(thin)
         coords, objective = minimise(problem, self.starts(thin), tolerance=1e-4, iterations=40)
-        coords, objective = minimise(problem, coords[np.argsort(objective, kind="stable")[:4]])
+        coords, objective = minimise(
+            problem, coords[np.argsort(objective, kind="stable")[: self.polished]], iterations=POLISH
+        )
         best = coords[np.argmin(objective)][None]
         if thin is not sample:
             best, _ = minimise(self.problem(sample), best)

@@ -111,5 +111,10 @@ LAWS = Registry(
         "data_constrained": "orchestrator.fitting.laws.data_constrained:DataConstrained",
         "precision": "orchestrator.fitting.laws.precision:Precision",
         "sparsity": "orchestrator.fitting.laws.sparsity:Sparsity",
+        "kaplan": "orchestrator.fitting.laws.kaplan:Kaplan",
+        "broken": "orchestrator.fitting.laws.broken:Broken",
+        "n_dependent": "orchestrator.fitting.laws.n_dependent:NDependent",
+        "transfer": "orchestrator.fitting.laws.transfer:Transfer",
+        "additive": "orchestrator.fitting.laws.additive:Additive",
     },
 )

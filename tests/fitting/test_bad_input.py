@@ -40,7 +40,7 @@ def test_a_bad_value_is_named_with_its_row(column, values, message):
         (pa.table({"size": [1.0], "loss": [2.0]}), {}, r"no axis among n, d.*size, loss.*--map"),
         (pa.table(GOOD).slice(0, 0), {}, "has no rows"),
         (pa.table(GOOD), {"laws": ["chinchila"]}, "unknown law 'chinchila'.*did you mean 'chinchilla'"),
-        (pa.table(GOOD), {"laws": []}, "no laws were named; known: chinchilla"),
+        (pa.table(GOOD), {"laws": []}, "no laws were named; known: additive, broken, chinchilla"),
         (pa.table(GOOD), {"hold_out": "biggest"}, "hold_out 'biggest': write largest, none, or a share"),
         (pa.table(GOOD), {"hold_out": 1.5}, r"hold_out 1\.5"),
         (pa.table(GOOD), {"bootstrap": -1}, "bootstrap -1: write a whole number"),

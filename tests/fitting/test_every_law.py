@@ -21,10 +21,19 @@ TRUTH = {
     "E": 1.6, "L_inf": 1.4, "A": 350.0, "B": 1500.0, "R_D": 12.0, "R_N": 8.0,
     "alpha": 0.33, "beta": 0.38, "gamma": 0.12, "delta": 0.2, "zeta": 0.07, "eta": 0.4,
     "gamma_D": 0.5, "gamma_N": 0.35, "gamma_P": 0.6, "gamma_w": 1.5,
+    "N_c": 3e7, "D_c": 5e9, "alpha_N": 0.35, "alpha_D": 0.3, "D_b": 8e6, "c": 0.25, "f": 0.6,
+    "b_N": 0.02, "beta_N": 0.005, "k": 20.0,
+    "A_n": 350.0, "A_d": 1500.0, "A_e": 0.6, "A_ft_d": 9.0, "A_ft_e": 0.7, "A_eps": 0.02,
     "a_S": 60.0, "b_S": -0.6, "c_S": 300.0,
 }  # fmt: skip
 #: A law's own values, such that its power term is near 1 or its damage a part of the loss.
-OF_LAW = {"product": {"C": 0.002}, "product_floor": {"C": 3e4}, "precision": {"C": 0.5}}
+OF_LAW = {
+    "product": {"C": 0.002},
+    "product_floor": {"C": 3e4},
+    "precision": {"C": 0.5},
+    "broken": {"C": 600.0},
+    "additive": {"gamma": 0.6, "delta": 0.5, "zeta": 0.9},
+}
 #: Shares kept: 32 (nothing done), 4, 3 and 2 bits.
 EPS = [1.0, 4 / 32, 3 / 32, 2 / 32]
 
@@ -40,15 +49,22 @@ def _truth(law: Law, axes: dict[str, np.ndarray]) -> np.ndarray:
     return np.array([values[p.name] for p in law.parameters(axes)])
 
 
-@pytest.fixture(scope="module")
-def columns(grid) -> dict[str, np.ndarray]:
-    return grid(n=[1e5, 3e5, 1e6, 3e6], d=[1e6, 4e6, 1.6e7], e=[1.0, 2.0, 8.0, 24.0], eps=EPS)
-
-
 @pytest.fixture(scope="module", params=LAWS.names())
-def case(request, columns) -> tuple[Law, dict[str, np.ndarray], np.ndarray]:
+def law(request) -> Law:
+    return _law(request.param)
+
+
+@pytest.fixture(scope="module")
+def columns(law, grid) -> dict[str, np.ndarray]:
+    pretraining = {"n": [1e5, 3e5, 1e6, 3e6], "d": [1e6, 4e6, 1.6e7]}
+    if "ft_d" in law.required:
+        return grid(**pretraining, ft_d=[1e4, 1e5, 1e6], ft_e=[1.0, 4.0])
+    return grid(**pretraining, e=[1.0, 2.0, 8.0, 24.0], eps=EPS)
+
+
+@pytest.fixture(scope="module")
+def case(law, columns) -> tuple[Law, dict[str, np.ndarray], np.ndarray]:
     """A law, its axes on the grid, and parameters."""
-    law = _law(request.param)
     axes = law_axes(columns, data_seen=law.data_seen)
     axes = {name: values for name, values in axes.items() if name in (*law.required, *law.optional)}
     return law, axes, _truth(law, axes)

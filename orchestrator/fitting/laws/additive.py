@@ -1,0 +1,74 @@
+"""Every axis with a term of its own, above one floor."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Final
+
+import numpy as np
+
+from orchestrator.fitting.additive import AdditiveLaw
+from orchestrator.fitting.axes import FloatArray
+from orchestrator.fitting.law import LogAxes, Parameter, Sample
+from orchestrator.fitting.laws.exponents import EXPONENTS
+from orchestrator.fitting.linear import least_squares
+from orchestrator.fitting.projection import nonnegative_relative
+from orchestrator.fitting.terms import Term
+
+#: Starts: exponents of the product law, times these; a sum with a floor needs larger ones.
+STRETCHES: Final = (1.0, 2.0, 4.0, 8.0, 16.0)
+#: Smallest exponent to start from, and factors that the projection sets to zero, as a share of the loss.
+SMALLEST_EXPONENT: Final = 0.02
+SMALLEST_START: Final = 1e-2
+
+
+class Additive(AdditiveLaw):
+    """L = E + A_n/N^α + A_d/D^β + A_e/E^γ + A_ft_d/d^δ + A_ft_e/e^ζ + A_eps/ε^η on the axes that vary."""
+
+    name = "additive"
+    required = ()
+    optional = tuple(EXPONENTS)
+    data_seen = False
+
+    def parameters(self, axes: Collection[str]) -> tuple[Parameter, ...]:
+        """Return ``E``, then the factors, then the exponents."""
+        used = [axis for axis in EXPONENTS if axis in axes]
+        return (
+            Parameter("E", "floor"),
+            *(Parameter(f"A_{axis}", "factor", (axis,)) for axis in used),
+            *(Parameter(EXPONENTS[axis], "exponent", (axis,)) for axis in used),
+        )
+
+    def terms(self, coords: FloatArray, log_axes: LogAxes) -> Sequence[Term]:
+        """Return the floor and a term for each axis."""
+        used = [log_axes[axis] for axis in EXPONENTS if axis in log_axes]
+        one, count = np.ones_like(used[0]), len(used)
+        powers = [
+            Term(
+                coords[:, k : k + 1] - coords[:, count + k : count + k + 1] * x,
+                (k, count + k),
+                np.stack([one, -x])[None],
+            )
+            for k, x in enumerate(used, 1)
+        ]
+        return Term(coords[:, :1] * one, (0,), one[None, None]), *powers
+
+    def shift(self, coords: FloatArray, log_units: Mapping[str, float], log_loss_unit: float) -> FloatArray:
+        """Return the coordinates in other units."""
+        units = np.array([log_units[axis] for axis in EXPONENTS if axis in log_units])
+        moved, count = coords.copy(), len(units)
+        moved[..., : count + 1] += log_loss_unit
+        moved[..., 1 : count + 1] += coords[..., count + 1 :] * units
+        return moved
+
+    def starts(self, sample: Sample) -> FloatArray:
+        """Return the nonnegative factors for exponents of the product law, stretched."""
+        used = np.stack([sample.log_axes[axis] for axis in EXPONENTS if axis in sample.log_axes])
+        design = np.column_stack([np.ones(sample.rows), -used.T])
+        slopes = least_squares(design, sample.log_loss, np.ones((1, sample.rows)))[0][0, 1:]
+        exponents = np.maximum(slopes, SMALLEST_EXPONENT) * np.array(STRETCHES)[:, None]
+        powers = np.exp(np.clip(-exponents[:, :, None] * used, -60.0, 60.0))
+        features = np.concatenate([np.ones((len(STRETCHES), 1, sample.rows)), powers], axis=1)
+        factors = nonnegative_relative(features, sample.log_loss)
+        share = SMALLEST_START / np.maximum(features.mean(axis=2), 1e-300)
+        return np.column_stack([np.log(np.maximum(factors, share)), exponents])
