@@ -189,7 +189,8 @@ def _fits(evidence: Evidence, law: str | None) -> dict[str, LawFit]:
     laws: Sequence[str] | None = [law] if law else evidence.settings["laws"]
     if laws is not None and law is None:
         laws = list(dict.fromkeys([*laws, *SATURATING]))
-    return evidence.fit(laws=laws).fits
+    report = evidence.fit(laws=laws)
+    return {name: report.fits[name] for name in report.ranking}
 
 
 def _point(found: Optimum) -> dict[str, Any]:

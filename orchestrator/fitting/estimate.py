@@ -12,12 +12,14 @@ from orchestrator.errors import BadInput
 from orchestrator.fitting.axes import AXES, MEANING, FloatArray, Mask, law_axes, varies
 from orchestrator.fitting.bootstrap import replicas
 from orchestrator.fitting.check import QUALITIES, check_table
+from orchestrator.fitting.choice import Ahead, ranking
 from orchestrator.fitting.diagnose import law_warnings, table_warnings
 from orchestrator.fitting.holdout import HoldOut, held_out_rows
 from orchestrator.fitting.huber import huber_sum
 from orchestrator.fitting.identify import unidentified
 from orchestrator.fitting.law import Law
 from orchestrator.fitting.result import Estimate, FitReport, LawFit
+from orchestrator.fitting.rolling import errors_ahead, folds
 from orchestrator.fitting.sample import centred
 from orchestrator.fitting.separability import separability
 from orchestrator.spec.registries import LAWS
@@ -81,7 +83,8 @@ def fit(
     -------
     FitReport
         A law that the table can't carry is left out, with a warning that says which cells to add; ``best`` is None
-        where that happens to all.
+        where that happens to all. Else it is the law that predicts dearer rows best from cheaper ones, or a simpler
+        one that does so nearly as well (`choice.ranking`).
 
     Raises
     ------
@@ -104,16 +107,20 @@ def fit(
     names = LAWS.names() if laws is None else list(dict.fromkeys(laws))
     warnings = table_warnings(axes, loss, quality=target in QUALITIES)
     fits: dict[str, LawFit] = {}
+    ahead: dict[str, Ahead] = {}
     for name in names if varies(loss) else ():
         law: Law = LAWS.load(name)()
         part = task if "eps" in (*law.required, *law.optional) else _uncompressed(task)
         used = law_axes(part.columns, data_seen=law.data_seen)
         missing = [axis for axis in law.required if axis not in used]
-        if missing and laws is None:
+        if laws is None and (missing or 0 < len(_used(law, used)) < law.fewest_axes):
             continue
         why = _obstacle(law, used, missing, target)
         if why is None:
             fits[name] = _fit_law(law, used, part)
+            if held is not None:
+                mine = {axis: used[axis] for axis in fits[name].axes}
+                ahead[name] = errors_ahead(law, mine, part.loss, folds(part.columns))
         else:
             warnings.append(f"{name} is left out: {why}")
     if not fits:
@@ -122,8 +129,16 @@ def fit(
     apart = separability(axes, loss, variants, bootstrap=bootstrap, seed=seed)
     if apart is not None and not apart.separable:
         warnings.append(apart.verdict)
+    ranked = ranking(fits, ahead)
+    fits = {name: replace(fit, rolling_rmse_log=ranked.rmse_log.get(name)) for name, fit in fits.items()}
     return FitReport(
-        fits=fits, best=_best(fits), warnings=warnings, target=target, n_rows=table.num_rows, separability=apart
+        fits=fits,
+        best=fits[ranked.names[0]] if fits else None,
+        ranking=ranked.names,
+        warnings=warnings,
+        target=target,
+        n_rows=table.num_rows,
+        separability=apart,
     )
 
 
@@ -149,6 +164,8 @@ def _obstacle(law: Law, axes: Mapping[str, FloatArray], missing: Sequence[str], 
     used = _used(law, axes)
     if not used:
         return f"no axis varies; add cells with other values of {' or '.join(axes)}"
+    if len(used) < law.fewest_axes:
+        return f"it is another law on fewer than {law.fewest_axes} axes; add cells that vary one more"
     return law.obstacle({name: np.log(axes[name]) for name in used})
 
 
@@ -227,20 +244,3 @@ def _held_out(law: Law, axes: Mapping[str, FloatArray], task: _Task) -> tuple[fl
     test = {name: np.log(values[task.held]) for name, values in axes.items()}
     errors = law.log_loss(coords, test)[0] - np.log(task.loss[task.held])
     return float(np.sqrt(np.mean(errors * errors))), ""
-
-
-def _best(fits: Mapping[str, LawFit]) -> LawFit | None:
-    """The smallest held-out error; where no law has one, the largest R² adjusted for parameters.
-
-    Laws of the uncompressed rows alone are no match for those of all rows, and stand back behind them.
-    """
-    most = max((f.n_rows for f in fits.values()), default=0)
-    fits = {name: f for name, f in fits.items() if f.n_rows == most}
-    tested = [f for f in fits.values() if f.held_out_rmse_log is not None]
-    if tested:
-        return min(tested, key=lambda f: f.held_out_rmse_log or 0.0)
-
-    def adjusted(f: LawFit) -> float:
-        return -(1.0 - f.r2_log) * (f.n_rows - 1) / (f.n_rows - f.solution.size)
-
-    return max(fits.values(), key=adjusted, default=None)

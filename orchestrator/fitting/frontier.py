@@ -75,7 +75,7 @@ def optimum(fit: LawFit, budget: Budget, measured: Mapping[str, FloatArray]) -> 
 
 
 def best_optimum(fits: Iterable[LawFit], budget: Budget, measured: Mapping[str, FloatArray]) -> Optimum:
-    """Return the optimum by the law with the smallest held-out error among those that have one.
+    """Return the optimum by the first law that has one; laws come best first.
 
     Where unique data is capped, laws that know what repeating it is worth come first.
 
@@ -85,12 +85,11 @@ def best_optimum(fits: Iterable[LawFit], budget: Budget, measured: Mapping[str, 
         If no law has, with each law's reason.
     """
 
-    def rank(fit: LawFit) -> tuple[bool, float]:
-        blind = np.isfinite(budget.d_max) and not {"e", "unique_d"} & set(fit.axes)
-        return bool(blind), np.inf if fit.held_out_rmse_log is None else fit.held_out_rmse_log
+    def blind(fit: LawFit) -> bool:
+        return bool(np.isfinite(budget.d_max)) and not {"e", "unique_d"} & set(fit.axes)
 
     reasons: list[str] = []
-    for fit in sorted(fits, key=rank):
+    for fit in sorted(fits, key=blind):
         why = obstacle(fit, budget, measured)
         if why is None:
             found = optimum(fit, budget, measured)

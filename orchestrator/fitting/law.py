@@ -75,6 +75,8 @@ class Law(ABC):
     required: ClassVar[tuple[str, ...]]
     #: Axes used where they vary.
     optional: ClassVar[tuple[str, ...]] = ()
+    #: Varying axes below which it is the same as another law.
+    fewest_axes: ClassVar[int] = 1
     #: True: `d` is data seen in total; False: `d` is unique data, with `e` beside it.
     data_seen: ClassVar[bool]
     #: True where the law also holds for a quality that grows (accuracy = 1/loss of the form).

@@ -38,12 +38,14 @@ def report_json(report: FitReport) -> dict[str, Any]:
             "objective": _number(law_fit.objective),
             "r2_log": _number(law_fit.r2_log),
             "held_out_rmse_log": _number(law_fit.held_out_rmse_log),
+            "rolling_rmse_log": _number(law_fit.rolling_rmse_log),
             "n_rows": law_fit.n_rows,
             "warnings": list(law_fit.warnings),
         }
         for name, law_fit in report.fits.items()
     }
-    found = {"fits": fits, "best": None if report.best is None else report.best.law}
+    best = None if report.best is None else report.best.law
+    found = {"fits": fits, "best": best, "ranking": list(report.ranking)}
     return found | ({"separability": report.separability.to_json()} if report.separability else {})
 
 

@@ -59,6 +59,9 @@ class LawFit:
         Log residuals, scaled up for the degrees of freedom; at most 1,000.
     seed
         Of the bootstrap and of the noise in ``predict_interval``.
+    rolling_rmse_log
+        Root mean square error of the log target on dearer rows, predicted again and again from cheaper ones, over the
+        folds that all laws of the report share; None where it can't be had.
     """
 
     law: str
@@ -74,6 +77,7 @@ class LawFit:
     draws: FloatArray = field(repr=False)
     residuals: FloatArray = field(repr=False)
     seed: int = 0
+    rolling_rmse_log: float | None = None
 
     def predict(self, table: pa.Table) -> FloatArray:
         """Return the target of each row, shape (rows,).
@@ -118,15 +122,15 @@ class LawFit:
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-able dictionary from which `from_dict` makes an equal fit."""
+        same = ("law", "target", "objective", "r2_log", "held_out_rmse_log", "rolling_rmse_log", "n_rows", "seed")
         return {
-            **{k: getattr(self, k) for k in ("law", "target", "objective", "r2_log", "held_out_rmse_log", "n_rows")},
+            **{name: getattr(self, name) for name in same},
             "axes": list(self.axes),
             "params": {k: {"value": v.value, "lo": v.lo, "hi": v.hi} for k, v in self.params.items()},
             "warnings": list(self.warnings),
             "solution": self.solution.tolist(),
             "draws": self.draws.tolist(),
             "residuals": self.residuals.tolist(),
-            "seed": self.seed,
         }
 
     @classmethod
@@ -154,6 +158,7 @@ class LawFit:
                 draws=np.asarray(stored["draws"], dtype=np.float64).reshape(-1, solution.size),
                 residuals=np.asarray(stored["residuals"], dtype=np.float64),
                 seed=stored["seed"],
+                rolling_rmse_log=stored.get("rolling_rmse_log"),
             )
         except KeyError as error:
             raise BadInput(f"stored fit lacks the key {error.args[0]!r}; fit again") from error
@@ -179,9 +184,11 @@ class FitReport:
     fits
         Law name to fit.
     best
-        The fit with the smallest held-out error (where there is none: the largest adjusted R²), or None.
+        The fit of the law that stands first in ``ranking``, or None.
     warnings
         About the table, and about laws left out.
+    ranking
+        Names of the laws fitted, best first (see :mod:`orchestrator.fitting.choice`).
     target, n_rows
         Column fitted, and rows of the table.
     separability
@@ -193,4 +200,5 @@ class FitReport:
     warnings: list[str]
     target: str
     n_rows: int
+    ranking: list[str] = field(default_factory=list)
     separability: Separability | None = None

@@ -23,11 +23,12 @@ SMALLEST_START: Final = 1e-2
 
 
 class Additive(AdditiveLaw):
-    """L = E + A_n/N^α + A_d/D^β + A_e/E^γ + A_ft_d/d^δ + A_ft_e/e^ζ + A_eps/ε^η on the axes that vary."""
+    """L = E + A_n/N^α + A_d/D^β + A_e/E^γ + A_ft_d/d^δ + A_ft_e/e^ζ + A_eps/ε^η on three or more axes that vary."""
 
     name = "additive"
     required = ()
     optional = tuple(EXPONENTS)
+    fewest_axes = 3
     data_seen = False
 
     def parameters(self, axes: Collection[str]) -> tuple[Parameter, ...]:

@@ -1,0 +1,78 @@
+"""Predicting the dearer rows from the cheaper ones, again and again: how well a law extrapolates.
+
+The rows are ordered by cost and cut into parts; a law fitted to all parts before one predicts it. Forward chaining is
+what a scaling law is for, and its errors hold what a bootstrap can't see: that the law is wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+import numpy as np
+
+from orchestrator.fitting.axes import FloatArray, Mask, varies
+from orchestrator.fitting.law import Law
+from orchestrator.fitting.sample import centred
+
+#: Shares of the rows, cheapest first, that are fitted to predict up to the next share.
+SHARES: Final = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """Rows that are fitted, and dearer ones that are predicted from them; masks of shape (rows,)."""
+
+    known: Mask
+    ahead: Mask
+
+
+def folds(columns: Mapping[str, FloatArray], rows: Mask | None = None) -> list[Fold]:
+    """Return the folds of a table, by n·d·e and what fine-tuning adds as factors; rows of one cost stay together.
+
+    Parameters
+    ----------
+    columns
+        Axes of shape (rows,).
+    rows
+        Rows that may be used; all where not given.
+    """
+    cost = np.zeros(next(iter(columns.values())).size)
+    for axis in ("n", "d", "ft_d", "ft_e", *(() if "unique_d" in columns else ("e",))):
+        cost = cost + np.log(columns.get(axis, np.ones(1)))
+    rows = np.ones(cost.size, dtype=bool) if rows is None else rows
+    levels = np.sort(cost[rows])
+    edges = [levels[max(0, round(share * levels.size) - 1)] for share in SHARES]
+    found = []
+    for lower, upper in pairwise(edges):
+        known, ahead = rows & (cost <= lower + 1e-9), rows & (cost > lower + 1e-9) & (cost <= upper + 1e-9)
+        if ahead.any():
+            found.append(Fold(known, ahead))
+    return found
+
+
+def errors_ahead(
+    law: Law, axes: Mapping[str, FloatArray], loss: FloatArray, folds: Sequence[Fold]
+) -> list[FloatArray | None]:
+    """Return a law's errors of the log loss on each fold's rows ahead; None where the known rows can't carry it.
+
+    Parameters
+    ----------
+    axes
+        As the law takes them, each of shape (rows,).
+    """
+    found: list[FloatArray | None] = []
+    for fold in folds:
+        known = {name: values[fold.known] for name, values in axes.items()}
+        if any(name in law.optional and not varies(values) for name, values in known.items()) or law.obstacle(
+            {name: np.log(values) for name, values in known.items()}
+        ):
+            found.append(None)
+            continue
+        sample, units = centred(known, loss[fold.known])
+        coords = law.shift(law.solve(sample)[None], units.axes, units.loss)
+        ahead = {name: np.log(values[fold.ahead]) for name, values in axes.items()}
+        found.append(law.log_loss(coords, ahead)[0] - np.log(loss[fold.ahead]))
+    return found

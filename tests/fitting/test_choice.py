@@ -1,0 +1,58 @@
+"""Choosing a law: forward chaining on real and made-up tables, and a simpler law where it does as well."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from orchestrator.fitting import fit
+from orchestrator.fitting.rolling import folds
+
+
+def test_folds_only_ever_predict_dearer_rows_and_split_no_cost(grid):
+    axes = grid(n=[1e3, 2e3, 4e3, 8e3], d=[1e3, 2e3, 4e3], e=[1.0, 2.0])
+    cost = axes["n"] * axes["d"] * axes["e"]
+    found = folds(axes)
+    assert len(found) >= 3
+    for fold, later in zip(found, [*found[1:], None], strict=True):
+        assert cost[fold.known].max() < cost[fold.ahead].min()
+        assert not set(cost[fold.known]) & set(cost[fold.ahead])
+        if later is not None:
+            assert ((fold.known | fold.ahead) == later.known).all()
+    assert (found[-1].known | found[-1].ahead).all()
+
+
+def test_published_repeated_data_is_given_to_the_law_that_knows_it(data_constrained_tables):
+    train, test = (
+        t.select(["unique_tokens", "params", "tokens", "loss"]).rename_columns(["unique_d", "n", "d", "loss"])
+        for t in data_constrained_tables
+    )
+    report = fit(train, bootstrap=0)
+    loss = np.asarray(test["loss"])
+    r2 = 1 - ((report.best.predict(test) - loss) ** 2).sum() / ((loss - loss.mean()) ** 2).sum()
+    assert report.best.law == "data_constrained"
+    assert r2 >= 0.955
+
+
+def test_a_simpler_law_wins_where_it_predicts_as_well(chinchilla_table):
+    report = fit(chinchilla_table(), laws=["n_dependent", "chinchilla", "product"], bootstrap=0)
+    assert report.ranking[0] == report.best.law == "chinchilla"
+    assert report.fits["n_dependent"].rolling_rmse_log < 2 * report.fits["chinchilla"].rolling_rmse_log
+    assert report.fits["product"].rolling_rmse_log > 2 * report.fits["chinchilla"].rolling_rmse_log
+    assert report.ranking[-1] == "product"
+
+
+@pytest.mark.parametrize("hold_out", ["none", None])
+def test_without_held_out_rows_the_best_describes_best(chinchilla_table, hold_out):
+    report = fit(chinchilla_table(), laws=["product", "chinchilla"], hold_out=hold_out, bootstrap=0)
+    assert report.ranking == ["chinchilla", "product"]
+    assert all(found.rolling_rmse_log is None for found in report.fits.values())
+
+
+def test_laws_of_the_uncompressed_rows_stand_behind_those_of_all(grid):
+    axes = grid(n=list(np.geomspace(1e5, 1e7, 4)), d=list(np.geomspace(1e6, 1e8, 4)), eps=[1.0, 0.25, 0.125])
+    loss = 1.7 + 40 / axes["n"] ** 0.3 + 90 / axes["d"] ** 0.35 + 0.3 / axes["eps"]
+    report = fit(pa.table({**axes, "loss": loss}), laws=["chinchilla", "product", "additive"], bootstrap=0)
+    assert report.ranking == ["additive", "product", "chinchilla"]
+    assert report.fits["chinchilla"].rolling_rmse_log is None
