@@ -55,7 +55,7 @@ def expand(sweep: Any, family: Family, manifest: DataManifest, recipes: Sequence
                 total = recipe.total_steps(examples, epochs)
                 if total < 1:
                     raise BadInput(
-                        f"{sweep.name}: grid.data_fraction {fraction:g} leaves {examples:,} examples, fewer in "
+                        f"{sweep.at('grid', 'data_fraction')}: {fraction:g} leaves {examples:,} examples, fewer in "
                         f"{epochs} epochs than one batch; lower train.batch_size ({recipe.batch_size}) or raise the "
                         "fraction"
                     )
@@ -96,7 +96,7 @@ def _full_set(sweep: Any, manifest: DataManifest) -> int:
         return manifest.train_examples
     if wanted > manifest.train_examples:
         raise BadInput(
-            f"{sweep.name}: data.max_examples is {wanted:,}, but {manifest.task} has {manifest.train_examples:,} "
+            f"{sweep.at('data', 'max_examples')}: is {wanted:,}, but {manifest.task} has {manifest.train_examples:,} "
             "training examples; lower it or leave it out"
         )
     return int(wanted)
@@ -124,7 +124,9 @@ def _amounts(sweep: Any, full: int, warnings: list[str]) -> dict[int, float]:
     for fraction in sweep.grid.data_fraction:
         examples = round(fraction * full)
         if examples < 1:
-            raise BadInput(f"{sweep.name}: grid.data_fraction {fraction:g} of {full:,} examples leaves none; raise it")
+            raise BadInput(
+                f"{sweep.at('grid', 'data_fraction')}: {fraction:g} of {full:,} examples leaves none; raise it"
+            )
         if examples in found:
             warnings.append(
                 f"grid.data_fraction {fraction:g} and {found[examples]:g} are the same {examples:,} examples: "

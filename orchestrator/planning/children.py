@@ -65,20 +65,20 @@ class _Tuner:
         most = max(finetune.examples)
         if most > manifest.train_examples:
             raise BadInput(
-                f"{self.sweep.name}: grid.finetune.examples has {most:,}, but {manifest.task} has "
+                f"{self.sweep.at('grid', 'finetune', 'examples')}: has {most:,}, but {manifest.task} has "
                 f"{manifest.train_examples:,} training examples; lower it"
             )
 
     def children(self, cell: Cell) -> list[Cell]:
         finetune = self.sweep.grid.finetune
-        recipe = _recipe(self.sweep.name, finetune, cell.recipe)
+        recipe = _recipe(self.sweep, cell.recipe)
         shape = self._shape(cell.shape)
         manifest = self.data["finetune"].manifest
         new_head = finetune.head == "new" or (finetune.head == "auto" and manifest.tokens_per_example is None)
         if not new_head and shape != cell.shape and dict(shape.dims)["classes"] != dict(cell.shape.dims)["classes"]:
             raise BadInput(
-                f"{self.sweep.name}: grid.finetune.head: keep, but {manifest.task} has {manifest.classes:,} classes "
-                "and the pretraining data another number; write head: new"
+                f"{self.sweep.at('grid', 'finetune', 'head')}: keep, but {manifest.task} has {manifest.classes:,} "
+                "classes and the pretraining data another number; write head: new"
             )
         content = content_id(
             {
@@ -95,8 +95,8 @@ class _Tuner:
                 steps = recipe.total_steps(examples, epochs)
                 if steps < 1:
                     raise BadInput(
-                        f"{self.sweep.name}: grid.finetune.examples {examples:,} is fewer in {epochs} epochs than one "
-                        f"batch of {recipe.batch_size}; raise it, or lower grid.finetune.batch_size"
+                        f"{self.sweep.at('grid', 'finetune', 'examples')}: {examples:,} is fewer in {epochs} epochs "
+                        f"than one batch of {recipe.batch_size}; raise it, or lower grid.finetune.batch_size"
                     )
                 tuning = Tuning(
                     examples=examples,
@@ -119,12 +119,13 @@ class _Tuner:
         return self._shapes[shape]
 
 
-def _recipe(name: str, finetune: Any, pretraining: Recipe) -> Recipe:
+def _recipe(sweep: Any, pretraining: Recipe) -> Recipe:
+    finetune = sweep.grid.finetune
     batch = pretraining.batch_size if finetune.batch_size == "auto" else finetune.batch_size
     if batch % pretraining.world_size:
         raise BadInput(
-            f"{name}: resources.world_size {pretraining.world_size} doesn't divide grid.finetune.batch_size {batch}: "
-            "each rank takes an equal share of a batch; change one of the two"
+            f"{sweep.at('resources', 'world_size')}: {pretraining.world_size} doesn't divide "
+            f"grid.finetune.batch_size {batch}: each rank takes an equal share of a batch; change one of the two"
         )
     rate = finetune.learning_rate
     return replace(

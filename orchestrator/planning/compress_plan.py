@@ -37,7 +37,7 @@ class CompressPlanner:
         """Return the compressed variants of a cell, in the YAML's order."""
         found = []
         for k, compression in enumerate(self.sweep.grid.compression):
-            steps = self._steps(base, chained(compression), f"grid.compression[{k}]")
+            steps = self._steps(base, chained(compression), k)
             compressed = Compressed(
                 method=compression.method, label=label_of(compression), level=compression.level, steps=steps
             )
@@ -45,24 +45,24 @@ class CompressPlanner:
             found.append(replace(base, id=cell_id, shape=steps[-1].shape, parent=base, compressed=compressed))
         return found
 
-    def _steps(self, base: Cell, compressions: Sequence[Any], where: str) -> tuple[CompressStep, ...]:
+    def _steps(self, base: Cell, compressions: Sequence[Any], entry: int) -> tuple[CompressStep, ...]:
         found: list[CompressStep] = []
         shape = base.shape
         for options in compressions:
-            found.append(self._step(base, shape, options, where))
+            found.append(self._step(base, shape, options, entry))
             shape = found[-1].shape
         return tuple(found)
 
-    def _step(self, base: Cell, before: ModelShape, options: Any, where: str) -> CompressStep:
+    def _step(self, base: Cell, before: ModelShape, options: Any, entry: int) -> CompressStep:
         recipe = base.recipe if base.tuning is None else base.tuning.recipe
         examples = base.data_examples if base.tuning is None else base.tuning.examples
         compressor = COMPRESSORS.load(options.method)()
         student = getattr(options, "student_params", None)
-        shape = before if student is None else self._student(student, base, where)
+        shape = before if student is None else self._student(student, base, entry)
         try:
             compressor.check(options, before, self.family)
         except BadInput as refusal:
-            raise BadInput(f"{self.sweep.name}: {where}: {refusal}") from refusal
+            raise BadInput(f"{self.sweep.at('grid', 'compression', entry)}: {refusal}") from refusal
         if student is not None:
             steps = base.total_steps if base.tuning is None else base.tuning.total_steps
             steps += _recovery_steps(options.recover, recipe, examples)
@@ -92,7 +92,7 @@ class CompressPlanner:
             content=content_id(content),
         )
 
-    def _student(self, params: int, base: Cell, where: str) -> ModelShape:
+    def _student(self, params: int, base: Cell, entry: int) -> ModelShape:
         data = self.data[base.data].manifest
         key = params, base.data
         if key not in self._students:
@@ -100,9 +100,10 @@ class CompressPlanner:
         student = self._students[key]
         if student.params_non_embedding >= base.shape.params_non_embedding:
             raise BadInput(
-                f"{self.sweep.name}: {where}.student_params: the nearest model to {params:,} has N = "
-                f"{student.params_non_embedding:,}, no smaller than its teacher's {base.shape.params_non_embedding:,}; "
-                "take a smaller student, or leave the smallest sizes out of grid.params"
+                f"{self.sweep.at('grid', 'compression', entry)}.student_params: the nearest model to {params:,} has "
+                f"N = {student.params_non_embedding:,}, no smaller than its teacher's "
+                f"{base.shape.params_non_embedding:,}; take a smaller student, or leave the smallest "
+                "sizes out of grid.params"
             )
         return student
 

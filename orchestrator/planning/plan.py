@@ -195,16 +195,19 @@ def make_plan(sweep: Any, *, share: bool = True) -> Plan:
     resources = sweep.resources
     if resources.world_size > 1 and resources.gpus_per_worker % 1:
         raise BadInput(
-            f"{sweep.name}: resources.gpus_per_worker {resources.gpus_per_worker:g} with world_size "
+            f"{sweep.at('resources', 'gpus_per_worker')}: {resources.gpus_per_worker:g} with world_size "
             f"{resources.world_size}: ranks of one cell need a whole GPU each (NCCL); use 1, or world_size 1"
         )
     family = FAMILIES.load(sweep.model.family)()
     data = _data(sweep)
     on_gpu = resources.gpus_per_worker > 0
-    recipes = [
-        Recipe.resolve(train, family.defaults, world_size=resources.world_size, on_gpu=on_gpu)
-        for train in sweep.recipes()
-    ]
+    try:
+        recipes = [
+            Recipe.resolve(train, family.defaults, world_size=resources.world_size, on_gpu=on_gpu)
+            for train in sweep.recipes()
+        ]
+    except BadInput as refusal:
+        raise BadInput(f"{sweep.at('train')}: {refusal}") from refusal
     expansion = expand(sweep, family, data["pretrain"].manifest, recipes)
     cells = with_children(sweep, family, data, expansion.cells, expansion.warnings)
     context = RunContext(

@@ -11,6 +11,7 @@ from orchestrator.errors import BadInput
 from orchestrator.spec.complaints import complaints_of
 from orchestrator.spec.document import Document
 from orchestrator.spec.keypath import shown
+from orchestrator.spec.origin import Origin
 from orchestrator.spec.overrides import overridden
 from orchestrator.spec.quantities import named
 from orchestrator.spec.source import read_text
@@ -55,7 +56,7 @@ def parse_sweep(text: str, *, name: str = "<string>", overrides: Sequence[str] =
     for override in overrides:
         document = overridden(document, override)
     try:
-        return Sweep.model_validate(document.data)
+        return Sweep.model_validate(document.data).read_from(Origin(document))
     except ValidationError as error:
         raise BadInput(_listed(document, error)) from None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from orchestrator.spec.complaints import Complaint, refusal
 from orchestrator.spec.data import Data
@@ -15,6 +15,7 @@ from orchestrator.spec.inference import Inference
 from orchestrator.spec.keypath import quoted
 from orchestrator.spec.model import Model
 from orchestrator.spec.options import Options
+from orchestrator.spec.origin import Origin
 from orchestrator.spec.quantities import NonNegativeCount
 from orchestrator.spec.resources import Resources
 from orchestrator.spec.train import Train
@@ -42,6 +43,7 @@ class Sweep(Options):
     resources: Resources = Field(default_factory=Resources)
     inference: Inference = Field(default_factory=Inference)
     fit: Fit = Field(default_factory=Fit)
+    _origin: Origin = PrivateAttr(default_factory=Origin)
 
     @classmethod
     def hint(cls, key: str) -> str:
@@ -81,6 +83,15 @@ class Sweep(Options):
         if finetune is not None and finetune.data.source == "simulated":
             raise refusal([Complaint(("grid", "finetune", "data", "source"), sentence)])
         return self
+
+    def read_from(self, origin: Origin) -> Self:
+        """Remember where it was read, and return it."""
+        self._origin = origin
+        return self
+
+    def at(self, *path: str | int) -> str:
+        """Return how a message names a key of this sweep: ``sweep.yaml:12: grid.params[2]``."""
+        return self._origin.at(path, self.name)
 
     def recipes(self) -> list[Train]:
         """Return what each recipe of the grid trains with: ``train:`` with the recipe's changes."""

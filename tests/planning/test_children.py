@@ -130,7 +130,7 @@ def test_the_recovery_of_a_chain_follows_its_last_step():
 @pytest.mark.parametrize(
     ("override", "words"),
     [
-        ("grid.finetune.examples=[2M]", "grid.finetune.examples has 2,000,000, but simulated has 1,000,000"),
+        ("grid.finetune.examples=[2M]", "grid.finetune.examples: has 2,000,000, but simulated has 1,000,000"),
         ("grid.finetune.examples=[4]", "grid.finetune.batch_size"),
         ("grid.compression=[{method: distill, student_params: 1k}]", "no smaller than its teacher's 1,000"),
     ],

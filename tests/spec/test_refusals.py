@@ -127,7 +127,7 @@ CASES = [
     ("YAML 1.1's off", _with("train: {schedule: off}"), 3, "train.schedule", "one of: wsd"),
     ("no workers", _with("resources: {workers: 0}"), 3, "resources.workers", "at least 1"),
     ("text as a timeout", _with("resources: {stage_timeout_s: 5m}"), 3, "resources.stage_timeout_s", "such as 25k"),
-    ("a law we don't have", _with("fit: {laws: [hoffmann]}"), 3, "fit.laws[0]", "known: chinchilla"),
+    ("a law we don't have", _with("fit: {laws: [hoffmann]}"), 3, "fit.laws[0]", "known: additive, broken, chinchilla"),
     ("almost largest", _with("fit: {hold_out: larges}"), 3, "fit.hold_out", "did you mean 'largest'?"),
     ("all held out", _with("fit: {hold_out: 1}"), 3, "fit.hold_out", "less than 1"),
     ("too many replicas", _with("fit: {bootstrap: 1M}"), 3, "fit.bootstrap", "at most 100000"),
