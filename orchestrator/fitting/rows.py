@@ -42,7 +42,7 @@ def axes_from_rows(
     task
         The data that rows were scored on; by default the only one, or the last in the chain: the fine-tuning task.
     recipe
-        The recipe by which rows were trained; by default the only one.
+        The recipe by which rows were trained, or a part of its name that no other has; by default the only one.
     finetuned
         Whether to take fine-tuned rows or pretrained ones; by default the former where the task has any.
     epsilon
@@ -113,9 +113,10 @@ def _of_recipe(rows: pa.Table, recipe: str | None) -> pa.Table:
         if len(known) > 1:
             raise BadInput(f"rows of several recipes: choose one with --recipe ({', '.join(known)})")
         return rows
-    if recipe not in known:
+    named = [name for name in known if recipe == name] or [name for name in known if recipe in name]
+    if len(named) != 1:
         raise BadInput(f"no finished row has the recipe {recipe!r}; recipes there: {', '.join(known) or 'none'}")
-    return rows.filter(pc.equal(rows["recipe"], recipe))
+    return rows.filter(pc.equal(rows["recipe"], named[0]))
 
 
 def _task(rows: pa.Table, finetuned: bool | None) -> str:

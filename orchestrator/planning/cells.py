@@ -55,8 +55,8 @@ def expand(sweep: Any, family: Family, manifest: DataManifest, recipes: Sequence
                 total = recipe.total_steps(examples, epochs)
                 if total < 1:
                     raise BadInput(
-                        f"{sweep.at('grid', 'data_fraction')}: {fraction:g} leaves {examples:,} examples, fewer in "
-                        f"{epochs} epochs than one batch; lower train.batch_size ({recipe.batch_size}) or raise the "
+                        f"{sweep.at('grid', 'data_fraction')}: {fraction:g} leaves {examples:,} examples, which for "
+                        f"E = {epochs} don't fill a batch; lower train.batch_size ({recipe.batch_size}) or raise the "
                         "fraction"
                     )
                 for shape, shape_digest in digests.items():

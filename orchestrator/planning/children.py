@@ -95,8 +95,8 @@ class _Tuner:
                 steps = recipe.total_steps(examples, epochs)
                 if steps < 1:
                     raise BadInput(
-                        f"{self.sweep.at('grid', 'finetune', 'examples')}: {examples:,} is fewer in {epochs} epochs "
-                        f"than one batch of {recipe.batch_size}; raise it, or lower grid.finetune.batch_size"
+                        f"{self.sweep.at('grid', 'finetune', 'examples')}: {examples:,} examples for e = {epochs} "
+                        f"don't fill a batch of {recipe.batch_size}; raise it, or lower grid.finetune.batch_size"
                     )
                 tuning = Tuning(
                     examples=examples,
@@ -115,7 +115,10 @@ class _Tuner:
     def _shape(self, shape: ModelShape) -> ModelShape:
         if shape not in self._shapes:
             manifest = self.data["finetune"].manifest
-            self._shapes[shape] = self.family.shape_on(shape, self.sweep.model.options, manifest)
+            try:
+                self._shapes[shape] = self.family.shape_on(shape, self.sweep.model.options, manifest)
+            except BadInput as refusal:
+                raise BadInput(f"{self.sweep.at('grid', 'finetune', 'data')}: {refusal}") from refusal
         return self._shapes[shape]
 
 

@@ -48,7 +48,11 @@ def refusal(complaints: Iterable[Complaint]) -> ValidationError:
 
 def complaints_of(error: ValidationError) -> list[Complaint]:
     """Return what a validation found, in plain words."""
-    return [Complaint(_location(e), _sentence(e)) for e in error.errors(include_url=False)]
+    errors = error.errors(include_url=False)
+    inside = {tuple(e["loc"][:-1]) for e in errors} | {tuple(e["loc"][:-2]) for e in errors}
+    # Of a list only the entries that are right are counted: where others are wrong, it isn't too short.
+    errors = [e for e in errors if e["type"] != "too_short" or tuple(e["loc"]) not in inside]
+    return [Complaint(_location(e), _sentence(e)) for e in errors]
 
 
 def _location(error: Any) -> KeyPath:

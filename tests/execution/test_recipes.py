@@ -74,5 +74,6 @@ def test_a_sweep_that_mixes_recipes_has_the_rows_of_each_alone_and_fits_the_firs
     chosen = gather(str(tmp_path / "mixed"), recipe=names[1])
     assert chosen.axes.num_rows == 4
     assert chosen.notes == ()
+    assert gather(str(tmp_path / "mixed"), recipe=names[1][-6:]).axes == chosen.axes
     with pytest.raises(BadInput, match="no finished row has the recipe 'nothing'; recipes there: adamw-wsm-"):
         gather(str(tmp_path / "mixed"), recipe="nothing")

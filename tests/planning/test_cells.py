@@ -65,7 +65,7 @@ def test_fractions_of_the_same_examples_are_trained_once_and_said(sweep, transfo
         ("resources.world_size=3", "world_size 3 doesn.t divide train.batch_size 16"),
         ("grid.finetune={data: digits, examples: [10]}", "grid.finetune.data: a transformer .* can't read 'digits'"),
         ("grid.finetune={data: c-headers, examples: [1B]}", "grid.finetune.examples: has 1,000,000,000, but c-headers"),
-        ("grid.finetune={data: c-headers, examples: [10]}", "fewer in 1 epochs than one batch of 16"),
+        ("grid.finetune={data: c-headers, examples: [10]}", "10 examples for e = 1 don't fill a batch of 16"),
         ("grid.compression=[{method: prune, density: 1e-9}]", r"grid.compression\[0\]: density .* leaves no weight"),
         (
             "grid.compression=[{method: prune, pattern: '2:5'}]",

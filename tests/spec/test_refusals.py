@@ -121,6 +121,7 @@ CASES = [
     ("the same compression twice", _compression("{method: quantize, bits: 4}\n    - {bits: 4.0, method: quantize}"), 6, "grid.compression[1]", "remove one"),
     # train, resources, fit
     ("unknown optimizer", _with("train: {optimizer: adam}"), 3, "train.optimizer", "did you mean 'adamw'?"),
+    ("one wrong recipe", "name: s\ngrid:\n  params: [1k]\n  recipes: [{schedule: wds}]\n", 4, "grid.recipes[0].schedule", "did you mean 'wsm'?"),
     ("almost auto", _with("train: {learning_rate: atuo}"), 3, "train.learning_rate", "did you mean 'auto'?"),
     ("rate of zero", _with("train: {learning_rate: 0}"), 3, "train.learning_rate", "greater than 0"),
     ("falling milestones", _with("train: {milestones: [0.7, 0.5]}"), 3, "train.milestones", "sort them"),
