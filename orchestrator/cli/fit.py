@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from orchestrator.cli.output import Json, RecipeName, SweepName, emit_json, show, warn
+
+if TYPE_CHECKING:
+    from orchestrator.execution.evidence import Evidence
 
 NAME = "fit"
 
@@ -26,6 +29,10 @@ def command(
     ] = None,
     task: Annotated[str | None, typer.Option("--task", metavar="T", help="Rows scored on this data.")] = None,
     recipe: RecipeName = None,
+    by: Annotated[
+        str | None,
+        typer.Option("--by", metavar="COL", help="Compare the groups of this column: shared exponents, own factors."),
+    ] = None,
     sweep: SweepName = None,
     json_: Json = False,
 ) -> None:
@@ -35,7 +42,10 @@ def command(
     """
     from orchestrator.execution.evidence import gather
 
-    evidence = gather(source, mapping=mapping, target=target, sweep=sweep, task=task, recipe=recipe)
+    evidence = gather(source, mapping=mapping, target=target, sweep=sweep, task=task, recipe=recipe, keep=by)
+    if by is not None:
+        _compare(evidence, by, bootstrap, json_)
+        return
     report = evidence.fit(laws=law, hold_out=hold_out, bootstrap=bootstrap)
     if evidence.store is not None and law is None and hold_out is None and bootstrap is None and recipe is None:
         evidence.commit(report)
@@ -48,3 +58,17 @@ def command(
     from orchestrator.reporting.tables import fit_table
 
     show(fit_table(report))
+
+
+def _compare(evidence: Evidence, by: str, bootstrap: int | None, json_: bool) -> None:
+    """Print how the groups of a column compare."""
+    from orchestrator.fitting.comparison import fit_by
+    from orchestrator.reporting.comparison_table import comparison_table
+
+    replicas = evidence.settings["bootstrap"] if bootstrap is None else bootstrap
+    found = fit_by(evidence.axes, by, target=evidence.settings["target"], bootstrap=replicas)
+    warn(list(evidence.notes))
+    if json_:
+        emit_json({"by": found.to_json()})
+        return
+    show(comparison_table(found))

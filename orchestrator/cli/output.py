@@ -13,7 +13,10 @@ SweepFile = Annotated[str, typer.Argument(metavar="SWEEP", help="The sweep's YAM
 StoreUri = Annotated[str, typer.Argument(metavar="STORE", help="Folder or s3://, gs://, az:// prefix of the store.")]
 SweepName = Annotated[str | None, typer.Option("--sweep", metavar="NAME", help="Only this sweep's cells.")]
 RecipeName = Annotated[
-    str | None, typer.Option("--recipe", metavar="NAME", help="Rows trained by this recipe, of several; a part of its name will do.")
+    str | None,
+    typer.Option(
+        "--recipe", metavar="NAME", help="Rows trained by this recipe, of several; a part of its name will do."
+    ),
 ]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key, e.g. train.batch_size=16.")

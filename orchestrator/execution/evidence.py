@@ -133,8 +133,9 @@ def gather(
     sweep: str | None = None,
     task: str | None = None,
     recipe: str | None = None,
+    keep: str | None = None,
 ) -> Evidence:
-    """Return the points of a store's sweep or of a table.
+    """Return the points of a store's sweep or of a table, with a column that is kept beside them.
 
     Raises
     ------
@@ -144,11 +145,11 @@ def gather(
     if Path(where).is_file():
         if sweep is not None:
             raise BadInput(f"--sweep is for stores; {where} is a table")
-        return _from_table(where, mapping, target or "loss", task, recipe)
+        return _from_table(where, mapping, target or "loss", task, recipe, keep)
     if mapping is not None or Path(where).suffix in (".csv", ".parquet", ".jsonl"):
         raise BadInput(f"{where}: no such table; check the path (--map is for tables, a store needs none)")
     store = open_store(where)
-    return from_store(store, store.only_sweep(sweep), target=target, task=task, recipe=recipe)
+    return from_store(store, store.only_sweep(sweep), target=target, task=task, recipe=recipe, keep=keep)
 
 
 def from_store(
@@ -159,6 +160,7 @@ def from_store(
     task: str | None = None,
     recipe: str | None = None,
     finetuned: bool | None = None,
+    keep: str | None = None,
 ) -> Evidence:
     """Return the points of one sweep of an open store (all rows where the store knows no sweep).
 
@@ -172,7 +174,7 @@ def from_store(
     rows = store.results(sweep)
     there = recipes_in(rows)
     notes = []
-    if recipe is None and len(there) > 1:
+    if recipe is None and keep != "recipe" and len(there) > 1:
         recipe = next((name for name in document.get("recipes", ()) if name in there), None)
         others = ", ".join(name for name in there if name != recipe)
         notes = [f"fitted are the rows of recipe {recipe}; choose another with --recipe: {others}"] if recipe else []
@@ -183,6 +185,7 @@ def from_store(
         recipe=recipe,
         finetuned=finetuned,
         epsilon=wanted.get("epsilon", "bytes"),
+        keep=keep,
     )
     unit = "tokens" if rows.num_rows and rows["data_tokens"].null_count < rows.num_rows else "examples"
     simulated = bool(rows.num_rows) and any(rows["simulated"].to_pylist())
@@ -205,12 +208,14 @@ def _task_of(document: Mapping[str, Any], finetuned: bool | None) -> str | None:
     return None if name is None else str(name)
 
 
-def _from_table(where: str, mapping: str | None, target: str, task: str | None, recipe: str | None) -> Evidence:
+def _from_table(
+    where: str, mapping: str | None, target: str, task: str | None, recipe: str | None, keep: str | None
+) -> Evidence:
     table = read_table(where)
     if mapping is None and {"params_non_embedding", "status"} <= set(table.column_names):
-        axes = axes_from_rows(table, target=target, task=task, recipe=recipe)
+        axes = axes_from_rows(table, target=target, task=task, recipe=recipe, keep=keep)
     else:
-        axes = map_columns(table, parse_map(mapping) if mapping else {}, target)
+        axes = map_columns(table, parse_map(mapping) if mapping else {}, target, keep)
     means = "unique" if "e" in axes.column_names else "seen"
     return Evidence(axes=axes, settings={**DEFAULTS, "target": target}, title=Path(where).name, d_means=means)
 

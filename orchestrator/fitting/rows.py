@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from orchestrator.errors import BadInput
-from orchestrator.fitting.check import FIRST_ROW, SOURCE
+from orchestrator.fitting.check import FIRST_ROW, SOURCE, missing_column
 
 #: What the store calls a target; other targets go by their column's name.
 TARGET_COLUMNS: Final = {"loss": "val_loss"}
@@ -25,6 +25,7 @@ def axes_from_rows(
     recipe: str | None = None,
     finetuned: bool | None = None,
     epsilon: Epsilon = "bytes",
+    keep: str | None = None,
 ) -> pa.Table:
     """Return ``n, d, e`` and the target of one task's and recipe's rows, with ``ft_d, ft_e, eps`` where it has them.
 
@@ -48,6 +49,9 @@ def axes_from_rows(
     epsilon
         What ε is: the share of ``bytes`` or of ``fidelity`` kept, or ``bits`` a parameter over 32.
 
+    keep
+        A column of the store that is kept beside them; ``recipe`` keeps the rows of all recipes.
+
     Raises
     ------
     BadInput
@@ -64,7 +68,9 @@ def axes_from_rows(
     rows = rows.filter(pc.equal(rows["task"], task))
     if rows.num_rows == 0:
         raise BadInput(f"no finished row has the task {task!r}; tasks there: {', '.join(map(str, tasks))}")
-    rows = _of_recipe(rows, recipe)
+    if keep is not None and keep not in rows.column_names:
+        raise BadInput(missing_column(rows, keep, "groups"))
+    rows = rows if keep == "recipe" and recipe is None else _of_recipe(rows, recipe)
     tuned = pc.is_valid(rows["finetune_examples"])
     if finetuned is None:
         finetuned = bool(pc.any(tuned).as_py())
@@ -86,6 +92,8 @@ def axes_from_rows(
         columns["eps"] = eps
         columns["variant"] = rows["compression" if "compression" in rows.column_names else "compression_method"]
     columns[target] = rows[measured]
+    if keep is not None:
+        columns.setdefault(keep, rows[keep])
     source = f"the rows of task {task}".encode()
     return pa.table(columns).replace_schema_metadata({SOURCE: source, FIRST_ROW: b"1"})
 

@@ -81,13 +81,15 @@ def parse_map(text: str) -> dict[str, str]:
     return mapping
 
 
-def map_columns(table: pa.Table, mapping: Mapping[str, str], target: str = "loss") -> pa.Table:
+def map_columns(table: pa.Table, mapping: Mapping[str, str], target: str = "loss", keep: str | None = None) -> pa.Table:
     """Return the axes and the target of a table under their own names; other columns are dropped.
 
     Parameters
     ----------
     mapping
         Axis or target to column; names not in it are taken from the column of that name, where there is one.
+    keep
+        A column that is kept beside them under its own name.
 
     Raises
     ------
@@ -110,6 +112,10 @@ def map_columns(table: pa.Table, mapping: Mapping[str, str], target: str = "loss
             raise BadInput(f"{count} columns are named {column!r}; keep one")
         if count:
             chosen[name] = table[column]
+    if keep is not None:
+        if table.column_names.count(keep) != 1:
+            raise BadInput(missing_column(table, keep, "groups"))
+        chosen.setdefault(keep, table[keep])
     return pa.table(chosen).replace_schema_metadata(table.schema.metadata)
 
 

@@ -15,7 +15,9 @@ FLAGS = {
         "--json",
     },
     "status": {"--sweep", "--json"},
-    "fit": {"--law", "--target", "--hold-out", "--map", "--bootstrap", "--task", "--recipe", "--sweep", "--json"},
+    "fit": {
+        "--law", "--target", "--hold-out", "--map", "--bootstrap", "--by", "--task", "--recipe", "--sweep", "--json",
+    },
     "query": {"--sweep", "--json"},
     "predict": {"--n", "--d", "--e", "--law", "--level", "--map", "--recipe", "--sweep", "--json"},
     "optimal": {

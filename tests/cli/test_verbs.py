@@ -163,3 +163,21 @@ def test_hold_out_takes_words_and_fractions(scalaw, runs_csv):
     assert scalaw(*common, "--hold-out", "0.2").document["fits"]["chinchilla"]["held_out_rmse_log"] < 1e-3
     assert scalaw(*common, "--hold-out", "none").document["fits"]["chinchilla"]["held_out_rmse_log"] is None
     assert scalaw(*common, "--hold-out", "2").code == 2
+
+
+def test_groups_of_a_table_compare_by_the_column_that_is_named(scalaw, tmp_path):
+    path = tmp_path / "runs.csv"
+    lines = [
+        f"{n},{d},{recipe},{1.7 + 400 / n**0.34 + 900 / (worth * d) ** 0.36:.10f}"
+        for recipe, worth in (("old", 1.0), ("new", 2.0))
+        for n in (1e7, 1e8, 1e9)
+        for d in (1e9, 4e9, 1.6e10)
+    ]
+    path.write_text("n,d,recipe,loss\n" + "\n".join(lines) + "\n")
+    document = scalaw("fit", path, "--by", "recipe", "--bootstrap", "20", "--json").document["by"]
+    factors = {(c["from"], c["to"]): c["data_factor"]["value"] for c in document["comparisons"]}
+    assert 0.49 < factors["old", "new"] < 0.51
+    shown = scalaw("fit", path, "--by", "recipe", "--bootstrap", "20").out
+    assert "new reaches old's loss with 0.50×" in shown
+    refused = scalaw("fit", path, "--by", "recipes")
+    assert (refused.code, "did you mean 'recipe'?" in refused.err) == (2, True)
