@@ -17,8 +17,9 @@ from orchestrator.execution.evidence import Evidence, from_store, gather
 from orchestrator.fitting import LawFit
 from orchestrator.fitting.axes import FloatArray
 from orchestrator.fitting.budget import Budget
-from orchestrator.fitting.check import check_table
+from orchestrator.fitting.check import QUALITIES, check_table
 from orchestrator.fitting.frontier import Optimum, best_optimum, optimum
+from orchestrator.fitting.isoflop import extrapolated, profiles
 from orchestrator.fitting.result import Estimate
 from orchestrator.fitting.within_limits import best_within, measured_rows
 from orchestrator.spec.quantities import parse_real
@@ -107,10 +108,25 @@ def compute_optimal(
         "flops_per_nde": budget.flops_per_nde,
         "flops_per_nde_from": "6ND" if each is None else "store",
         "served_tokens": served,
+        "parabola": _parabola(measured, evidence.settings["target"], budget),
         "d_means": evidence.d_means if math.isinf(d_max) else evidence.d_means.replace("seen", "unique"),
         "warnings": [*evidence.notes, *spread, *found.warnings, *without],
     }
     return document | ({"curve": points} if curve else {})
+
+
+def _parabola(measured: Mapping[str, FloatArray], target: str, budget: Budget) -> dict[str, Any] | None:
+    """Return N* by parabolas through the IsoFLOP profiles of the rows, None where they hold none."""
+    if target in QUALITIES or not {"n", "d"} <= set(measured):
+        return None
+    found = profiles(measured, measured[target])
+    if not found:
+        return None
+    each = budget.flops_per_nde
+    return {
+        "n": extrapolated(found, budget.flops / each),
+        "profiles": [{"flops": each * profile.nde, "n": profile.n} for profile in found],
+    }
 
 
 def measured_cells(

@@ -117,10 +117,7 @@ def fit(
             continue
         why = _obstacle(law, used, missing, target)
         if why is None:
-            fits[name] = _fit_law(law, used, part)
-            if held is not None:
-                mine = {axis: used[axis] for axis in fits[name].axes}
-                ahead[name] = errors_ahead(law, mine, part.loss, folds(part.columns))
+            fits[name], ahead[name] = _fit_law(law, used, part)
         else:
             warnings.append(f"{name} is left out: {why}")
     if not fits:
@@ -173,8 +170,8 @@ def _used(law: Law, axes: Mapping[str, FloatArray]) -> list[str]:
     return [a for a in axes if a in law.required or (a in law.optional and varies(axes[a]))]
 
 
-def _fit_law(law: Law, all_axes: Mapping[str, FloatArray], task: _Task) -> LawFit:
-    """Fit one law to all rows, with intervals and the error of a second fit on the rows held out."""
+def _fit_law(law: Law, all_axes: Mapping[str, FloatArray], task: _Task) -> tuple[LawFit, Ahead]:
+    """Fit one law to all rows, with intervals and its errors on rows held out and rows ahead."""
     axes = {name: all_axes[name] for name in _used(law, all_axes)}
     sample, units = centred(axes, task.loss)
     coords = law.solve(sample)
@@ -208,7 +205,7 @@ def _fit_law(law: Law, all_axes: Mapping[str, FloatArray], task: _Task) -> LawFi
         for k, name in enumerate(names)
     }
     kept = np.random.default_rng(task.seed).permutation(residuals.size)[:MOST_RESIDUALS]
-    return LawFit(
+    found = LawFit(
         law=law.name,
         target=task.target,
         axes=tuple(axes),
@@ -223,6 +220,7 @@ def _fit_law(law: Law, all_axes: Mapping[str, FloatArray], task: _Task) -> LawFi
         residuals=residuals[kept] * np.sqrt(sample.rows / (sample.rows - len(names))),
         seed=task.seed,
     )
+    return found, errors_ahead(law, sample, coords, folds(task.columns)) if task.held is not None else []
 
 
 def _held_out(law: Law, axes: Mapping[str, FloatArray], task: _Task) -> tuple[float | None, str]:

@@ -14,8 +14,7 @@ from typing import Final
 import numpy as np
 
 from orchestrator.fitting.axes import FloatArray, Mask, varies
-from orchestrator.fitting.law import Law
-from orchestrator.fitting.sample import centred
+from orchestrator.fitting.law import Law, Sample
 
 #: Shares of the rows, cheapest first, that are fitted to predict up to the next share.
 SHARES: Final = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -53,26 +52,28 @@ def folds(columns: Mapping[str, FloatArray], rows: Mask | None = None) -> list[F
     return found
 
 
-def errors_ahead(
-    law: Law, axes: Mapping[str, FloatArray], loss: FloatArray, folds: Sequence[Fold]
-) -> list[FloatArray | None]:
+def errors_ahead(law: Law, sample: Sample, coords: FloatArray, folds: Sequence[Fold]) -> list[FloatArray | None]:
     """Return a law's errors of the log loss on each fold's rows ahead; None where the known rows can't carry it.
 
     Parameters
     ----------
-    axes
-        As the law takes them, each of shape (rows,).
+    sample, coords
+        All rows, and the solution on them (P,), from which the fits to the known rows start.
     """
+    carried = [_carries(law, sample.part(fold.known)) for fold in folds]
+    weights = np.array([fold.known for fold, good in zip(folds, carried, strict=True) if good], dtype=np.float64)
+    solved = iter(law.resolve(sample, coords, weights) if len(weights) else ())
     found: list[FloatArray | None] = []
-    for fold in folds:
-        known = {name: values[fold.known] for name, values in axes.items()}
-        if any(name in law.optional and not varies(values) for name, values in known.items()) or law.obstacle(
-            {name: np.log(values) for name, values in known.items()}
-        ):
+    for fold, good in zip(folds, carried, strict=True):
+        at = next(solved) if good else None
+        if at is None or np.isnan(at).any():
             found.append(None)
-            continue
-        sample, units = centred(known, loss[fold.known])
-        coords = law.shift(law.solve(sample)[None], units.axes, units.loss)
-        ahead = {name: np.log(values[fold.ahead]) for name, values in axes.items()}
-        found.append(law.log_loss(coords, ahead)[0] - np.log(loss[fold.ahead]))
+        else:
+            ahead = sample.part(fold.ahead)
+            found.append(law.log_loss(at[None], ahead.log_axes)[0] - ahead.log_loss)
     return found
+
+
+def _carries(law: Law, known: Sample) -> bool:
+    steady = any(name in law.optional and not varies(np.exp(x)) for name, x in known.log_axes.items())
+    return not steady and law.obstacle(known.log_axes) is None

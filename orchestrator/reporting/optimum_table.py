@@ -24,6 +24,10 @@ def optimum_text(document: Mapping[str, Any]) -> Text:
         f"e     {_with_ends(document['e'])} epochs",
         f"{document['target']:5} {_with_ends(document['loss'])}",
     ]
+    parabola = document.get("parabola")
+    if parabola and parabola["n"] is not None:
+        count = len(parabola["profiles"])
+        lines.append(f"beside it: parabolas through {count} IsoFLOP profiles say n = {_written(parabola['n'])}")
     return Text("\n".join(lines))
 
 

@@ -17,7 +17,7 @@ from orchestrator.fitting.terms import Term
 #: Starts: where the break lies among the rows, how wide it is in log D, and floors as shares of the lowest loss.
 BREAKS: Final = (0.2, 0.4, 0.6, 0.8)
 WIDTHS: Final = (0.2, 0.5, 1.2)
-FLOORS: Final = np.array([0.0, 0.4, 0.7, 0.9, 0.97])
+FLOORS: Final = np.array([0.0, 0.7, 0.95])
 
 
 class Broken(AdditiveLaw):
@@ -31,7 +31,7 @@ class Broken(AdditiveLaw):
     required = ("d",)
     optional = ("n",)
     data_seen = True
-    polished = 16
+    polished = 12
     bounds = {"c": (-5.0, 5.0), "f": (np.log(0.1), np.log(3.0))}  # noqa: RUF012
 
     def parameters(self, axes: Collection[str]) -> tuple[Parameter, ...]:
