@@ -89,14 +89,19 @@ class Evidence:
             try:
                 numbers[axis] = float(parse_number(text))
             except ValueError as failure:
-                raise BadInput(f"--{axis} {failure}") from failure
+                raise BadInput(f"{_flag(axis)} {failure}") from failure
             if numbers[axis] <= 0:
-                raise BadInput(f"--{axis} must be above 0, not {text}")
+                raise BadInput(f"{_flag(axis)} must be above 0, not {text}")
         absent = [axis for axis, value in numbers.items() if axis not in self.axes.column_names and value != 1]
         if absent:
             raise BadInput(
-                f"--{absent[0]} {point[absent[0]]}: the rows have no {absent[0]}, so no law knows its effect"
+                f"{_flag(absent[0])} {point[absent[0]]}: the rows have no {absent[0]}, so no law knows its effect"
             )
+        unsaid = [axis for axis in ("ft_d", "ft_e") if axis in self.axes.column_names and axis not in numbers]
+        if unsaid:
+            raise BadInput(f"these rows are fine-tuned; say how much with {' and '.join(map(_flag, unsaid))}")
+        if "eps" in self.axes.column_names:
+            numbers.setdefault("eps", 1.0)
         report = self.fit(laws=[law] if law else None)
         chosen = report.fits[law] if law else report.best
         if chosen is None:
@@ -199,6 +204,10 @@ def from_store(
         task=task or _task_of(document, finetuned),
         notes=tuple(notes),
     )
+
+
+def _flag(axis: str) -> str:
+    return f"--{axis.replace('_', '-')}"
 
 
 def _task_of(document: Mapping[str, Any], finetuned: bool | None) -> str | None:

@@ -19,7 +19,9 @@ FLAGS = {
         "--law", "--target", "--hold-out", "--map", "--bootstrap", "--by", "--task", "--recipe", "--sweep", "--json",
     },
     "query": {"--sweep", "--json"},
-    "predict": {"--n", "--d", "--e", "--law", "--level", "--map", "--recipe", "--sweep", "--json"},
+    "predict": {
+        "--n", "--d", "--e", "--ft-d", "--ft-e", "--eps", "--law", "--level", "--map", "--recipe", "--sweep", "--json",
+    },
     "optimal": {
         "--flops", "--served-tokens", "--epochs-max", "--d-max", "--law", "--curve", "--max-bytes", "--max-latency",
         "--map", "--task", "--recipe", "--sweep", "--json",

@@ -181,3 +181,23 @@ def test_groups_of_a_table_compare_by_the_column_that_is_named(scalaw, tmp_path)
     assert "new reaches old's loss with 0.50×" in shown
     refused = scalaw("fit", path, "--by", "recipes")
     assert (refused.code, "did you mean 'recipe'?" in refused.err) == (2, True)
+
+
+def test_a_fine_tuned_and_compressed_model_is_predicted(scalaw, tmp_path):
+    path = tmp_path / "runs.csv"
+    lines = [
+        f"{n},{d},{ft},{eps},{3 * (n / 1e7) ** -0.1 * (d / 1e9) ** -0.05 * (ft / 1e3) ** -0.2 * eps**-0.3:.10f}"
+        for n in (1e7, 1e8, 1e9)
+        for d in (1e9, 4e9, 1.6e10)
+        for ft in (1e3, 1e4, 1e5)
+        for eps in (1.0, 0.5, 0.25)
+    ]
+    path.write_text("n,d,ft_d,eps,loss\n" + "\n".join(lines) + "\n")
+    common = ("predict", path, "--n", "1e8", "--d", "4e9", "--law", "product")
+    missing = scalaw(*common)
+    assert (missing.code, "these rows are fine-tuned; say how much with --ft-d" in missing.err) == (2, True)
+    whole = scalaw(*common, "--ft-d", "10k", "--json").document
+    assert whole["eps"] == 1.0
+    half = scalaw(*common, "--ft-d", "10k", "--eps", "0.5", "--json").document
+    assert half["value"] / whole["value"] == pytest.approx(0.5**-0.3, rel=1e-4)
+    assert scalaw(*common, "--ft-d", "10k", "--ft-e", "2").code == 2

@@ -64,7 +64,8 @@ def prepared(module: torch.nn.Module, x: torch.Tensor, backend: str) -> Ready:
             return replace(floats, warnings=[*said, *floats.warnings])
         ratio = np.median(timed(lambda: integers.run(x), x.device)) / np.median(timed(lambda: floats.run(x), x.device))
     if ratio > 1:
-        said = [f"integers take {ratio:.1f} times as long as floats here, so floats stood for the whole numbers"]
+        took = f"integers take {ratio:.1f} times as long as floats here at batch {len(x)}"
+        said = [f"{took}, so floats stood for the whole numbers"]
         return replace(floats, warnings=[*said, *floats.warnings])
     return integers
 

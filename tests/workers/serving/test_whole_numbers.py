@@ -84,7 +84,9 @@ def test_where_integers_are_slower_floats_are_timed_and_the_row_says_so(rounded,
     monkeypatch.setattr(backends, "timed", lambda run, device: next(times))
     ready = prepared(rounded, torch.randn(4, 48), "eager")
     assert ready.module is rounded
-    assert ready.warnings == ["integers take 1.5 times as long as floats here, so floats stood for the whole numbers"]
+    assert ready.warnings == [
+        "integers take 1.5 times as long as floats here at batch 4, so floats stood for the whole numbers"
+    ]
 
 
 def test_integers_that_overflow_are_not_timed(rounded, monkeypatch):
