@@ -19,6 +19,8 @@ from orchestrator.fitting.linear import least_squares
 
 #: Damage below this is noise, and its logarithm means nothing.
 LEAST_DAMAGE: Final = 1e-3
+#: Powers below this change damage by a tenth over a factor of 10 of the axis, which is nothing to report.
+LEAST_POWER: Final = 0.05
 #: Pairs, over the number of coefficients, below which nothing is said.
 SPARE_PAIRS: Final = 4
 
@@ -34,7 +36,7 @@ class Separability:
     pairs
         Compressed rows with a damage that can be told from noise.
     separable
-        Whether no slope can be told from 0, at 90 % for all of them together (Bonferroni).
+        Whether no slope can be told from 0, at 90 % for all of them together (Bonferroni), or all are small.
     verdict
         The answer in words.
     """
@@ -62,7 +64,7 @@ def separability(
     variants
         What was done to each row's model, of any hashable kind.
     bootstrap, seed
-        Replicas behind the intervals (over pairs), and their seed.
+        Replicas behind the intervals (over models), and their seed.
     """
     if "eps" not in axes or not bootstrap:
         return None
@@ -82,20 +84,32 @@ def separability(
     design = np.column_stack([*(values - values.mean() for values in columns.values()), levels])
     if not columns or len(kept) < design.shape[1] + SPARE_PAIRS:
         return None
-    return _judged(list(columns), design, log_damage, bootstrap, seed)
+    models = {point: j for j, point in enumerate(dict.fromkeys(points[int(k)] for k in kept))}
+    model = np.array([models[points[int(k)]] for k in kept])
+    return _judged(list(columns), design, log_damage, _weights(model, bootstrap, seed))
 
 
-def _judged(names: list[str], design: FloatArray, log_damage: FloatArray, bootstrap: int, seed: int) -> Separability:
+def _weights(model: Any, count: int, seed: int) -> FloatArray:
+    """Draw whole models with replacement, as their pairs share the noise of one uncompressed row; (count, pairs)."""
+    models = int(model.max()) + 1
+    drawn = np.random.default_rng(seed).multinomial(models, np.full(models, 1 / models), size=count)
+    weights: FloatArray = drawn[:, model].astype(np.float64)
+    return weights
+
+
+def _judged(names: list[str], design: FloatArray, log_damage: FloatArray, drawn: FloatArray) -> Separability:
     rows, count = len(log_damage), len(names)
-    rng = np.random.default_rng(seed)
-    drawn = rng.multinomial(rows, np.full(rows, 1 / rows), size=bootstrap).astype(np.float64)
     found, _ = least_squares(design, log_damage, np.ones((1, rows)))
     replicas, ranks = least_squares(design, log_damage, drawn)
     whole = replicas[ranks >= ranks.max(), :count]
     lo, hi = np.quantile(whole, [0.05, 0.95], axis=0)
     low, high = np.quantile(whole, [0.05 / count, 1 - 0.05 / count], axis=0)  # one false alarm in ten, over all axes
     slopes = {name: (float(found[0, j]), float(lo[j]), float(hi[j])) for j, name in enumerate(names)}
-    against = {name: slopes[name] for j, name in enumerate(names) if low[j] > 0 or high[j] < 0}
+    against = {
+        name: slopes[name]
+        for j, name in enumerate(names)
+        if (low[j] > 0 or high[j] < 0) and abs(slopes[name][0]) >= LEAST_POWER
+    }
     if against:
         shown = "; ".join(
             f"it goes as {MEANING[name]} to the power {value:.2f} [{least:.2f}, {most:.2f}]"

@@ -77,3 +77,12 @@ def test_nothing_is_said_where_the_rows_can_not_tell():
     assert found_in(compressed).separability is None  # no parent to compare with
     assert fit(table, laws=["product"], bootstrap=0).separability is None
     assert "separability" not in report_json(fit(table, laws=["product"], bootstrap=0))
+
+
+def test_a_product_law_is_not_called_none_for_the_noise_of_shared_parents(grid):
+    axes = grid(n=list(np.geomspace(1e5, 1e7, 4)), d=list(np.geomspace(1e6, 1e8, 4)), eps=[1.0, 0.5, 0.25, 0.125])
+    loss = 3 * (axes["n"] / 1e6) ** -0.08 * (axes["d"] / 1e7) ** -0.08 * axes["eps"] ** -0.3
+    for seed in range(12):
+        noise = np.exp(np.random.default_rng(seed).normal(0, 0.005, loss.size))
+        found = separability(axes, loss * noise, axes["eps"].tolist(), bootstrap=300, seed=0)
+        assert found.separable, (seed, found.verdict)
