@@ -96,7 +96,12 @@ class CompressPlanner:
         data = self.data[base.data].manifest
         key = params, base.data
         if key not in self._students:
-            self._students[key] = self.family.shape_for(params, self.sweep.model.options, data)
+            try:
+                self._students[key] = self.family.shape_for(params, self.sweep.model.options, data)
+            except BadInput as refusal:
+                why = str(refusal).removeprefix("grid.params: ").removesuffix(": change params")
+                where = self.sweep.at("grid", "compression", entry)
+                raise BadInput(f"{where}.student_params: {why}; take another student") from refusal
         student = self._students[key]
         if student.params_non_embedding >= base.shape.params_non_embedding:
             raise BadInput(

@@ -30,6 +30,12 @@ def test_what_planning_refuses_has_file_line_and_key():
         make_plan(parse_sweep(TEXT, name="mine.yaml", overrides=[more]))
 
 
+def test_a_student_that_can_not_be_built_is_named_as_the_student():
+    more = "grid.compression=[{method: distill, student_params: 1}]"
+    with pytest.raises(BadInput, match=r"grid\.compression\[0\]\.student_params: the smallest transformer .* student$"):
+        make_plan(parse_sweep(TEXT, name="mine.yaml", overrides=[more]))
+
+
 def test_sweeps_that_say_the_same_are_equal_wherever_they_were_read():
     first, second = parse_sweep(TEXT, name="a.yaml"), parse_sweep("\n" + TEXT, name="b.yaml")
     assert first == second
