@@ -64,6 +64,14 @@ def law_axes(columns: Mapping[str, FloatArray], *, data_seen: bool) -> dict[str,
     return {name: axes[name] for name in AXES if name in axes}
 
 
+def training_cost(columns: Mapping[str, FloatArray]) -> FloatArray:
+    """Return n·d·e, shape (rows,): what training costs up to a factor; an axis that isn't there counts 1."""
+    cost = np.ones(next(iter(columns.values())).size)
+    for axis in ("n", "d", *(() if "unique_d" in columns else ("e",))):
+        cost = cost * columns.get(axis, np.ones(1))
+    return cost
+
+
 def distinct(values: FloatArray) -> int:
     """Return how many values differ by more than rounding (1e-9 of the value)."""
     ordered = np.sort(np.log(values))

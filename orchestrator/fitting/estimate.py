@@ -19,7 +19,7 @@ from orchestrator.fitting.huber import huber_sum
 from orchestrator.fitting.identify import unidentified
 from orchestrator.fitting.law import Law
 from orchestrator.fitting.result import Estimate, FitReport, LawFit
-from orchestrator.fitting.rolling import errors_ahead, folds
+from orchestrator.fitting.rolling import Fold, errors_ahead, folds
 from orchestrator.fitting.sample import centred
 from orchestrator.fitting.separability import separability
 from orchestrator.spec.registries import LAWS
@@ -34,9 +34,9 @@ LARGEST = 1e300
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """The table as arrays: columns, the loss (1/quality for a quality), held-out rows, and how to fit.
+    """The table as arrays: columns, the loss (1/quality for a quality), held-out rows, folds, and how to fit.
 
-    Compressed rows that a law doesn't know how to take are ``left_out``.
+    Compressed rows that a law doesn't know how to take are ``left_out``; where none are held out, there are no folds.
     """
 
     columns: Mapping[str, FloatArray]
@@ -46,6 +46,7 @@ class _Task:
     no_held: str
     bootstrap: int
     seed: int
+    folds: Sequence[Fold] = ()
     left_out: int = 0
 
 
@@ -102,24 +103,11 @@ def fit(
     axes = {name: columns[name] for name in AXES if name in columns and name != target}
     held = held_out_rows(axes, hold_out)
     no_held = "the axes don't vary" if hold_out not in (None, "none") else ""
-    task = _Task(axes, loss, target, held, no_held, bootstrap, seed)
+    task = _Task(axes, loss, target, held, no_held, bootstrap, seed, folds(axes) if held is not None else ())
 
-    names = LAWS.names() if laws is None else list(dict.fromkeys(laws))
     warnings = table_warnings(axes, loss, quality=target in QUALITIES)
-    fits: dict[str, LawFit] = {}
-    ahead: dict[str, Ahead] = {}
-    for name in names if varies(loss) else ():
-        law: Law = LAWS.load(name)()
-        part = task if "eps" in (*law.required, *law.optional) else _uncompressed(task)
-        used = law_axes(part.columns, data_seen=law.data_seen)
-        missing = [axis for axis in law.required if axis not in used]
-        if laws is None and (missing or 0 < len(_used(law, used)) < law.fewest_axes):
-            continue
-        why = _obstacle(law, used, missing, target)
-        if why is None:
-            fits[name], ahead[name] = _fit_law(law, used, part)
-        else:
-            warnings.append(f"{name} is left out: {why}")
+    fits, ahead, reasons = _fit_laws(task, laws) if varies(loss) else ({}, {}, [])
+    warnings += reasons
     if not fits:
         warnings.append("no law could be fitted")
     variants = (table[VARIANT] if VARIANT in table.column_names else table["eps"]).to_pylist() if "eps" in axes else []
@@ -139,6 +127,27 @@ def fit(
     )
 
 
+def _fit_laws(task: _Task, laws: Sequence[str] | None) -> tuple[dict[str, LawFit], dict[str, Ahead], list[str]]:
+    """Return the fits, their errors ahead, and why laws are left out; ``laws`` as `fit` takes them."""
+    bare = _uncompressed(task)
+    fits: dict[str, LawFit] = {}
+    ahead: dict[str, Ahead] = {}
+    reasons: list[str] = []
+    for name in LAWS.names() if laws is None else dict.fromkeys(laws):
+        law: Law = LAWS.load(name)()
+        part = task if "eps" in (*law.required, *law.optional) else bare
+        axes = law_axes(part.columns, data_seen=law.data_seen)
+        missing = [axis for axis in law.required if axis not in axes]
+        if laws is None and (missing or 0 < len(_used(law, axes)) < law.fewest_axes):
+            continue
+        why = _obstacle(law, axes, missing, task.target)
+        if why is None:
+            fits[name], ahead[name] = _fit_law(law, axes, part)
+        else:
+            reasons.append(f"{name} is left out: {why}")
+    return fits, ahead, reasons
+
+
 def _uncompressed(task: _Task) -> _Task:
     """Return the rows with ε = 1, which a law that doesn't know ε is fitted to; all rows where there are none."""
     if "eps" not in task.columns:
@@ -147,8 +156,14 @@ def _uncompressed(task: _Task) -> _Task:
     if whole.all() or not whole.any():
         return task
     columns = {name: values[whole] for name, values in task.columns.items() if name != "eps"}
-    held = None if task.held is None else task.held[whole]
-    return replace(task, columns=columns, loss=task.loss[whole], held=held, left_out=int((~whole).sum()))
+    return replace(
+        task,
+        columns=columns,
+        loss=task.loss[whole],
+        held=None if task.held is None else task.held[whole],
+        folds=folds(columns) if task.folds else (),
+        left_out=int((~whole).sum()),
+    )
 
 
 def _obstacle(law: Law, axes: Mapping[str, FloatArray], missing: Sequence[str], target: str) -> str | None:
@@ -220,7 +235,7 @@ def _fit_law(law: Law, all_axes: Mapping[str, FloatArray], task: _Task) -> tuple
         residuals=residuals[kept] * np.sqrt(sample.rows / (sample.rows - len(names))),
         seed=task.seed,
     )
-    return found, errors_ahead(law, sample, coords, folds(task.columns)) if task.held is not None else []
+    return found, errors_ahead(law, sample, coords, task.folds)
 
 
 def _held_out(law: Law, axes: Mapping[str, FloatArray], task: _Task) -> tuple[float | None, str]:

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from orchestrator.errors import BadInput
-from orchestrator.fitting.axes import AXES, FloatArray, Mask, distinct, varies
+from orchestrator.fitting.axes import AXES, FloatArray, Mask, distinct, training_cost, varies
 
 HoldOut = str | float | None
 #: With more distinct values than this on both axes there is no grid, and the dearest share is held out.
@@ -43,11 +43,7 @@ def held_out_rows(columns: Mapping[str, FloatArray], hold_out: HoldOut) -> Mask 
         for axis in moving:
             mask |= columns[axis] >= columns[axis].max() * (1 - 1e-9)
         return mask
-    share = _share(hold_out)
-    cost = np.ones(next(iter(columns.values())).size)
-    for axis in ("n", "d", *(() if "unique_d" in columns else ("e",))):
-        cost = cost * columns.get(axis, np.ones(1))
-    return _dearest(cost, share)
+    return _dearest(training_cost(columns), _share(hold_out))
 
 
 def _share(hold_out: str | float) -> float:

@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from orchestrator.fitting.axes import FloatArray, Mask, distinct
+from orchestrator.fitting.axes import FloatArray, Mask, distinct, training_cost
 
 #: Budgets whose logarithms differ by less are the same one, and sizes that a profile needs.
 SAME_BUDGET: Final = 0.05
@@ -36,16 +36,14 @@ def profiles(columns: Mapping[str, FloatArray], loss: FloatArray) -> list[Profil
     columns, loss
         Of shape (rows,): ``n``, ``d`` (with ``e`` beside it unique data, else in total) and the loss.
     """
-    n, nde = columns["n"], columns["n"] * columns["d"]
-    if "e" in columns and "unique_d" not in columns:
-        nde = nde * columns["e"]
+    n, log_nde = columns["n"], np.log(training_cost(columns))
     found = []
-    for rows in _same_budget(np.log(nde)):
+    for rows in _same_budget(log_nde):
         if distinct(n[rows]) < FEWEST_SIZES:
             continue
         least = parabola_minimum(np.log(n[rows]), np.log(loss[rows]))
         if least is not None:
-            found.append(Profile(float(np.exp(np.mean(np.log(nde[rows])))), float(np.exp(least))))
+            found.append(Profile(float(np.exp(np.mean(log_nde[rows]))), float(np.exp(least))))
     return found
 
 

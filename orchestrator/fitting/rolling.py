@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from orchestrator.fitting.axes import FloatArray, Mask, varies
+from orchestrator.fitting.axes import FloatArray, Mask, training_cost, varies
 from orchestrator.fitting.law import Law, Sample
 
 #: Shares of the rows, cheapest first, that are fitted to predict up to the next share.
@@ -28,25 +28,23 @@ class Fold:
     ahead: Mask
 
 
-def folds(columns: Mapping[str, FloatArray], rows: Mask | None = None) -> list[Fold]:
+def folds(columns: Mapping[str, FloatArray]) -> list[Fold]:
     """Return the folds of a table, by n·d·e and what fine-tuning adds as factors; rows of one cost stay together.
 
     Parameters
     ----------
     columns
         Axes of shape (rows,).
-    rows
-        Rows that may be used; all where not given.
     """
-    cost = np.zeros(next(iter(columns.values())).size)
-    for axis in ("n", "d", "ft_d", "ft_e", *(() if "unique_d" in columns else ("e",))):
+    cost = np.log(training_cost(columns))
+    for axis in ("ft_d", "ft_e"):
         cost = cost + np.log(columns.get(axis, np.ones(1)))
-    rows = np.ones(cost.size, dtype=bool) if rows is None else rows
-    levels = np.sort(cost[rows])
+    levels = np.sort(cost)
     edges = [levels[max(0, round(share * levels.size) - 1)] for share in SHARES]
     found = []
     for lower, upper in pairwise(edges):
-        known, ahead = rows & (cost <= lower + 1e-9), rows & (cost > lower + 1e-9) & (cost <= upper + 1e-9)
+        known = cost <= lower + 1e-9
+        ahead = ~known & (cost <= upper + 1e-9)
         if ahead.any():
             found.append(Fold(known, ahead))
     return found
