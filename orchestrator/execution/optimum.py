@@ -20,7 +20,6 @@ from orchestrator.fitting.budget import Budget
 from orchestrator.fitting.check import QUALITIES, check_table
 from orchestrator.fitting.frontier import Optimum, best_optimum, optimum
 from orchestrator.fitting.isoflop import extrapolated, profiles
-from orchestrator.fitting.result import Estimate
 from orchestrator.fitting.within_limits import best_within, measured_rows
 from orchestrator.spec.quantities import parse_real
 from orchestrator.store import open_store
@@ -210,11 +209,7 @@ def _fits(evidence: Evidence, law: str | None) -> dict[str, LawFit]:
 
 
 def _point(found: Optimum) -> dict[str, Any]:
-    return {"flops": found.budget.flops, **{name: _interval(getattr(found, name)) for name in ("n", "d", "e", "loss")}}
-
-
-def _interval(estimate: Estimate) -> dict[str, float | None]:
-    return {"value": estimate.value, "lo": estimate.lo, "hi": estimate.hi}
+    return {"flops": found.budget.flops, **{name: getattr(found, name).to_json() for name in ("n", "d", "e", "loss")}}
 
 
 def _curve(fit: LawFit, budget: Budget, measured: Mapping[str, FloatArray]) -> tuple[list[dict[str, Any]], list[str]]:

@@ -86,10 +86,10 @@ class Comparison:
         return {
             "column": self.by,
             "law": Chinchilla.name,
-            "shared": {name: _json(value) for name, value in self.shared.items()},
-            "groups": {g: {name: _json(value) for name, value in of.items()} for g, of in self.groups.items()},
+            "shared": {name: value.to_json() for name, value in self.shared.items()},
+            "groups": {g: {name: value.to_json() for name, value in of.items()} for g, of in self.groups.items()},
             "at": self.at,
-            "comparisons": [{"from": a, "to": b, "data_factor": _json(f)} for (a, b), f in self.factors.items()],
+            "comparisons": [{"from": a, "to": b, "data_factor": f.to_json()} for (a, b), f in self.factors.items()],
             "held_out_rmse_log": {"shared": self.shared_rmse_log, "separate": self.separate_rmse_log},
             "sharing_holds": self.sharing_holds,
             "sentences": self.sentences(),
@@ -228,7 +228,3 @@ def _factor(values: FloatArray) -> Estimate:
 
 def _end(value: float | None) -> str:
     return "∞" if value is None else f"{value:.2f}"
-
-
-def _json(estimate: Estimate) -> dict[str, float | None]:
-    return {"value": estimate.value, "lo": estimate.lo, "hi": estimate.hi}

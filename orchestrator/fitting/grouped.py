@@ -9,9 +9,8 @@ import numpy as np
 
 from orchestrator.fitting.additive import AdditiveLaw
 from orchestrator.fitting.axes import FloatArray
-from orchestrator.fitting.huber import huber
 from orchestrator.fitting.law import LogAxes, Parameter, Sample
-from orchestrator.fitting.projection import EXPONENTS, SMALLEST_START, nonnegative_relative
+from orchestrator.fitting.projection import two_term_grid
 from orchestrator.fitting.terms import Term
 
 #: Axis that holds each row's group, counted from 0; not a logarithm, and without a unit.
@@ -68,18 +67,8 @@ class GroupedChinchilla(AdditiveLaw):
 
     def starts(self, sample: Sample) -> FloatArray:
         """Return the best points of an exponent grid, on each of which every group is a small problem of its own."""
-        alpha, beta = (side.ravel() for side in np.meshgrid(EXPONENTS, EXPONENTS, indexing="ij"))
-        coords = np.column_stack([alpha, beta, np.zeros((alpha.size, 3 * self.count))])
-        misfit = np.zeros(alpha.size)
-        for g in range(self.count):
-            part = sample.part(sample.log_axes[GROUP] == g)
-            powers = [
-                np.exp(np.clip(-e[:, None] * part.log_axes[x], -60.0, 60.0)) for e, x in ((alpha, "n"), (beta, "d"))
-            ]
-            features = np.stack([np.ones_like(powers[0]), *powers], axis=1)
-            factors = nonnegative_relative(features, part.log_loss)
-            fitted = np.log(np.maximum(np.einsum("gk,gkr->gr", factors, features), 1e-300))
-            misfit += huber(fitted - part.log_loss).sum(axis=1)
-            share = SMALLEST_START / np.maximum(features.mean(axis=2), 1e-300)
-            coords[:, 2 + 3 * g : 5 + 3 * g] = np.log(np.maximum(factors, share))
+        parts = [sample.part(sample.log_axes[GROUP] == g) for g in range(self.count)]
+        grids = [two_term_grid(part.log_axes["n"], part.log_axes["d"], part.log_loss) for part in parts]
+        coords = np.hstack([grids[0][0], *(logs for _, logs, _ in grids)])
+        misfit = np.sum([of_group for _, _, of_group in grids], axis=0)
         return coords[np.argsort(misfit, kind="stable")[:STARTS]]

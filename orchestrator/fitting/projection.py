@@ -35,16 +35,42 @@ def two_term_starts(log_x: FloatArray, log_y: FloatArray, log_loss: FloatArray, 
     array
         Shape (keep, 5), best first.
     """
-    first = np.exp(np.clip(-EXPONENTS[:, None] * log_x, -60.0, 60.0))
-    second = np.exp(np.clip(-EXPONENTS[:, None] * log_y, -60.0, 60.0))
+    exponents, logs, misfit = two_term_grid(log_x, log_y, log_loss)
+    best = np.argsort(misfit, kind="stable")[:keep]
+    return np.column_stack([logs[best], exponents[best]])
+
+
+def two_term_grid(
+    log_x: FloatArray, log_y: FloatArray, log_loss: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return the grid points (α, β), shape (G, 2), with (log E, log A, log B), (G, 3), and the misfit there, (G,)."""
+    first, second = (bounded_exp(-EXPONENTS[:, None] * x) for x in (log_x, log_y))
     i, j = (a.ravel() for a in np.meshgrid(np.arange(len(EXPONENTS)), np.arange(len(EXPONENTS)), indexing="ij"))
     features = np.stack([np.broadcast_to(np.ones_like(log_x), (len(i), log_x.size)), first[i], second[j]], axis=1)
+    logs, misfit = projected(features, log_loss)
+    return np.column_stack([EXPONENTS[i], EXPONENTS[j]]), logs, misfit
+
+
+def bounded_exp(exponent: FloatArray) -> FloatArray:
+    """Return e to a power, which is cut so that squares of it stay finite."""
+    result: FloatArray = np.exp(np.clip(exponent, -60.0, 60.0))
+    return result
+
+
+def projected(
+    features: FloatArray, log_loss: FloatArray, share: float = SMALLEST_START
+) -> tuple[FloatArray, FloatArray]:
+    """Return log coefficients (G, K) of the features (G, K, rows) to start from, and the misfit (G,) they come from.
+
+    Parameters
+    ----------
+    share
+        Share of the loss at which a coefficient starts that the projection sets to zero.
+    """
     coefficients = nonnegative_relative(features, log_loss)
     fitted = np.log(np.maximum(np.einsum("gk,gkr->gr", coefficients, features), 1e-300))
-    best = np.argsort(huber(fitted - log_loss).sum(axis=1), kind="stable")[:keep]
-    share = SMALLEST_START / np.maximum(features.mean(axis=2), 1e-300)
-    logs = np.log(np.maximum(coefficients, share))
-    return np.column_stack([logs[best], EXPONENTS[i[best]], EXPONENTS[j[best]]])
+    least = share / np.maximum(features.mean(axis=2), 1e-300)
+    return np.log(np.maximum(coefficients, least)), huber(fitted - log_loss).sum(axis=1)
 
 
 def nonnegative_relative(features: FloatArray, log_loss: FloatArray) -> FloatArray:

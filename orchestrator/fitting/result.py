@@ -28,6 +28,10 @@ class Estimate:
     lo: float | None
     hi: float | None
 
+    def to_json(self) -> dict[str, float | None]:
+        """Return a JSON-able dictionary."""
+        return {"value": self.value, "lo": self.lo, "hi": self.hi}
+
 
 @dataclass(frozen=True, kw_only=True)
 class LawFit:
@@ -126,7 +130,7 @@ class LawFit:
         return {
             **{name: getattr(self, name) for name in same},
             "axes": list(self.axes),
-            "params": {k: {"value": v.value, "lo": v.lo, "hi": v.hi} for k, v in self.params.items()},
+            "params": {k: v.to_json() for k, v in self.params.items()},
             "warnings": list(self.warnings),
             "solution": self.solution.tolist(),
             "draws": self.draws.tolist(),

@@ -12,14 +12,13 @@ from orchestrator.fitting.axes import FloatArray
 from orchestrator.fitting.law import LogAxes, Parameter, Sample
 from orchestrator.fitting.laws.exponents import EXPONENTS
 from orchestrator.fitting.linear import least_squares
-from orchestrator.fitting.projection import nonnegative_relative
+from orchestrator.fitting.projection import bounded_exp, projected
 from orchestrator.fitting.terms import Term
 
 #: Starts: exponents of the product law, times these; a sum with a floor needs larger ones.
 STRETCHES: Final = (1.0, 2.0, 4.0, 8.0, 16.0)
-#: Smallest exponent to start from, and factors that the projection sets to zero, as a share of the loss.
+#: Smallest exponent to start from.
 SMALLEST_EXPONENT: Final = 0.02
-SMALLEST_START: Final = 1e-2
 
 
 class Additive(AdditiveLaw):
@@ -68,8 +67,6 @@ class Additive(AdditiveLaw):
         design = np.column_stack([np.ones(sample.rows), -used.T])
         slopes = least_squares(design, sample.log_loss, np.ones((1, sample.rows)))[0][0, 1:]
         exponents = np.maximum(slopes, SMALLEST_EXPONENT) * np.array(STRETCHES)[:, None]
-        powers = np.exp(np.clip(-exponents[:, :, None] * used, -60.0, 60.0))
+        powers = bounded_exp(-exponents[:, :, None] * used)
         features = np.concatenate([np.ones((len(STRETCHES), 1, sample.rows)), powers], axis=1)
-        factors = nonnegative_relative(features, sample.log_loss)
-        share = SMALLEST_START / np.maximum(features.mean(axis=2), 1e-300)
-        return np.column_stack([np.log(np.maximum(factors, share)), exponents])
+        return np.column_stack([projected(features, sample.log_loss)[0], exponents])

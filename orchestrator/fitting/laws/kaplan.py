@@ -11,7 +11,7 @@ from orchestrator.fitting.additive import AdditiveLaw
 from orchestrator.fitting.axes import FloatArray
 from orchestrator.fitting.huber import huber
 from orchestrator.fitting.law import LogAxes, Parameter, Sample
-from orchestrator.fitting.projection import nonnegative_relative
+from orchestrator.fitting.projection import bounded_exp, nonnegative_relative
 from orchestrator.fitting.terms import Term
 
 #: Exponents tried on each axis, and how many pairs go on to Newton.
@@ -59,7 +59,7 @@ class Kaplan(AdditiveLaw):
         """Return the best points of an exponent grid; given the exponents, L^(1/α_D) is linear in two factors."""
         found = []
         for alpha_d in EXPONENTS:
-            model = np.exp(np.clip(-EXPONENTS[:, None] / alpha_d * sample.log_axes["n"], -60.0, 60.0))
+            model = bounded_exp(-EXPONENTS[:, None] / alpha_d * sample.log_axes["n"])
             data = np.broadcast_to(np.exp(-sample.log_axes["d"]), model.shape)
             factors = nonnegative_relative(np.stack([model, data], axis=1), sample.log_loss / alpha_d)
             logs = np.log(np.maximum(factors, SMALLEST_START))

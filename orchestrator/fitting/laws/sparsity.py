@@ -11,7 +11,7 @@ from orchestrator.fitting.additive import AdditiveLaw
 from orchestrator.fitting.axes import FloatArray
 from orchestrator.fitting.law import LogAxes, Parameter, Sample
 from orchestrator.fitting.laws.whole_rows import least_compressed
-from orchestrator.fitting.projection import nonnegative_relative, two_term_starts
+from orchestrator.fitting.projection import bounded_exp, projected, two_term_starts
 from orchestrator.fitting.terms import Term
 
 #: Powers of the density to start from; pruning after training costs far more than the paper's 0.7 of pruning within it.
@@ -72,10 +72,9 @@ class Sparsity(AdditiveLaw):
         pairs = two_term_starts(whole.log_axes["n"], whole.log_axes["d"], whole.log_loss, PAIRS)[:, 3:]
         alpha, beta = (np.repeat(pairs[:, k : k + 1], len(POWERS), axis=0) for k in range(2))
         power = np.tile(POWERS, PAIRS)[:, None]
-        model = np.exp(np.clip(-alpha * (n + eps), -60.0, 60.0))
-        steep = model * np.exp(np.clip(power * eps, -60.0, 60.0))
-        features = np.stack([np.ones_like(model), steep, model, np.exp(np.clip(-beta * d, -60.0, 60.0))], axis=1)
-        factors = nonnegative_relative(features, sample.log_loss)
-        share = SMALLEST_START / np.maximum(features.mean(axis=2), 1e-300)
-        e, a, c, b = np.log(np.maximum(factors, share)).T
+        model = bounded_exp(-alpha * (n + eps))
+        features = np.stack(
+            [np.ones_like(model), model * bounded_exp(power * eps), model, bounded_exp(-beta * d)], axis=1
+        )
+        e, a, c, b = projected(features, sample.log_loss, SMALLEST_START)[0].T
         return np.column_stack([e, a, power, c, alpha, b, beta])
