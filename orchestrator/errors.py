@@ -5,6 +5,9 @@ Everything else that is raised is a bug of ours and keeps its traceback.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class ScalawError(Exception):
     """A refusal in one clear sentence; subclasses fix the exit code."""
@@ -18,7 +21,20 @@ class BadInput(ScalawError):
     exit_code = 2
 
 
+class UnbuildableSize(BadInput):
+    """No model near a size can be built; whoever asked for the size says where it was written."""
+
+
 class Unreachable(ScalawError):
     """The cluster or the store can't be reached or written (exit 3)."""
 
     exit_code = 3
+
+
+@contextmanager
+def refused_at(place: str, kind: type[BadInput] = BadInput) -> Iterator[None]:
+    """Put the place before what is refused inside, which doesn't know it."""
+    try:
+        yield
+    except kind as refusal:
+        raise BadInput(f"{place}: {refusal}") from refusal

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.errors import BadInput
+from orchestrator.errors import BadInput, UnbuildableSize, refused_at
 from orchestrator.planning.cell import Cell, cell_identity
 from orchestrator.planning.content import content_id
 from orchestrator.planning.family import Family, ModelShape
@@ -104,8 +104,10 @@ def _full_set(sweep: Any, manifest: DataManifest) -> int:
 
 def _shapes(sweep: Any, family: Family, manifest: DataManifest, warnings: list[str]) -> list[ModelShape]:
     found: dict[ModelShape, int] = {}
+    place = sweep.at("grid", "params")
     for params in sweep.grid.params:
-        shape = family.shape_for(params, sweep.model.options, manifest)
+        with refused_at(place, UnbuildableSize):
+            shape = family.shape_for(params, sweep.model.options, manifest)
         built = shape.params_non_embedding
         if shape in found:
             warnings.append(

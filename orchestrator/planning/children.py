@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from orchestrator.errors import BadInput
+from orchestrator.errors import BadInput, refused_at
 from orchestrator.planning.cell import Cell
 from orchestrator.planning.compress_plan import CompressPlanner
 from orchestrator.planning.content import content_id
@@ -115,10 +115,8 @@ class _Tuner:
     def _shape(self, shape: ModelShape) -> ModelShape:
         if shape not in self._shapes:
             manifest = self.data["finetune"].manifest
-            try:
+            with refused_at(self.sweep.place("grid", "finetune", "data")):
                 self._shapes[shape] = self.family.shape_on(shape, self.sweep.model.options, manifest)
-            except BadInput as refusal:
-                raise BadInput(f"{self.sweep.at('grid', 'finetune', 'data')}: {refusal}") from refusal
         return self._shapes[shape]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from orchestrator.errors import BadInput
+from orchestrator.errors import BadInput, UnbuildableSize, refused_at
 from orchestrator.planning.cell import Cell
 from orchestrator.planning.compressed import Compressed, CompressStep
 from orchestrator.planning.content import content_id
@@ -31,13 +31,14 @@ class CompressPlanner:
 
     def __init__(self, sweep: Any, family: Family, data: Mapping[str, TaskData], warnings: list[str]) -> None:
         self.sweep, self.family, self.data, self.warnings = sweep, family, data, warnings
+        self._places = [sweep.at("grid", "compression", k) for k in range(len(sweep.grid.compression))]
         self._students: dict[tuple[int, str], ModelShape] = {}
 
     def children(self, base: Cell) -> list[Cell]:
         """Return the compressed variants of a cell, in the YAML's order."""
         found = []
-        for k, compression in enumerate(self.sweep.grid.compression):
-            steps = self._steps(base, chained(compression), k)
+        for compression, place in zip(self.sweep.grid.compression, self._places, strict=True):
+            steps = self._steps(base, chained(compression), place)
             compressed = Compressed(
                 method=compression.method, label=label_of(compression), level=compression.level, steps=steps
             )
@@ -45,24 +46,22 @@ class CompressPlanner:
             found.append(replace(base, id=cell_id, shape=steps[-1].shape, parent=base, compressed=compressed))
         return found
 
-    def _steps(self, base: Cell, compressions: Sequence[Any], entry: int) -> tuple[CompressStep, ...]:
+    def _steps(self, base: Cell, compressions: Sequence[Any], place: str) -> tuple[CompressStep, ...]:
         found: list[CompressStep] = []
         shape = base.shape
         for options in compressions:
-            found.append(self._step(base, shape, options, entry))
+            found.append(self._step(base, shape, options, place))
             shape = found[-1].shape
         return tuple(found)
 
-    def _step(self, base: Cell, before: ModelShape, options: Any, entry: int) -> CompressStep:
+    def _step(self, base: Cell, before: ModelShape, options: Any, place: str) -> CompressStep:
         recipe = base.recipe if base.tuning is None else base.tuning.recipe
         examples = base.data_examples if base.tuning is None else base.tuning.examples
         compressor = COMPRESSORS.load(options.method)()
         student = getattr(options, "student_params", None)
-        shape = before if student is None else self._student(student, base, entry)
-        try:
+        shape = before if student is None else self._student(student, base, f"{place}.student_params")
+        with refused_at(place):
             compressor.check(options, before, self.family)
-        except BadInput as refusal:
-            raise BadInput(f"{self.sweep.at('grid', 'compression', entry)}: {refusal}") from refusal
         if student is not None:
             steps = base.total_steps if base.tuning is None else base.tuning.total_steps
             steps += _recovery_steps(options.recover, recipe, examples)
@@ -92,20 +91,16 @@ class CompressPlanner:
             content=content_id(content),
         )
 
-    def _student(self, params: int, base: Cell, entry: int) -> ModelShape:
+    def _student(self, params: int, base: Cell, place: str) -> ModelShape:
         data = self.data[base.data].manifest
         key = params, base.data
         if key not in self._students:
-            try:
+            with refused_at(place, UnbuildableSize):
                 self._students[key] = self.family.shape_for(params, self.sweep.model.options, data)
-            except BadInput as refusal:
-                why = str(refusal).removeprefix("grid.params: ").removesuffix(": change params")
-                where = self.sweep.at("grid", "compression", entry)
-                raise BadInput(f"{where}.student_params: {why}; take another student") from refusal
         student = self._students[key]
         if student.params_non_embedding >= base.shape.params_non_embedding:
             raise BadInput(
-                f"{self.sweep.at('grid', 'compression', entry)}.student_params: the nearest model to {params:,} has "
+                f"{place}: the nearest model to {params:,} has "
                 f"N = {student.params_non_embedding:,}, no smaller than its teacher's "
                 f"{base.shape.params_non_embedding:,}; take a smaller student, or leave the smallest "
                 "sizes out of grid.params"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from orchestrator.errors import BadInput
+from orchestrator.errors import BadInput, refused_at
 from orchestrator.planning.cell import Cell
 from orchestrator.planning.cells import expand
 from orchestrator.planning.children import with_children
@@ -201,13 +201,11 @@ def make_plan(sweep: Any, *, share: bool = True) -> Plan:
     family = FAMILIES.load(sweep.model.family)()
     data = _data(sweep)
     on_gpu = resources.gpus_per_worker > 0
-    try:
+    with refused_at(sweep.at("train")):
         recipes = [
             Recipe.resolve(train, family.defaults, world_size=resources.world_size, on_gpu=on_gpu)
             for train in sweep.recipes()
         ]
-    except BadInput as refusal:
-        raise BadInput(f"{sweep.at('train')}: {refusal}") from refusal
     expansion = expand(sweep, family, data["pretrain"].manifest, recipes)
     cells = with_children(sweep, family, data, expansion.cells, expansion.warnings)
     context = RunContext(

@@ -49,10 +49,12 @@ def refusal(complaints: Iterable[Complaint]) -> ValidationError:
 def complaints_of(error: ValidationError) -> list[Complaint]:
     """Return what a validation found, in plain words."""
     errors = error.errors(include_url=False)
-    inside = {tuple(e["loc"][:-1]) for e in errors} | {tuple(e["loc"][:-2]) for e in errors}
-    # Of a list only the entries that are right are counted: where others are wrong, it isn't too short.
-    errors = [e for e in errors if e["type"] != "too_short" or tuple(e["loc"]) not in inside]
-    return [Complaint(_location(e), _sentence(e)) for e in errors]
+    return [Complaint(_location(e), _sentence(e)) for e in errors if not _miscounted(e["type"], e["loc"], errors)]
+
+
+def _miscounted(kind: str, path: KeyPath, errors: Iterable[Any]) -> bool:
+    """Whether a list seems too short because entries in it are wrong, which aren't counted."""
+    return kind == "too_short" and any(len(e["loc"]) > len(path) and e["loc"][: len(path)] == path for e in errors)
 
 
 def _location(error: Any) -> KeyPath:

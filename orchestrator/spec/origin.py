@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from orchestrator.spec.document import Document
-from orchestrator.spec.keypath import KeyPath, shown
+from orchestrator.spec.keypath import KeyPath
 
 
 @dataclass(frozen=True, eq=False)
@@ -14,10 +14,9 @@ class Origin:
 
     document: Document | None = None
 
-    def at(self, path: KeyPath, name: str) -> str:
-        """Return ``sweep.yaml:12: grid.params[2]``, with ``name`` for the place where there is no document."""
-        place = name if self.document is None else self.document.place(path)[0]
-        return f"{place}: {shown(path)}"
+    def place(self, path: KeyPath, name: str) -> str:
+        """Return ``sweep.yaml:12``, or ``name`` where there is no document."""
+        return name if self.document is None else self.document.place(path)[0]
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Origin)

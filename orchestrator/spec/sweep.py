@@ -12,7 +12,7 @@ from orchestrator.spec.data import Data
 from orchestrator.spec.fitting import Fit
 from orchestrator.spec.grid import Grid
 from orchestrator.spec.inference import Inference
-from orchestrator.spec.keypath import quoted
+from orchestrator.spec.keypath import quoted, shown
 from orchestrator.spec.model import Model
 from orchestrator.spec.options import Options
 from orchestrator.spec.origin import Origin
@@ -91,7 +91,11 @@ class Sweep(Options):
 
     def at(self, *path: str | int) -> str:
         """Return how a message names a key of this sweep: ``sweep.yaml:12: grid.params[2]``."""
-        return self._origin.at(path, self.name)
+        return f"{self.place(*path)}: {shown(path)}"
+
+    def place(self, *path: str | int) -> str:
+        """Return where a key of this sweep stands: ``sweep.yaml:12``."""
+        return self._origin.place(path, self.name)
 
     def recipes(self) -> list[Train]:
         """Return what each recipe of the grid trains with: ``train:`` with the recipe's changes."""

@@ -32,7 +32,7 @@ def test_what_planning_refuses_has_file_line_and_key():
 
 def test_a_student_that_can_not_be_built_is_named_as_the_student():
     more = "grid.compression=[{method: distill, student_params: 1}]"
-    with pytest.raises(BadInput, match=r"grid\.compression\[0\]\.student_params: the smallest transformer .* student$"):
+    with pytest.raises(BadInput, match=r"grid\.compression\[0\]\.student_params: the smallest transformer .* size$"):
         make_plan(parse_sweep(TEXT, name="mine.yaml", overrides=[more]))
 
 

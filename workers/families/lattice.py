@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from orchestrator.errors import BadInput
+from orchestrator.errors import UnbuildableSize
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def nearest_size(
 
     Raises
     ------
-    BadInput
+    UnbuildableSize
         If every point is off by a factor of two or more.
     """
     points = []
@@ -57,8 +57,8 @@ def nearest_size(
     best = min(points, key=lambda point: abs(count(*point) - params))
     if not params / 2 < count(*best) < params * 2:
         side = "smallest" if count(*best) > params else "largest"
-        raise BadInput(
-            f"grid.params: the {side} {family} that can be built here has {count(*best):,} parameters, "
-            f"not about {params:,}: change params"
+        raise UnbuildableSize(
+            f"the {side} {family} that can be built here has {count(*best):,} parameters, not about {params:,}; "
+            "take another size"
         )
     return best

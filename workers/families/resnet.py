@@ -92,7 +92,7 @@ class ResNet:
         """
         if len(data.input_shape) != 3 or data.input_shape[0] != shape.dim("channels"):
             raise BadInput(
-                f"a resnet pretrained on images of {shape.dim('channels')} channels can't read "
+                f"grid.finetune.data: a resnet pretrained on images of {shape.dim('channels')} channels can't read "
                 f"{data.task!r}: take images with as many"
             )
         dims = dict(shape.dims)

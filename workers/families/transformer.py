@@ -99,7 +99,8 @@ class Transformer:
         """
         if data.tokens_per_example != shape.dim("context") or data.classes != shape.dim("vocabulary"):
             raise BadInput(
-                f"a transformer pretrained on text can't read {data.task!r}: take a text source such as c-headers"
+                f"grid.finetune.data: a transformer pretrained on text can't read {data.task!r}: "
+                "take a text source such as c-headers"
             )
         return shape
 
