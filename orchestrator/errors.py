@@ -31,6 +31,12 @@ class Unreachable(ScalawError):
     exit_code = 3
 
 
+class Interrupted(ScalawError):
+    """A person stopped the command; what is finished is kept (exit 130)."""
+
+    exit_code = 130
+
+
 @contextmanager
 def refused_at(place: str, kind: type[BadInput] = BadInput) -> Iterator[None]:
     """Put the place before what is refused inside, which doesn't know it."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.cli.output import Json, RecipeName, SweepName, emit_json, show, warn
+from orchestrator.errors import BadInput
 
 if TYPE_CHECKING:
     from orchestrator.execution.evidence import Evidence
@@ -42,6 +43,10 @@ def command(
     """
     from orchestrator.execution.evidence import gather
 
+    if by is not None and (law or hold_out is not None):
+        raise BadInput(
+            "--by compares the groups by the chinchilla law and its own held-out rows: leave out --law and --hold-out"
+        )
     evidence = gather(source, mapping=mapping, target=target, sweep=sweep, task=task, recipe=recipe, keep=by)
     if by is not None:
         _compare(evidence, by, bootstrap, json_)

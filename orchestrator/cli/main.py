@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 from typing import Any
 
 import typer
 
 from orchestrator.cli import doctor, export, fit, init, optimal, plan, plot, predict, query, run, schema, status
-from orchestrator.errors import ScalawError
+from orchestrator.errors import Interrupted, ScalawError
 
 #: The base of usage errors, by way of the public subclass: typer may carry its own copy of click.
 UsageFault: Any = typer.BadParameter.__mro__[2]
@@ -30,22 +31,24 @@ for verb in (init, plan, run, status, fit, query, predict, optimal, plot, export
 
 def main(arguments: list[str] | None = None) -> None:
     """Run one verb and exit: 0 done, 1 some cells failed, 2 bad input, 3 unreachable, 130 interrupted."""
-    sys.exit(_run(arguments))
+    code = _run(arguments)
+    if code == Interrupted.exit_code:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # what is left is tidying up
+    sys.exit(code)
 
 
 def _run(arguments: list[str] | None) -> int:
     try:
         code: Any = app(arguments, standalone_mode=False)
         sys.stdout.flush()
+        if code == Interrupted.exit_code:  # typer's answer to KeyboardInterrupt
+            raise Interrupted("interrupted; run the same command again to go on")
     except ScalawError as refusal:
         typer.echo(f"scalaw: {refusal}", err=True)
         return refusal.exit_code
     except UsageFault as refusal:
         refusal.show()
         return int(refusal.exit_code)
-    except (typer.Abort, KeyboardInterrupt):
-        typer.echo("scalaw: interrupted; run the same command again to go on", err=True)
-        return 130
     except BrokenPipeError:
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -53,6 +53,16 @@ def command(
     if (flops is None) == (not limits):
         raise BadInput("say what is limited: either --flops, or --max-bytes and --max-latency, one of them or both")
     if limits:
+        given = {
+            "--served-tokens": served_tokens,
+            "--epochs-max": epochs_max,
+            "--d-max": d_max,
+            "--law": law,
+            "--curve": curve or None,
+            "--map": mapping,
+        }
+        if alone := [flag for flag, value in given.items() if value is not None]:
+            raise BadInput(f"{' and '.join(alone)} belong to --flops: leave out, or give --flops instead of limits")
         document = optimum.measured_best(source, limits, task=task, recipe=recipe, sweep=sweep)
         warn(document["warnings"])
         emit_json(document) if json_ else show(measured_table(document))
@@ -63,7 +73,7 @@ def command(
         flops=optimum.positive("--flops", flops, math.inf),
         served=optimum.positive("--served-tokens", served_tokens, 0.0),
         d_max=optimum.positive("--d-max", d_max, math.inf),
-        e_max=optimum.positive("--epochs-max", epochs_max, math.inf),
+        e_max=optimum.positive("--epochs-max", epochs_max, math.inf, least=1.0),
         law=law,
         curve=curve,
     )

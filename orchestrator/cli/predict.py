@@ -26,6 +26,7 @@ def command(
     law: Annotated[str | None, typer.Option("--law", metavar="L", help="Default: the best.")] = None,
     level: Annotated[float, typer.Option("--level", min=0.5, max=0.999, help="Coverage of the interval.")] = 0.9,
     mapping: Annotated[str | None, typer.Option("--map", metavar="n=COL,…", help="Columns of a table.")] = None,
+    task: Annotated[str | None, typer.Option("--task", metavar="T", help="Rows scored on this data.")] = None,
     recipe: RecipeName = None,
     sweep: SweepName = None,
     json_: Json = False,
@@ -36,15 +37,16 @@ def command(
     """
     from orchestrator.execution.evidence import gather
 
-    evidence = gather(source, mapping=mapping, target=None, sweep=sweep, task=None, recipe=recipe)
+    evidence = gather(source, mapping=mapping, target=None, sweep=sweep, task=task, recipe=recipe)
     asked = {"n": n, "d": d, "e": e, "ft_d": ft_d, "ft_e": ft_e, "eps": eps}
     document = evidence.predict({axis: text for axis, text in asked.items() if text is not None}, law=law, level=level)
     warn(document["warnings"])
     if json_:
         emit_json(document)
         return
+    of = f"{document['target']} on {document['task']}" if document["task"] else document["target"]
     typer.echo(
-        f"{document['target']} {document['value']:.4g}  [{document['lo']:.4g}, {document['hi']:.4g}] at {level:.0%}, "
+        f"{of} {document['value']:.4g}  [{document['lo']:.4g}, {document['hi']:.4g}] at {level:.0%}, "
         f"law {document['law']}, n = {document['n']:,.0f}, d = {document['d']:,.0f} {document['d_means']}, "
         f"e = {document['e']:g}"
         + "".join(f", {axis} = {document[axis]:g}" for axis in ("ft_d", "ft_e", "eps") if axis in document)

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli.output import Json, Overrides, SweepFile, emit_json, show, warn
+from orchestrator.errors import Interrupted
 
 NAME = "run"
 
@@ -74,6 +75,5 @@ def command(
     if result.failed:
         typer.echo(f"{result.failed} cells failed; see: scalaw status {store}, then run with --retry-failed", err=True)
     if result.interrupted:
-        typer.echo(f"stopped with {result.missing} cells missing; run the same command again to go on", err=True)
-        raise typer.Exit(130)
+        raise Interrupted(f"stopped with {result.missing} cells missing; run the same command again to go on")
     raise typer.Exit(1 if result.failed else 0)

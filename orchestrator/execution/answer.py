@@ -41,7 +41,7 @@ class Answer:
 def answer(store: Store, sweep: str) -> Answer:
     """Fit the rows of a sweep with its own settings; rows that allow no fit give a warning, not an error."""
     last = _answer(store, sweep, finetuned=None)
-    if len(store.sweeps().get(sweep, {}).get("tasks", ())) < 2:
+    if len(store.sweep(sweep).get("tasks", ())) < 2:
         return last
     return Answer(last.evidence, last.report, last.warnings, _answer(store, sweep, finetuned=False))
 

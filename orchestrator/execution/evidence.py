@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from orchestrator.errors import BadInput
 from orchestrator.fitting import axes_from_rows, fit, fit_rows, map_columns, parse_map, read_table, recipes_in
+from orchestrator.fitting.tables import SUFFIXES
 from orchestrator.store import Store, open_store
 
 if TYPE_CHECKING:
@@ -110,6 +111,7 @@ class Evidence:
         lo, hi = chosen.predict_interval(table, level)
         return {
             "target": self.settings["target"],
+            "task": self.task,
             "value": float(chosen.predict(table)[0]),
             "lo": float(lo[0]),
             "hi": float(hi[0]),
@@ -130,6 +132,11 @@ class Evidence:
             self.store.commit_fits(rows)
 
 
+def names_table(where: str) -> bool:
+    """Return whether something is a table rather than a store: a file, or a name that ends as a table's does."""
+    return Path(where).is_file() or (Path(where).suffix in SUFFIXES and not Path(where).is_dir())
+
+
 def gather(
     where: str,
     *,
@@ -147,12 +154,12 @@ def gather(
     BadInput
         If there is nothing there, or columns are missing or hold what is no loss.
     """
-    if Path(where).is_file():
+    if names_table(where):
         if sweep is not None:
             raise BadInput(f"--sweep is for stores; {where} is a table")
         return _from_table(where, mapping, target or "loss", task, recipe, keep)
-    if mapping is not None or Path(where).suffix in (".csv", ".parquet", ".jsonl"):
-        raise BadInput(f"{where}: no such table; check the path (--map is for tables, a store needs none)")
+    if mapping is not None:
+        raise BadInput(f"{where} is no table; --map is for tables, a store needs none")
     store = open_store(where)
     return from_store(store, store.only_sweep(sweep), target=target, task=task, recipe=recipe, keep=keep)
 
@@ -171,7 +178,7 @@ def from_store(
 
     Of several recipes the sweep's first is taken, and the others are named in the notes.
     """
-    document = store.sweeps().get(sweep or "", {})
+    document = store.sweep(sweep) if sweep is not None else {}
     wanted = document.get("sweep", {}).get("fit", {})
     settings = {**DEFAULTS, **{k: v for k, v in wanted.items() if k in DEFAULTS}}
     if target is not None:
@@ -224,6 +231,9 @@ def _from_table(
     if mapping is None and {"params_non_embedding", "status"} <= set(table.column_names):
         axes = axes_from_rows(table, target=target, task=task, recipe=recipe, keep=keep)
     else:
+        for flag, value in (("--task", task), ("--recipe", recipe)):
+            if value is not None:
+                raise BadInput(f"{flag} chooses among the rows of a store; {where} is a table of its own: leave it out")
         axes = map_columns(table, parse_map(mapping) if mapping else {}, target, keep)
     means = "unique" if "e" in axes.column_names else "seen"
     return Evidence(axes=axes, settings={**DEFAULTS, "target": target}, title=Path(where).name, d_means=means)

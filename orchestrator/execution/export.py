@@ -6,8 +6,10 @@ here, from the sweep as the store has it; the loss says whether it is the same o
 
 from __future__ import annotations
 
+import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -48,10 +50,8 @@ def export(store_uri: str, cell: str, folder: str, say: Callable[[str], None]) -
     Raises
     ------
     BadInput
-        If there is no such cell, it failed, it is simulated, or the folder holds something.
+        If there is no such cell, it failed, it is simulated, or the folder holds something or can't be written.
     """
-    import json
-
     store = open_store(store_uri)
     row = _row(store, cell)
     target = Path(folder)
@@ -59,16 +59,12 @@ def export(store_uri: str, cell: str, folder: str, say: Callable[[str], None]) -
         raise BadInput(f"{folder} is there already: name a new folder with -o")
     plan = _plan_with(store, row["cell_id"])
     tree = plan.tree.towards({row["cell_id"]})
-    say(f"training cell {row['cell_id'][:12]} anew: {sum(stage.steps for stage in tree)} steps")
-    data, val_loss, shape = _trained(plan, tree, row)
-    target.mkdir(parents=True, exist_ok=True)
-    try:
+    with _new_folder(target):
+        say(f"training cell {row['cell_id'][:12]} anew: {sum(stage.steps for stage in tree)} steps")
+        data, val_loss, shape = _trained(plan, tree, row)
         (target / "model.safetensors").write_bytes(data)
         (target / "row.json").write_text(json.dumps(row, indent=1, default=str, sort_keys=True) + "\n")
         (target / "load.py").write_text(LOADER.format(example=shape))
-    except OSError as error:
-        shutil.rmtree(target, ignore_errors=True)
-        raise BadInput(f"{folder} can't be written: {error.strerror}") from error
     return {
         "cell_id": row["cell_id"],
         "folder": str(target),
@@ -76,6 +72,21 @@ def export(store_uri: str, cell: str, folder: str, say: Callable[[str], None]) -
         "val_loss": val_loss,
         "val_loss_of_row": row["val_loss"],
     }
+
+
+@contextmanager
+def _new_folder(target: Path) -> Iterator[None]:
+    """Make a folder that can be written, and remove it where what fills it fails."""
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        (target / "row.json").touch()
+        try:
+            yield
+        except BaseException:
+            shutil.rmtree(target, ignore_errors=True)
+            raise
+    except OSError as error:
+        raise BadInput(f"{target} can't be written: {error.strerror}; name another folder with -o") from error
 
 
 def _row(store: Store, cell: str) -> dict[str, Any]:
@@ -93,14 +104,16 @@ def _row(store: Store, cell: str) -> dict[str, Any]:
 
 def _plan_with(store: Store, cell_id: str) -> Plan:
     """Return the plan of a sweep that has a cell, as it is resolved now."""
-    import json
-
-    named = [name for name, document in store.sweeps().items() if cell_id in document.get("cells", ())]
-    for name in named:
-        plan = make_plan(parse_sweep(json.dumps(store.sweeps()[name]["sweep"])))
+    named = {name: document for name, document in store.sweeps().items() if cell_id in document["cells"]}
+    for document in named.values():
+        plan = make_plan(parse_sweep(json.dumps(document["sweep"])))
         if any(cell.id == cell_id for cell in plan.cells):
             return plan
-    why = f"the data or this scalaw differ from those of sweep {named[0]}" if named else "no sweep in the store has it"
+    why = (
+        f"the data or this scalaw differ from those of sweep {next(iter(named))}"
+        if named
+        else "no sweep in the store has it"
+    )
     raise BadInput(f"cell {cell_id[:12]} can't be trained again: {why}")
 
 

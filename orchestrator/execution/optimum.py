@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -13,12 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from orchestrator.errors import BadInput
-from orchestrator.execution.evidence import Evidence, from_store, gather
+from orchestrator.execution.evidence import Evidence, from_store, gather, names_table
 from orchestrator.fitting import LawFit
 from orchestrator.fitting.axes import FloatArray
 from orchestrator.fitting.budget import Budget
 from orchestrator.fitting.check import QUALITIES, check_table
-from orchestrator.fitting.frontier import Optimum, best_optimum, optimum
+from orchestrator.fitting.frontier import Optimum, best_optimum, optimum, outside
 from orchestrator.fitting.isoflop import extrapolated, profiles
 from orchestrator.fitting.within_limits import best_within, measured_rows
 from orchestrator.spec.quantities import parse_real
@@ -32,13 +31,13 @@ CURVE: Final = tuple(10.0 ** (step / 4) for step in range(-4, 5))
 MOST_SPREAD: Final = 1.1
 
 
-def positive(flag: str, text: str | None, missing: float) -> float:
+def positive(flag: str, text: str | None, missing: float, *, least: float = 0.0) -> float:
     """Return the number that a person wrote behind a flag, or ``missing`` where it was left out.
 
     Raises
     ------
     BadInput
-        If it is no number above zero.
+        If it is no number above zero, or less than the ``least``.
     """
     if text is None:
         return missing
@@ -48,6 +47,8 @@ def positive(flag: str, text: str | None, missing: float) -> float:
         raise BadInput(f"{flag} {failure}") from failure
     if number <= 0:
         raise BadInput(f"{flag} must be above 0, not {text}")
+    if number < least:
+        raise BadInput(f"{flag} must be at least {least:g}, not {text}")
     return number
 
 
@@ -61,7 +62,7 @@ def gather_pretrained(
     BadInput
         As `gather`.
     """
-    if Path(where).is_file() or mapping is not None or task is not None:
+    if names_table(where) or mapping is not None or task is not None:
         return gather(where, mapping=mapping, sweep=sweep, task=task, recipe=recipe)
     store = open_store(where)
     return from_store(store, store.only_sweep(sweep), recipe=recipe, finetuned=False)
@@ -138,7 +139,7 @@ def measured_cells(
     BadInput
         If there is no store, or nothing of that was measured.
     """
-    if Path(where).is_file():
+    if names_table(where):
         raise BadInput(f"{where} is a table; sizes and latencies of models are read from a store")
     store = open_store(where)
     return measured_rows(store.results(store.only_sweep(sweep)), needed, task=task, recipe=recipe)
@@ -213,12 +214,17 @@ def _point(found: Optimum) -> dict[str, Any]:
 
 
 def _curve(fit: LawFit, budget: Budget, measured: Mapping[str, FloatArray]) -> tuple[list[dict[str, Any]], list[str]]:
-    """Return the optima at budgets a decade either side by one law, and which budgets have none."""
-    points, without = [], []
+    """Return the optima at budgets a decade either side by one law, and which have none or one outside the rows."""
+    points, beyond, without = [], [], []
     for factor in CURVE:
         at = replace(budget, flops=budget.flops * factor)
         try:
-            points.append(_point(optimum(fit, at, measured)))
+            found = optimum(fit, at, measured)
         except BadInput as reason:
             without.append(f"no optimum for {at.flops:.3g} FLOPs: {reason}")
+        else:
+            points.append(_point(found))
+            beyond += [f"{at.flops:.3g}"] if outside(found, measured) else []
+    if beyond:
+        without.append(f"of the curve's {len(CURVE)} budgets, {', '.join(beyond)} have optima outside the rows")
     return points, without

@@ -23,14 +23,12 @@ def progress_report(uri: str, sweep: str | None) -> dict[str, Any]:
         If there is no store, or no such sweep in it.
     """
     store = open_store(uri)
-    sweeps = store.sweeps()
-    if sweep is not None and sweep not in sweeps:
-        raise BadInput(f"{uri} has no sweep {sweep!r}; it has {', '.join(sorted(sweeps)) or 'none'}")
+    sweeps = store.sweeps() if sweep is None else {sweep: store.sweep(sweep)}
     done = store.done()
+    if done and not sweeps:
+        raise BadInput(f"{uri} has rows of {len(done)} cells, but no record of their sweep: run it again to write one")
     entries = []
     for name, document in sorted(sweeps.items()):
-        if sweep not in (None, name):
-            continue
         status = [done.get(cell_id) for cell_id in document["cells"]]
         failed = status.count("failed")
         entries.append(

@@ -33,14 +33,7 @@ def check_table(table: pa.Table, target: str) -> dict[str, FloatArray]:
     """
     if table.num_rows == 0:
         raise BadInput(f"{source_of(table)} has no rows")
-    if target not in table.column_names:
-        raise BadInput(missing_column(table, target, "target"))
-    axes = [name for name in AXES if name in table.column_names and name != target]
-    if not axes:
-        raise BadInput(
-            f"{source_of(table)} has no axis among {', '.join(AXES)} (columns there: {_listed(table.column_names)}); "
-            "name them with --map n=COLUMN,d=COLUMN"
-        )
+    axes = check_names(table, table.column_names, target)
     columns = numeric_columns(table, [*axes, target])
     if target in QUALITIES and (columns[target] > 1).any():
         row = int(np.argmax(columns[target] > 1))
@@ -53,6 +46,25 @@ def check_table(table: pa.Table, target: str) -> dict[str, FloatArray]:
                 "total: leave out e, or leave out unique_d where d is unique data"
             )
     return columns
+
+
+def check_names(table: pa.Table, names: Sequence[str], target: str) -> list[str]:
+    """Return the axes among the names that a table's columns go by.
+
+    Raises
+    ------
+    BadInput
+        If there is no axis, or no target.
+    """
+    axes = [name for name in AXES if name in names and name != target]
+    if not axes:
+        raise BadInput(
+            f"{source_of(table)} has no axis among {', '.join(AXES)} (columns there: {_listed(table.column_names)}); "
+            f"name them with --map n=COLUMN,d=COLUMN,{target}=COLUMN"
+        )
+    if target not in names:
+        raise BadInput(missing_column(table, target, "target"))
+    return axes
 
 
 def numeric_columns(table: pa.Table, names: Sequence[str]) -> dict[str, FloatArray]:

@@ -164,17 +164,21 @@ def _loss(fit: LawFit, fixed: Mapping[str, float], n: Estimate, d: Estimate, e: 
     return Estimate(value, float(lo[0]), float(hi[0]))
 
 
-def _warnings(fit: LawFit, measured: Mapping[str, FloatArray], optimum: Optimum, drawn: FloatArray) -> list[str]:
-    """Say where the optimum lies outside the rows, and which share of the draws has none."""
-    found = list(fit.warnings)
+def outside(optimum: Optimum, measured: Mapping[str, FloatArray]) -> list[str]:
+    """Say where an optimum lies outside the rows; nothing where it lies among them."""
     seen = (optimum.d.value or 0.0) * (optimum.e.value or 0.0)
     there = law_axes(measured, data_seen=True)
-    for name, value, rows in (("n", optimum.n.value or 0.0, there["n"]), ("data seen", seen, there["d"])):
-        if not rows.min() <= value <= rows.max():
-            found.append(
-                f"the best {name}, {value:.3g}, lies outside the rows ({rows.min():.3g} to {rows.max():.3g}): "
-                "the intervals don't hold the error of a law that is wrong out there"
-            )
+    return [
+        f"the best {name}, {value:.3g}, lies outside the rows ({rows.min():.3g} to {rows.max():.3g}): "
+        "the intervals don't hold the error of a law that is wrong out there"
+        for name, value, rows in (("n", optimum.n.value or 0.0, there["n"]), ("data seen", seen, there["d"]))
+        if not rows.min() <= value <= rows.max()
+    ]
+
+
+def _warnings(fit: LawFit, measured: Mapping[str, FloatArray], optimum: Optimum, drawn: FloatArray) -> list[str]:
+    """Say what the law warns of, where the optimum lies outside the rows, and which share of the draws has none."""
+    found = [*fit.warnings, *outside(optimum, measured)]
     fresh = f"{fit.law} counts repeated data as fresh data"
     if (optimum.e.value or 0.0) > 1 and not {"e", "unique_d"} & set(fit.axes) and fresh not in found:
         found.append(fresh)

@@ -70,7 +70,7 @@ def axes_from_rows(
         raise BadInput(f"no finished row has the task {task!r}; tasks there: {', '.join(map(str, tasks))}")
     if keep is not None and keep not in rows.column_names:
         raise BadInput(missing_column(rows, keep, "groups"))
-    rows = rows if keep == "recipe" and recipe is None else _of_recipe(rows, recipe)
+    rows = rows if keep == "recipe" and recipe is None else of_recipe(rows, recipe)
     tuned = pc.is_valid(rows["finetune_examples"])
     if finetuned is None:
         finetuned = bool(pc.any(tuned).as_py())
@@ -115,7 +115,14 @@ def recipes_in(table: pa.Table) -> list[str]:
     return sorted({name for name in table["recipe"].to_pylist() if name is not None})
 
 
-def _of_recipe(rows: pa.Table, recipe: str | None) -> pa.Table:
+def of_recipe(rows: pa.Table, recipe: str | None) -> pa.Table:
+    """Return the rows of the recipe that has a name or a part of it; of the only one where none is named.
+
+    Raises
+    ------
+    BadInput
+        If no recipe has it, or several do.
+    """
     known = recipes_in(rows)
     if recipe is None:
         if len(known) > 1:

@@ -15,7 +15,7 @@ import pyarrow.parquet
 
 from orchestrator.errors import BadInput
 from orchestrator.fitting.axes import AXES
-from orchestrator.fitting.check import FIRST_ROW, SOURCE, missing_column
+from orchestrator.fitting.check import FIRST_ROW, SOURCE, check_names, missing_column
 
 #: A header wider or longer than this is no header.
 MOST_COLUMNS: Final = 10_000
@@ -94,7 +94,7 @@ def map_columns(table: pa.Table, mapping: Mapping[str, str], target: str = "loss
     Raises
     ------
     BadInput
-        For a name that is neither axis nor target, or a column that isn't there.
+        For a name that is neither axis nor target, a column that isn't there, or no axis or target.
     """
     known = (*AXES, target)
     chosen: dict[str, pa.ChunkedArray] = {}
@@ -116,6 +116,7 @@ def map_columns(table: pa.Table, mapping: Mapping[str, str], target: str = "loss
         if table.column_names.count(keep) != 1:
             raise BadInput(missing_column(table, keep, "groups"))
         chosen.setdefault(keep, table[keep])
+    check_names(table, list(chosen), target)
     return pa.table(chosen).replace_schema_metadata(table.schema.metadata)
 
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from orchestrator.errors import BadInput
+from orchestrator.fitting.rows import of_recipe
 
 #: What can be limited, and what its unit is called.
 LIMITS: Final = {"model_bytes": "bytes", "latency_p50_s": "s"}
@@ -37,18 +38,19 @@ def measured_rows(
         If several tasks are there to choose from, or no row is left.
     """
     rows = table.filter(pc.equal(table["status"], "ok"))
+    if rows.num_rows == 0:
+        raise BadInput(f"none of the store's {table.num_rows} rows is ok; nothing was measured")
     tasks = sorted(set(rows["task"].to_pylist()))
     tuned = sorted(set(rows.filter(pc.is_valid(rows["finetune_examples"]))["task"].to_pylist()))
     if task is None:
         if len(tasks) > 1 and len(tuned) != 1:
             raise BadInput(f"rows of several tasks: choose one with --task ({', '.join(tuned or tasks)})")
-        task = (tuned if len(tasks) > 1 else tasks or [""])[0]
+        task = (tuned if len(tasks) > 1 else tasks)[0]
     rows = rows.filter(pc.equal(rows["task"], task))
-    if recipe is not None:
-        rows = rows.filter(pc.equal(rows["recipe"], recipe))
     if rows.num_rows == 0:
-        what = f"task {task!r}" + (f" and recipe {recipe!r}" if recipe else "")
-        raise BadInput(f"no finished row has {what}; tasks there: {', '.join(tasks) or 'none'}")
+        raise BadInput(f"no finished row has the task {task!r}; tasks there: {', '.join(tasks)}")
+    if recipe is not None:
+        rows = of_recipe(rows, recipe)
     for column in ("val_loss", *needed):
         rows = rows.filter(pc.is_valid(rows[column]))
         if rows.num_rows == 0:
@@ -92,6 +94,7 @@ def _cell(row: Mapping[str, Any]) -> dict[str, Any]:
         "ft_d": row["finetune_examples"],
         "ft_e": row["finetune_epochs"],
         "compression": row["compression"],
+        "recipe": row.get("recipe"),
         **{name: row[name] for name in LIMITS},
     }
 

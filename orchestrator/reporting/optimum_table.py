@@ -42,17 +42,15 @@ def curve_table(document: Mapping[str, Any]) -> Table:
 
 
 def measured_table(document: Mapping[str, Any]) -> Table | Text:
-    """Return the best cell and the runner-up, one a line; axes that neither has are left out."""
-    cells = [cell for cell in (document["best"], document["runner_up"]) if cell is not None]
-    names = [name for name in cells[0] if name == "compression" or any(cell[name] is not None for cell in cells)]
-    return records_table(
-        [
-            {"": which}
-            | {name: cell[name] for name in names}
-            | {"cell_id": cell["cell_id"][:12], "compression": cell["compression"] or "none"}
-            for which, cell in zip(("best", "next"), cells, strict=False)
-        ]
-    )
+    """Return the best cell and the runner-up side by side; axes that neither has are left out."""
+    cells = {"best": document["best"], "next": document["runner_up"]}
+    short = {
+        which: {**cell, "cell_id": cell["cell_id"][:12], "compression": cell["compression"] or "none"}
+        for which, cell in cells.items()
+        if cell is not None
+    }
+    names = [name for name in short["best"] if any(cell[name] is not None for cell in short.values())]
+    return records_table([{"": name} | {which: cell[name] for which, cell in short.items()} for name in names])
 
 
 def _with_ends(estimate: Mapping[str, float | None]) -> str:

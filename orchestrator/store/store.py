@@ -100,7 +100,7 @@ class Store:
         BadInput
             If there is no such sweep, or a newer scalaw wrote a part.
         """
-        return self._results.read(None if sweep is None else self._sweep(sweep)["cells"])
+        return self._results.read(None if sweep is None else self.sweep(sweep)["cells"])
 
     def compact(self, *, at_least: int = 2) -> int:
         """Merge the cells' own parts into one where there are at least so many; return how many rows were merged.
@@ -126,8 +126,22 @@ class Store:
         BadInput
             If one of them is damaged.
         """
-        documents = {name: self._sweeps.load(name) for name in self._sweeps.names()}
-        return {name: document for name, document in documents.items() if document is not None}
+        return {name: self.sweep(name) for name in self._sweeps.names()}
+
+    def sweep(self, name: str) -> dict[str, Any]:
+        """Return one recorded sweep.
+
+        Raises
+        ------
+        BadInput
+            If there is none of that name, or it is damaged.
+        """
+        document = self._sweeps.load(name)
+        if document is None:
+            raise BadInput(f"{self.uri} has no sweep {name!r}; it has {', '.join(self._sweeps.names()) or 'none'}")
+        if not isinstance(document.get("cells"), list):
+            raise BadInput(f"{self.uri}/sweeps/{name}.json lists no cells: run the sweep again to write it anew")
+        return document
 
     def only_sweep(self, name: str | None) -> str | None:
         """Return the sweep that a verb means: the one named, the only one, or ``None`` where there is none.
@@ -138,7 +152,7 @@ class Store:
             If there are several and none is named, or none has that name.
         """
         if name is not None:
-            self._sweep(name)
+            self.sweep(name)
             return name
         names = self._sweeps.names()
         if len(names) > 1:
@@ -178,11 +192,3 @@ class Store:
             raise Unreachable(f"the store {self.uri} lost what was written a moment ago") from error
         finally:
             self.blobs.delete(key)
-
-    def _sweep(self, name: str) -> dict[str, Any]:
-        document = self._sweeps.load(name)
-        if document is None:
-            raise BadInput(f"{self.uri} has no sweep {name!r}; it has {', '.join(self._sweeps.names()) or 'none'}")
-        if not isinstance(document.get("cells"), list):
-            raise BadInput(f"{self.uri}/sweeps/{name}.json lists no cells: run the sweep again to write it anew")
-        return document

@@ -74,6 +74,17 @@ def test_ctrl_c_stops_cleanly_and_the_next_run_goes_on(simulated, tmp_path, scal
     assert before < rows(store)
 
 
+def test_ctrl_c_twice_stops_now_and_says_how_to_go_on(simulated, tmp_path):
+    process = started(simulated, tmp_path / "store")
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert err.count("run the same command again to go on") == 1, err
+    assert "Traceback" not in err
+
+
 def test_a_killed_driver_loses_nothing_and_repeats_no_cell(simulated, tmp_path):
     store = tmp_path / "store"
     process = started(simulated, store)

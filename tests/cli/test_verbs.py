@@ -125,6 +125,14 @@ def test_a_store_that_is_not_there_is_named(scalaw, tmp_path, verb):
     assert "nowhere" in answer.err
 
 
+def test_status_of_a_store_without_a_record_of_its_sweep_says_so(scalaw, measured_store):
+    for path in measured_store.glob("sweeps/*"):
+        path.unlink()
+    answer = scalaw("status", measured_store)
+    assert answer.code == 2
+    assert "has rows of 36 cells, but no record of their sweep: run it again to write one" in answer.err
+
+
 def test_a_store_path_that_is_a_file_is_refused_before_anything_starts(scalaw, simulated, tmp_path):
     (tmp_path / "file").write_text("x")
     assert scalaw("run", simulated, "--store", tmp_path / "file").code == 2
@@ -155,7 +163,7 @@ def test_a_cluster_that_does_not_answer_is_unreachable_and_nothing_is_written(sc
 def test_a_table_that_is_not_there_is_named(scalaw, tmp_path):
     answer = scalaw("fit", tmp_path / "nope.csv", "--map", "n=a")
     assert answer.code == 2
-    assert "no such table" in answer.err
+    assert "no such file" in answer.err
 
 
 def test_hold_out_takes_words_and_fractions(scalaw, runs_csv):
@@ -201,3 +209,23 @@ def test_a_fine_tuned_and_compressed_model_is_predicted(scalaw, tmp_path):
     half = scalaw(*common, "--ft-d", "10k", "--eps", "0.5", "--json").document
     assert half["value"] / whole["value"] == pytest.approx(0.5**-0.3, rel=1e-4)
     assert scalaw(*common, "--ft-d", "10k", "--ft-e", "2").code == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("fit", "T", "--map", "n=size,d=tok,loss=l", "--task", "x"), "--task chooses among the rows of a store"),
+        (("fit", "T", "--map", "n=size,d=tok,loss=l", "--recipe", "x"), "--recipe chooses among the rows of a store"),
+        (("fit", "T", "--by", "tok", "--map", "n=size,d=tok,loss=l", "--law", "product"), "leave out --law"),
+        (("optimal", "S", "--max-bytes", "130k", "--curve", "--d-max", "5"), "--d-max and --curve belong to --flops"),
+        (("optimal", "S", "--flops", "1e12", "--epochs-max", "0.5"), "--epochs-max must be at least 1, not 0.5"),
+        (("optimal", "gone.csv", "--flops", "1e12"), "gone.csv: no such file"),
+        (("fit", "T"), "has no axis among n, d,"),
+        (("fit", "T", "--map", "n=size"), "has no column 'loss' for the target: columns there: size, tok, l"),
+    ],
+)
+def test_flags_without_effect_and_columns_not_there_are_refused(scalaw, runs_csv, measured_store, arguments, words):
+    answer = scalaw(*({"T": runs_csv, "S": measured_store}.get(word, word) for word in arguments))
+    assert answer.code == 2
+    assert words in answer.err
+    assert answer.out == ""

@@ -97,3 +97,10 @@ def test_the_last_heartbeat_counts(store):
 def test_a_probe_leaves_nothing(store):
     store.probe()
     assert store.blobs.list("logs") == []
+
+
+def test_a_sweep_without_cells_is_refused_by_name(store):
+    store.save_sweep("a", {"what": 1})
+    for read in (store.sweeps, lambda: store.sweep("a"), lambda: store.results("a")):
+        with pytest.raises(BadInput, match=r"sweeps/a\.json lists no cells: run the sweep again to write it anew"):
+            read()

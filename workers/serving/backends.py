@@ -52,22 +52,27 @@ def prepared(module: torch.nn.Module, x: torch.Tensor, backend: str) -> Ready:
         ``eager``, ``compile`` or ``export``.
     """
     whole, why = with_whole_numbers(module)
+    said = [why] if why else []
+    if whole is module and backend == "eager":
+        return Ready(module, backend, module, said)
     with torch.inference_mode():
         expected = module(x)
         floats, failures = _ready(module, x, backend, expected)
         floats = floats or Ready(module, "eager", module, failures)
-        if whole is module:
-            return replace(floats, warnings=[*([why] if why else []), *floats.warnings])
-        integers, failures = _ready(whole, x, backend, expected)
-        if integers is None:
-            said = [f"floats stood for the whole numbers: {failure}" for failure in failures]
-            return replace(floats, warnings=[*said, *floats.warnings])
-        ratio = np.median(timed(lambda: integers.run(x), x.device)) / np.median(timed(lambda: floats.run(x), x.device))
-    if ratio > 1:
-        took = f"integers take {ratio:.1f} times as long as floats here at batch {len(x)}"
-        said = [f"{took}, so floats stood for the whole numbers"]
-        return replace(floats, warnings=[*said, *floats.warnings])
-    return integers
+        if whole is not module:
+            integers, failures = _ready(whole, x, backend, expected)
+            said += [f"floats stood for the whole numbers: {failure}" for failure in failures]
+            if integers is not None:
+                ratio = _median_s(integers, x) / _median_s(floats, x)
+                if ratio <= 1:
+                    return integers
+                took = f"integers take {ratio:.1f} times as long as floats here at batch {len(x)}"
+                said.append(f"{took}, so floats stood for the whole numbers")
+    return replace(floats, warnings=[*said, *floats.warnings])
+
+
+def _median_s(ready: Ready, x: torch.Tensor) -> float:
+    return float(np.median(timed(lambda: ready.run(x), x.device)))
 
 
 def _ready(

@@ -23,6 +23,8 @@ def measured(
 ) -> tuple[dict[str, Any], list[str]]:
     """Return the columns ``latency_*_s``, ``throughput_per_s`` (examples), ``peak_memory_bytes`` and ``backend``.
 
+    Memory is that of the largest batch.
+
     Parameters
     ----------
     module
@@ -44,7 +46,7 @@ def measured(
         found[f"latency_p50_s{suffix}"] = float(np.quantile(seconds, 0.5))
         found[f"latency_p95_s{suffix}"] = float(np.quantile(seconds, 0.95))
         found[f"throughput_per_s{suffix}"] = batch / found[f"latency_p50_s{suffix}"]
-        found["peak_memory_bytes"] = peak_bytes(ready.module, x)
+    found["peak_memory_bytes"] = peak_bytes(ready.module, x)
     found["backend"] = used
     return found, warnings
 
