@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ import torch
 from orchestrator.planning.cell import Cell
 from orchestrator.planning.context import RunContext
 from orchestrator.planning.family import ModelShape
+from workers.compressors.structured import shortfall
 from workers.serving.model_file import Model, stored_bits, to_bytes
 from workers.training.state import TrainState
 
@@ -56,4 +58,12 @@ def account(
         else:
             fidelity = scores["accuracy"] / was["accuracy"] if was["accuracy"] else None
         found |= {"epsilon": size / was["model_bytes"], "fidelity": fidelity}
+    return found
+
+
+def unmet(row: Mapping[str, Any], facts: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what a compression was asked for and did not do."""
+    found = [sentence for fact in facts if "asked" in fact for sentence in shortfall(fact["asked"], fact["density"])]
+    if row.get("epsilon", 0.0) >= 1:
+        found.append(f"nothing became smaller: {row['epsilon']:.4g} times the bytes of what was compressed")
     return found

@@ -15,7 +15,7 @@ from orchestrator.planning.family import ModelShape
 from orchestrator.planning.recipe import Recipe
 from orchestrator.planning.tree import Stage
 from orchestrator.spec.registries import FAMILIES, OPTIMIZERS
-from workers.accounting import account, model_of
+from workers.accounting import account, model_of, unmet
 from workers.compressing import compress, restored
 from workers.derived_seed import derived_seed
 from workers.keeper import Keeper
@@ -240,12 +240,14 @@ class TorchEngine:
         times, warnings = self._times(module, stage.data)
         warnings += slower(times, parent.reference)
         wall_s = time.perf_counter() - begun + parent.wall_s
+        accounted = account(self.context, cell, module, parent, scores)
+        warnings += unmet(accounted, parent.facts)
         return {
             **scores,
             **times,
+            **accounted,
             "warnings": "; ".join(warnings) or None,
             "bits_per_byte": scores["val_loss"] / math.log(2) if data.manifest.tokens_per_example else None,
-            **account(self.context, cell, module, parent, scores),
             "wall_s": wall_s,
             "device_s": wall_s * self.rank.world_size,
             "threads": torch.get_num_threads(),

@@ -40,7 +40,7 @@ def with_children(
     if sweep.grid.finetune is None and not sweep.grid.compression:
         return list(cells)
     tuner = _Tuner(sweep, family, data) if sweep.grid.finetune is not None else None
-    compressor = CompressPlanner(sweep, family, data, warnings)
+    compressor = CompressPlanner(sweep, family, data)
     found = []
     for cell in cells:
         found.append(cell)
@@ -48,6 +48,7 @@ def with_children(
         for base in tuned or [cell]:
             found += [base] if tuned else []
             found += compressor.children(base)
+    warnings += compressor.warnings
     return found
 
 

@@ -25,14 +25,23 @@ class CompressPlanner:
 
     Parameters
     ----------
-    sweep, family, data, warnings
+    sweep, family, data
         As in :func:`~orchestrator.planning.children.with_children`.
     """
 
-    def __init__(self, sweep: Any, family: Family, data: Mapping[str, TaskData], warnings: list[str]) -> None:
-        self.sweep, self.family, self.data, self.warnings = sweep, family, data, warnings
+    def __init__(self, sweep: Any, family: Family, data: Mapping[str, TaskData]) -> None:
+        self.sweep, self.family, self.data = sweep, family, data
+        self._remarks: dict[str, dict[str, None]] = {}
         self._places = [sweep.at("grid", "compression", k) for k in range(len(sweep.grid.compression))]
         self._students: dict[tuple[int, str], ModelShape] = {}
+
+    @property
+    def warnings(self) -> list[str]:
+        """What will be other than asked: the first case of each compression, and how many more there are."""
+        return [
+            f"{place}: {next(iter(remarks))}" + (f" (and so at {len(remarks) - 1} more)" if len(remarks) > 1 else "")
+            for place, remarks in self._remarks.items()
+        ]
 
     def children(self, base: Cell) -> list[Cell]:
         """Return the compressed variants of a cell, in the YAML's order."""
@@ -61,7 +70,9 @@ class CompressPlanner:
         student = getattr(options, "student_params", None)
         shape = before if student is None else self._student(student, base, f"{place}.student_params")
         with refused_at(place):
-            compressor.check(options, before, self.family)
+            remarks = compressor.check(options, before, self.family)
+        if remarks:
+            self._remarks.setdefault(place, {}).update(dict.fromkeys(remarks))
         if student is not None:
             steps = base.total_steps if base.tuning is None else base.tuning.total_steps
             steps += _recovery_steps(options.recover, recipe, examples)

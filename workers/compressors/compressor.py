@@ -48,8 +48,8 @@ class Session(Protocol):
     def finish(self) -> dict[str, Any]:
         """Leave ``module`` as it will be written; return JSON-able facts from which ``restructure`` works.
 
-        Known keys are ``density`` and ``rank_ratio`` (measured), ``bits`` and ``quantized`` (names of the weights held
-        as integers times a scale, see :mod:`workers.serving.model_file`).
+        Known keys are ``density`` and ``rank_ratio`` (measured), ``asked`` (a density), ``bits``, and ``quantized``
+        (names of the weights held as integers times a scale, see :mod:`workers.serving.model_file`).
         """
 
 
@@ -60,8 +60,8 @@ class Compressor(Protocol):
     the arrays of a finished one and scores the same loss.
     """
 
-    def check(self, options: Any, shape: ModelShape, family: Family) -> None:
-        """Refuse what can't be done to a model of this shape; imports no torch.
+    def check(self, options: Any, shape: ModelShape, family: Family) -> list[str]:
+        """Refuse what can't be done to a model of this shape, say what will be other than asked; imports no torch.
 
         Raises
         ------

@@ -20,7 +20,7 @@ class Distiller:
     """Knowledge distillation of logits."""
 
     @staticmethod
-    def check(options: Any, shape: ModelShape, family: Family) -> None:
+    def check(options: Any, shape: ModelShape, family: Family) -> list[str]:
         """Refuse a student as large as its teacher.
 
         Raises
@@ -33,6 +33,7 @@ class Distiller:
                 f"a student of {options.student_params:,} is no smaller than its teacher's "
                 f"{shape.params_non_embedding:,}; take a smaller one, or leave the smallest sizes out of grid.params"
             )
+        return []
 
     @staticmethod
     def session(module: torch.nn.Module, options: Any, parts: Parts, steps: int, fresh: Fresh) -> Teaching:

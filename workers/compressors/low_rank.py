@@ -23,7 +23,7 @@ class LowRanker:
     """Truncated SVD of Linear layers and convolutions."""
 
     @staticmethod
-    def check(options: Any, shape: ModelShape, family: Family) -> None:
+    def check(options: Any, shape: ModelShape, family: Family) -> list[str]:
         """Refuse a rank ratio at which no weight of the model has fewer parameters in factors.
 
         Raises
@@ -32,13 +32,14 @@ class LowRanker:
             As said.
         """
         if options.rank_ratio is None:
-            return
+            return []
         weights = [(sizes[0], math.prod(sizes[1:])) for _, sizes in family.weights(shape)]
         if weights and not any(saves(rank_of(options.rank_ratio, o, i), o, i) for o, i in weights):
             raise BadInput(
                 f"rank_ratio {options.rank_ratio:g} saves nothing in a model with N = {shape.params_non_embedding:,}: "
                 "the factors of every weight are at least as large as the weight; lower it"
             )
+        return []
 
     @staticmethod
     def session(module: torch.nn.Module, options: Any, parts: Parts, steps: int, fresh: Fresh) -> Factorised:

@@ -14,7 +14,7 @@ from orchestrator.errors import BadInput
 from orchestrator.planning.family import Family, ModelShape
 from orchestrator.spec.prune import n_of_m
 from workers.compressors.compressor import Fresh, Parts, Session
-from workers.compressors.structured import StructuredPruning, restructured
+from workers.compressors.structured import StructuredPruning, density_left, restructured, shortfall
 
 if TYPE_CHECKING:
     import torch
@@ -29,8 +29,10 @@ class Pruner:
     """Magnitude pruning."""
 
     @staticmethod
-    def check(options: Any, shape: ModelShape, family: Family) -> None:
+    def check(options: Any, shape: ModelShape, family: Family) -> list[str]:
         """Refuse n:m patterns that don't divide a weight's inputs, and densities that leave nothing.
+
+        Returns a sentence where whole units can't come near the density.
 
         Raises
         ------
@@ -47,6 +49,10 @@ class Pruner:
                 )
             if round(options.density * math.prod(sizes)) < 1:
                 raise BadInput(f"density {options.density:g} leaves no weight of {name}; raise it")
+        if options.pattern != "structured":
+            return []
+        left = density_left(options.density, family.weights(shape), family.unit_groups(shape))
+        return shortfall(options.density, left, f" where N = {shape.params_non_embedding:,}")
 
     @staticmethod
     def session(module: torch.nn.Module, options: Any, parts: Parts, steps: int, fresh: Fresh) -> Session:

@@ -28,7 +28,7 @@ class Quantizer:
     """Quantisation of weights per output channel, and where asked for of what they are multiplied with."""
 
     @staticmethod
-    def check(options: Any, shape: ModelShape, family: Family) -> None:
+    def check(options: Any, shape: ModelShape, family: Family) -> list[str]:
         """Accept any shape for weights, as every one can be rounded.
 
         Raises
@@ -41,6 +41,7 @@ class Quantizer:
                 f"activations: int8 rounds the inputs of Linear layers, and what is compressed of a {shape.family} "
                 "are convolutions; leave activations out"
             )
+        return []
 
     @staticmethod
     def session(module: torch.nn.Module, options: Any, parts: Parts, steps: int, fresh: Fresh) -> Quantizing:

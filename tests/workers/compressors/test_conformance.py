@@ -12,6 +12,7 @@ from orchestrator.spec import parse_sweep
 from orchestrator.spec.registries import COMPRESSORS
 from workers.accounting import model_of
 from workers.compressing import restored
+from workers.compressors.structured import density_left
 from workers.engine import TorchEngine
 from workers.serving.model_file import from_bytes, to_bytes
 from workers.training.checkpoint import from_bytes as state_of
@@ -171,7 +172,26 @@ def test_structured_pruning_leaves_a_smaller_dense_model(engine_and_plan, states
             assert state.model[name].shape[axis] == whole // group.units * kept
             assert outer in (1, 3)
     assert 0.4 < row["density"] < 0.9
+    foreseen = density_left(0.5, engine.family.weights(stage.shape), engine.family.unit_groups(stage.shape))
+    assert row["density"] == pytest.approx(foreseen)
+    told = f"structured, density 0.5 leaves {foreseen:.2g} of the weights"
+    missed = foreseen > 0.55
+    assert any(told in warning and "grid.compression[10]" in warning for warning in plan.warnings) == missed
+    assert (told in (row["warnings"] or "")) == missed
     assert row["model_bytes"] < 0.9 * state.reference["model_bytes"]
+
+
+def test_a_compression_that_makes_nothing_smaller_says_so():
+    overrides = ["grid.compression=[{method: low_rank, energy: 0.999999}]"]
+    plan = make_plan(parse_sweep(TEXT, overrides=overrides))
+    engine, states = TorchEngine(plan.context), {}
+    for stage in plan.tree:
+        if stage.kind != "evaluate":
+            states[stage.id] = engine.train(stage, states.get(stage.parent or ""))
+        elif stage.cell.compressed:
+            row = engine.measure(stage, states[stage.parent])
+    assert row["rank_ratio"] == 1
+    assert "nothing became smaller" in row["warnings"]
 
 
 @pytest.mark.parametrize("way", ["low rank", "energy, recovered"])
