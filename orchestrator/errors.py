@@ -21,6 +21,26 @@ class BadInput(ScalawError):
     exit_code = 2
 
 
+class BadOption(BadInput):
+    """An option of a data source or a model family is wrong; whoever has the YAML says where it stands.
+
+    Parameters
+    ----------
+    section, key
+        Where it usually stands: ``data.root``.
+    sentence
+        What is wrong, and the likely fix.
+    """
+
+    def __init__(self, section: str, key: str, sentence: str) -> None:
+        super().__init__(section, key, sentence)
+        self.key, self.sentence = key, sentence
+
+    def __str__(self) -> str:
+        section, key, sentence = self.args
+        return f"{section}.{key}: {sentence}"
+
+
 class UnbuildableSize(BadInput):
     """No model near a size can be built; whoever asked for the size says where it was written."""
 

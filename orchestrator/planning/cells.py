@@ -106,7 +106,7 @@ def _shapes(sweep: Any, family: Family, manifest: DataManifest, warnings: list[s
     found: dict[ModelShape, int] = {}
     place = sweep.at("grid", "params")
     for params in sweep.grid.params:
-        with refused_at(place, UnbuildableSize):
+        with sweep.blamed("model"), refused_at(place, UnbuildableSize):
             shape = family.shape_for(params, sweep.model.options, manifest)
         built = shape.params_non_embedding
         if shape in found:

@@ -48,6 +48,7 @@ def with_children(
         for base in tuned or [cell]:
             found += [base] if tuned else []
             found += compressor.children(base)
+    compressor.refuse()
     warnings += compressor.warnings
     return found
 

@@ -32,6 +32,7 @@ class CompressPlanner:
     def __init__(self, sweep: Any, family: Family, data: Mapping[str, TaskData]) -> None:
         self.sweep, self.family, self.data = sweep, family, data
         self._remarks: dict[str, dict[str, None]] = {}
+        self._refusals: dict[str, str] = {}
         self._places = [sweep.at("grid", "compression", k) for k in range(len(sweep.grid.compression))]
         self._students: dict[tuple[int, str], ModelShape] = {}
 
@@ -43,11 +44,26 @@ class CompressPlanner:
             for place, remarks in self._remarks.items()
         ]
 
+    def refuse(self) -> None:
+        """Raise what was refused, each compression once.
+
+        Raises
+        ------
+        BadInput
+            One line a compression.
+        """
+        if self._refusals:
+            raise BadInput("\n".join(self._refusals.values()))
+
     def children(self, base: Cell) -> list[Cell]:
-        """Return the compressed variants of a cell, in the YAML's order."""
+        """Return the compressed variants of a cell, in the YAML's order, without those that `refuse` will name."""
         found = []
         for compression, place in zip(self.sweep.grid.compression, self._places, strict=True):
-            steps = self._steps(base, chained(compression), place)
+            try:
+                steps = self._steps(base, chained(compression), place)
+            except BadInput as refusal:
+                self._refusals.setdefault(place, str(refusal))
+                continue
             compressed = Compressed(
                 method=compression.method, label=label_of(compression), level=compression.level, steps=steps
             )
@@ -106,7 +122,7 @@ class CompressPlanner:
         data = self.data[base.data].manifest
         key = params, base.data
         if key not in self._students:
-            with refused_at(place, UnbuildableSize):
+            with self.sweep.blamed("model"), refused_at(place, UnbuildableSize):
                 self._students[key] = self.family.shape_for(params, self.sweep.model.options, data)
         student = self._students[key]
         if student.params_non_embedding >= base.shape.params_non_embedding:

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from orchestrator.errors import BadInput, refused_at
+from orchestrator.planning.cautions import cautions
 from orchestrator.planning.cell import Cell
 from orchestrator.planning.cells import expand
 from orchestrator.planning.children import with_children
@@ -224,25 +225,23 @@ def make_plan(sweep: Any, *, share: bool = True) -> Plan:
         tree=tree,
         gangs=planned_gangs(resources, cores=len(os.sched_getaffinity(0))),
         rate=_rate(sweep, simulated=family.simulated),
-        warnings=expansion.warnings,
+        warnings=[*expansion.warnings, *cautions(sweep, cells)],
         share=share,
     )
 
 
 def _data(sweep: Any) -> dict[str, TaskData]:
     """Return the data sets of a sweep with their manifests."""
-    chosen = {"pretrain": sweep.data}
+    chosen: dict[str, tuple[Any, tuple[str, ...]]] = {"pretrain": (sweep.data, ("data",))}
     if sweep.grid.finetune is not None:
-        chosen["finetune"] = sweep.grid.finetune.data
+        chosen["finetune"] = sweep.grid.finetune.data, ("grid", "finetune", "data")
     window = sweep.model.options.get("context", 64)
-    return {
-        name: TaskData(
-            source=choice.source,
-            options=choice.options,
-            manifest=SOURCES.load(choice.source)().manifest(choice.options, context=window),
-        )
-        for name, choice in chosen.items()
-    }
+    found = {}
+    for name, (choice, path) in chosen.items():
+        with sweep.blamed(*path):
+            manifest = SOURCES.load(choice.source)().manifest(choice.options, context=window)
+        found[name] = TaskData(source=choice.source, options=choice.options, manifest=manifest)
+    return found
 
 
 def planned_gangs(resources: Any, cores: int) -> int:

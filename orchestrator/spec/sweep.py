@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Self
 
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
+from orchestrator.errors import BadInput, BadOption
 from orchestrator.spec.complaints import Complaint, refusal
 from orchestrator.spec.data import Data
 from orchestrator.spec.fitting import Fit
@@ -96,6 +99,14 @@ class Sweep(Options):
     def place(self, *path: str | int) -> str:
         """Return where a key of this sweep stands: ``sweep.yaml:12``."""
         return self._origin.place(path, self.name)
+
+    @contextmanager
+    def blamed(self, *path: str | int) -> Iterator[None]:
+        """Put the section of this sweep at a path before an option that is refused inside."""
+        try:
+            yield
+        except BadOption as fault:
+            raise BadInput(f"{self.at(*path, fault.key)}: {fault.sentence}") from fault
 
     def recipes(self) -> list[Train]:
         """Return what each recipe of the grid trains with: ``train:`` with the recipe's changes."""

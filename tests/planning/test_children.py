@@ -138,3 +138,14 @@ def test_the_recovery_of_a_chain_follows_its_last_step():
 def test_children_that_can_not_be_are_refused_with_their_key(override, words):
     with pytest.raises(BadInput, match=words):
         plan_of(override)
+
+
+def test_every_compression_that_can_not_be_is_named_at_once():
+    kinds = (
+        "[{method: distill, student_params: 1k}, {method: quantize, bits: 4}, {method: distill, student_params: 2k}]"
+    )
+    with pytest.raises(BadInput) as refusal:
+        plan_of(f"grid.compression={kinds}")
+    first, second = str(refusal.value).splitlines()
+    assert "grid.compression[0].student_params: " in first
+    assert "grid.compression[2].student_params: " in second

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from orchestrator.errors import BadInput
+from orchestrator.errors import BadInput, BadOption
 from orchestrator.planning.family import ModelShape, UnitGroup
 from orchestrator.planning.manifest import DataManifest
 from orchestrator.spec.options import Options
@@ -67,9 +67,11 @@ class ResNet:
             If the data isn't made of images, or no shape lies within a factor of two.
         """
         if len(data.input_shape) != 3:
-            raise BadInput(
-                f"model.family: resnet reads images and data source {data.task!r} has none: "
-                "use an image source such as digits, or family: transformer for text"
+            raise BadOption(
+                "model",
+                "family",
+                f"resnet reads images and data source {data.task!r} has none: "
+                "use an image source such as digits, or family: transformer for text",
             )
         chosen = ResNetOptions.model_validate(options)
         _, height, width = data.input_shape

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from orchestrator.errors import BadInput
+from orchestrator.errors import BadOption
 from orchestrator.planning.family import ModelShape, UnitGroup
 from orchestrator.planning.manifest import DataManifest
 from orchestrator.spec.options import Options
@@ -52,7 +52,7 @@ class Simulated:
             If the data isn't the source ``simulated``.
         """
         if data.task != "simulated":
-            raise BadInput(f"model.family: simulated trains nothing on {data.task!r}: use data source simulated")
+            raise BadOption("model", "family", f"simulated trains nothing on {data.task!r}: use data source simulated")
         return ModelShape(
             family="simulated",
             dims=(("params", params),),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from orchestrator.errors import BadInput
+from orchestrator.errors import BadInput, BadOption
 from orchestrator.planning.family import ModelShape, UnitGroup
 from orchestrator.planning.manifest import DataManifest
 from orchestrator.spec.options import Options
@@ -80,9 +80,11 @@ class Transformer:
             If the data isn't made of tokens, or no shape lies within a factor of two.
         """
         if data.tokens_per_example is None:
-            raise BadInput(
-                f"model.family: transformer reads tokens and data source {data.task!r} has none: "
-                "use a text source such as python-stdlib, or family: resnet for images"
+            raise BadOption(
+                "model",
+                "family",
+                f"transformer reads tokens and data source {data.task!r} has none: "
+                "use a text source such as python-stdlib, or family: resnet for images",
             )
         width, depth = nearest_size(params, LINES, non_embedding, tolerance=0.025, family="transformer")
         heads = _heads(width, TransformerOptions.model_validate(options).head_dim)

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from orchestrator.errors import BadInput
+from orchestrator.errors import BadOption
 from orchestrator.planning.manifest import DataManifest
 from orchestrator.spec.options import Options
 from workers.sources.cifar_batches import TEST_FILES, TRAIN_FILES, read_batches
@@ -48,7 +48,7 @@ class Cifar10:
         images, labels = read_batches(root, TRAIN_FILES)
         test_images, test_labels = read_batches(root, TEST_FILES)
         if len(labels) < 10 or not len(test_labels):
-            raise BadInput(f"data.root: {root} holds too few images of CIFAR-10: download it again")
+            raise BadOption("data", "root", f"{root} holds too few images of CIFAR-10: download it again")
         train, val = held_back(len(labels), len(labels) // 10, purpose="cifar10 split")
         digest = hashlib.sha256(f"cifar10 {MEAN} {STD} {SPLIT_RULE}".encode())
         for array in (images, labels, test_images, test_labels):

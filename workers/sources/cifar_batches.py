@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from orchestrator.errors import BadInput
+from orchestrator.errors import BadOption
 
 FOLDER = "cifar-10-batches-py"
 TRAIN_FILES = tuple(f"data_batch_{i}" for i in range(1, 6))
@@ -52,9 +52,11 @@ def read_batches(root: str, files: Sequence[str]) -> tuple[npt.NDArray[np.uint8]
     for name in files:
         path = Path(root).expanduser() / FOLDER / name
         if not path.is_file():
-            raise BadInput(
-                f"data.root: {path} doesn't exist: get CIFAR-10 once with "
-                f"python -c \"import torchvision; torchvision.datasets.CIFAR10('{root}', download=True)\""
+            raise BadOption(
+                "data",
+                "root",
+                f"{path} doesn't exist: get CIFAR-10 once with "
+                f"python -c \"import torchvision; torchvision.datasets.CIFAR10('{root}', download=True)\"",
             )
         try:
             with path.open("rb") as file:
@@ -62,7 +64,9 @@ def read_batches(root: str, files: Sequence[str]) -> tuple[npt.NDArray[np.uint8]
             images.append(np.asarray(batch["data"], np.uint8).reshape(-1, 3, 32, 32))
             labels.append(np.asarray(batch["labels"], np.int64))
         except (pickle.UnpicklingError, EOFError, KeyError, ValueError, TypeError, AttributeError, OSError) as error:
-            raise BadInput(f"data.root: {path} is no CIFAR-10 batch ({error}): download it again") from error
+            raise BadOption("data", "root", f"{path} is no CIFAR-10 batch ({error}): download it again") from error
         if len(images[-1]) != len(labels[-1]) or not ((labels[-1] >= 0) & (labels[-1] < 10)).all():
-            raise BadInput(f"data.root: {path} is no CIFAR-10 batch (labels don't fit its images): download it again")
+            raise BadOption(
+                "data", "root", f"{path} is no CIFAR-10 batch (labels don't fit its images): download it again"
+            )
     return np.concatenate(images), np.concatenate(labels)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from orchestrator.errors import BadInput
+from orchestrator.errors import BadOption
 from orchestrator.planning.manifest import DataManifest
 from orchestrator.spec.options import Options
 from workers.sources.hashed_split import SPLIT_RULE, held_back
@@ -79,7 +79,9 @@ def _read() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
     places = list(package.submodule_search_locations or ()) if package else []
     files = [file for place in places if (file := Path(place, "datasets", "data", "digits.csv.gz")).is_file()]
     if not files:
-        raise BadInput("data.source: digits come with scikit-learn, which isn't installed as usual: pip install it")
+        raise BadOption(
+            "data", "source", "digits come with scikit-learn, which isn't installed as usual: pip install it"
+        )
     with gzip.open(files[0], "rt") as text:
         table = np.loadtxt(text, delimiter=",", dtype=np.uint8)
     return table[:, :-1].reshape(-1, 1, 8, 8), table[:, -1].astype(np.int64)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.errors import BadInput
+from orchestrator.errors import BadOption
 
 #: As in torchvision.datasets.folder.
 SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
@@ -42,10 +42,12 @@ def class_folders(folder: Path) -> list[str]:
         If the folder is missing or holds no folders.
     """
     if not folder.is_dir():
-        raise BadInput(f"data.root: {folder} doesn't exist: it must hold one folder of images for each class")
+        raise BadOption("data", "root", f"{folder} doesn't exist: it must hold one folder of images for each class")
     classes = sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
     if not classes:
-        raise BadInput(f"data.root: {folder} holds no class folders: put each class's images into a folder of its name")
+        raise BadOption(
+            "data", "root", f"{folder} holds no class folders: put each class's images into a folder of its name"
+        )
     return classes
 
 
@@ -60,7 +62,7 @@ def list_images(folder: Path, classes: Sequence[str]) -> list[ListedImage]:
     here = class_folders(folder)
     if here != list(classes):
         odd = sorted({*here} ^ {*classes})[0]
-        raise BadInput(f"data.root: class {odd!r} stands in one split only (compared {folder} with train)")
+        raise BadOption("data", "root", f"class {odd!r} stands in one split only (compared {folder} with train)")
     images: list[ListedImage] = []
     for label, name in enumerate(classes):
         before = len(images)
@@ -70,5 +72,5 @@ def list_images(folder: Path, classes: Sequence[str]) -> list[ListedImage]:
                     path = Path(where, file)
                     images.append(ListedImage(path, label, path.relative_to(folder).as_posix()))
         if len(images) == before:
-            raise BadInput(f"data.root: {folder / name} holds no image ({', '.join(SUFFIXES)})")
+            raise BadOption("data", "root", f"{folder / name} holds no image ({', '.join(SUFFIXES)})")
     return images

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from pydantic import Field
 
-from orchestrator.errors import BadInput
+from orchestrator.errors import BadOption
 from orchestrator.planning.manifest import DataManifest
 from orchestrator.spec.options import Options
 from orchestrator.spec.quantities import PositiveCount
@@ -84,14 +84,16 @@ def _survey(options: ImageFolderOptions) -> tuple[Listed, Positions]:
     """List every image, and say for each split which folder it is read from and at which positions."""
     root = Path(options.root).expanduser()
     if not root.is_dir():
-        raise BadInput(f"data.root: {root} doesn't exist: give a folder that holds train/ and val/")
+        raise BadOption("data", "root", f"{root} doesn't exist: give a folder that holds train/ and val/")
     classes = class_folders(root / "train")
     names = ("train", "val", "test") if (root / "test").is_dir() else ("train", "val")
     listed = {name: list_images(root / name, classes) for name in names}
     positions = {name: (name, np.arange(len(images), dtype=np.int64)) for name, images in listed.items()}
     if "test" not in listed:
         if len(listed["val"]) < 2:
-            raise BadInput(f"data.root: {root / 'val'} holds one image, too few to halve: add images or a folder test/")
+            raise BadOption(
+                "data", "root", f"{root / 'val'} holds one image, too few to halve: add images or a folder test/"
+            )
         val, test = halves([image.name for image in listed["val"]])
         positions |= {"val": ("val", val), "test": ("val", test)}
     return listed, positions
@@ -123,4 +125,4 @@ def _decode(path: str) -> Any:
         with Image.open(path) as image:
             return image.convert("RGB")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise BadInput(f"data.root: {path} is no readable image ({error}): mend or remove it") from error
+        raise BadOption("data", "root", f"{path} is no readable image ({error}): mend or remove it") from error

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import Field
 
-from orchestrator.errors import BadInput
+from orchestrator.errors import BadOption
 from orchestrator.planning.manifest import DataManifest
 from orchestrator.spec.options import Options
 from orchestrator.spec.quantities import PositiveCount
@@ -51,4 +51,4 @@ class SimulatedData:
         BadInput
             Always.
         """
-        raise BadInput("data.source: simulated holds no data to train on: use it with model.family simulated")
+        raise BadOption("data", "source", "simulated holds no data to train on: use it with model.family simulated")

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from orchestrator.errors import BadInput
+from orchestrator.errors import BadOption
 from orchestrator.planning.manifest import DataManifest
 from orchestrator.spec.options import Options
 from workers.sources.byte_corpus import byte_dataset, byte_manifest
@@ -55,7 +55,7 @@ def _pieces(paths: Sequence[str]) -> Iterator[bytes]:
     files = [file for path in paths for file in _files(path)]
     total_bytes = sum(file.stat().st_size for file in files)
     if not total_bytes:
-        raise BadInput(f"data.paths: {', '.join(paths)} holds no text: every file is empty")
+        raise BadOption("data", "paths", f"{', '.join(paths)} holds no text: every file is empty")
     piece_bytes = LARGEST_PIECE_BYTES
     while piece_bytes > SMALLEST_PIECE_BYTES and total_bytes < FEWEST_PIECES * piece_bytes:
         piece_bytes //= 2
@@ -65,7 +65,7 @@ def _pieces(paths: Sequence[str]) -> Iterator[bytes]:
                 while piece := text.read(piece_bytes):
                     yield piece
         except OSError as error:
-            raise BadInput(f"data.paths: {file} can't be read: {error.strerror}") from error
+            raise BadOption("data", "paths", f"{file} can't be read: {error.strerror}") from error
 
 
 def _files(path: str) -> Iterator[Path]:
@@ -74,7 +74,7 @@ def _files(path: str) -> Iterator[Path]:
         yield root
         return
     if not root.is_dir():
-        raise BadInput(f"data.paths: {path} doesn't exist: give a text file or a folder of them")
+        raise BadOption("data", "paths", f"{path} doesn't exist: give a text file or a folder of them")
     found = False
     for folder, below, names in os.walk(root):
         below[:] = sorted(name for name in below if not name.startswith("."))
@@ -84,4 +84,4 @@ def _files(path: str) -> Iterator[Path]:
                 found = True
                 yield file
     if not found:
-        raise BadInput(f"data.paths: {path} holds no text file ({', '.join(PROSE[:5])}, …): name the files")
+        raise BadOption("data", "paths", f"{path} holds no text file ({', '.join(PROSE[:5])}, …): name the files")
