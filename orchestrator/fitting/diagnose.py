@@ -11,9 +11,12 @@ from orchestrator.fitting.axes import AXES, MEANING, FloatArray, varies
 from orchestrator.fitting.law import Law
 from orchestrator.fitting.outliers import FAR, far_rows
 from orchestrator.fitting.plateau import plateau_rows
+from orchestrator.fitting.result import LawFit
 
 #: Below this R² the noise, or what the law doesn't know, is larger than what it explains.
 LOW_R2: Final = 0.5
+#: Degrees of freedom up to which residuals say nothing of the noise.
+FEW_FREE: Final = 2
 #: Row numbers named in a sentence at most.
 NAMED: Final = 8
 
@@ -71,6 +74,12 @@ def law_warnings(
         if parameter.role == "exponent" and parameter.name not in withheld and falling:
             axis = parameter.axes[0]
             warnings.append(f"{parameter.name} is negative: the target gets worse with {MEANING[axis]} ({axis})")
+    free = residuals.size - solution.size
+    if free <= FEW_FREE:
+        warnings.append(
+            f"{residuals.size} rows for {solution.size} parameters leave {free} degree{'' if free == 1 else 's'} of "
+            "freedom: R² and intervals say little; add cells"
+        )
     if residuals.size > 2 * solution.size:
         warnings += _residual_warnings(law, residuals)
     if r2 < LOW_R2:
@@ -79,6 +88,17 @@ def law_warnings(
             "add seeds, or a wider range of the axes"
         )
     return warnings
+
+
+def best_warnings(best: LawFit) -> list[str]:
+    """Return a warning where the rows don't tell most of what the best law says."""
+    known = sum(estimate.value is not None for estimate in best.params.values())
+    if 2 * known >= len(best.params):
+        return []
+    return [
+        f"{best.law} predicts best, but these rows tell {known} of its {len(best.params)} parameters: "
+        "read no exponent from it; add cells, over a wider range of the axes"
+    ]
 
 
 def _withheld_warnings(withheld: Mapping[str, str]) -> list[str]:

@@ -13,7 +13,7 @@ from orchestrator.fitting.axes import AXES, MEANING, FloatArray, Mask, law_axes,
 from orchestrator.fitting.bootstrap import replicas
 from orchestrator.fitting.check import QUALITIES, check_table
 from orchestrator.fitting.choice import Ahead, ranking
-from orchestrator.fitting.diagnose import law_warnings, table_warnings
+from orchestrator.fitting.diagnose import best_warnings, law_warnings, table_warnings
 from orchestrator.fitting.holdout import HoldOut, held_out_rows
 from orchestrator.fitting.huber import huber_sum
 from orchestrator.fitting.identify import unidentified
@@ -115,6 +115,7 @@ def fit(
     if apart is not None and not apart.separable:
         warnings.append(apart.verdict)
     ranked = ranking(fits, ahead)
+    warnings += best_warnings(fits[ranked.names[0]]) if fits else []
     fits = {name: replace(fit, rolling_rmse_log=ranked.rmse_log.get(name)) for name, fit in fits.items()}
     return FitReport(
         fits=fits,

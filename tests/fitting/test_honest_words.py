@@ -183,3 +183,20 @@ def test_no_power_law_looks_like_a_plateau(grid, levels, seed):
 def test_published_runs_raise_no_plateau_alarm(chinchilla_points):
     logs = {k: np.log(v) for k, v in chinchilla_points.items()}
     assert not plateau_rows([logs["n"], logs["d"]], logs["loss"]).any()
+
+
+@pytest.mark.parametrize(("rows", "said"), [(4, "leave 1 degree of freedom"), (5, "leave 2 degrees"), (6, None)])
+def test_a_fit_with_hardly_more_rows_than_parameters_says_so(rows, said):
+    n = np.geomspace(1e5, 1e7, 6)[:rows]
+    d = np.array([1e6, 1e8, 1e7, 3e6, 3e7, 1e8])[:rows]
+    found = fit(pa.table({"n": n, "d": d, "loss": 20 * n**-0.1 * d**-0.08}), laws=["product"], bootstrap=20).best
+    assert [w for w in found.warnings if "freedom" in w] == [
+        w for w in found.warnings if said is not None and said in w
+    ]
+    assert _says(found.warnings, "freedom") == (said is not None)
+
+
+def test_a_best_law_of_which_little_is_known_is_no_source_of_exponents(axes):
+    table = pa.table({"n": axes["n"], "d": 20 * axes["n"], "loss": 1.7 + 400 / axes["n"] ** 0.34})
+    report = fit(table, laws=["chinchilla"], bootstrap=30)
+    assert _says(report.warnings, "chinchilla predicts best, but these rows tell", "of its 5 parameters", "no exponent")
