@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 from orchestrator.errors import BadInput
-from orchestrator.store import open_store
+from orchestrator.execution.heartbeat import driver_at_work
+from orchestrator.store import Store, open_store
 
-#: A driver that wrote no heartbeat for this long is taken to be gone.
-STALE_S = 45.0
 #: Failures that are shown in full.
 MOST_FAILURES = 5
 
@@ -34,7 +32,7 @@ def progress_report(uri: str, sweep: str | None) -> dict[str, Any]:
         entries.append(
             {
                 "sweep": name,
-                "state": _state(store.heartbeat(name), missing=status.count(None), failed=failed),
+                "state": _state(store, name, missing=status.count(None), failed=failed),
                 "cells": len(status),
                 "done": status.count("ok"),
                 "failed": failed,
@@ -45,14 +43,10 @@ def progress_report(uri: str, sweep: str | None) -> dict[str, Any]:
     return {"store": uri, "sweeps": entries}
 
 
-def _state(heartbeat: dict[str, Any] | None, *, missing: int, failed: int) -> str:
+def _state(store: Store, name: str, *, missing: int, failed: int) -> str:
     if not missing:
         return "done with failures" if failed else "done"
-    if heartbeat is not None:
-        age_s = (datetime.now(UTC) - datetime.fromisoformat(heartbeat["updated_at"])).total_seconds()
-        if age_s < STALE_S and not heartbeat.get("stopped"):
-            return "running"
-    return "incomplete: run it again to go on"
+    return "running" if driver_at_work(store, name) else "incomplete: run it again to go on"
 
 
 def _failures(rows: Any) -> list[dict[str, str]]:

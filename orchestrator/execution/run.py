@@ -12,6 +12,7 @@ from rich.console import Console
 
 from orchestrator.errors import BadInput
 from orchestrator.execution.answer import Answer, answer
+from orchestrator.execution.heartbeat import driver_at_work
 from orchestrator.execution.knock import knock
 from orchestrator.execution.train import Spent, train
 from orchestrator.planning import Plan, make_plan
@@ -116,6 +117,12 @@ def run_sweep(
         knock(address)
     _check_cores(sweep, address)
     target = open_store(store, create=True)
+    if driver_at_work(target, sweep.name):
+        console.print(
+            f"warning: another driver is at work on {sweep.name} in {store}: every cell will have one row all the "
+            "same, but both train; stop one of them",
+            markup=False, highlight=False, soft_wrap=True,
+        )  # fmt: skip
     _commit_sweep(target, plan)
     ids = [cell.id for cell in plan.cells]
     if retry_failed:

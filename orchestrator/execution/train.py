@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from orchestrator.errors import BadInput
+from orchestrator.execution.heartbeat import beat
 from orchestrator.planning import Plan
 from orchestrator.planning.cell import Cell
 from orchestrator.planning.recipe import recipe_name
@@ -97,7 +97,7 @@ def train(
                 driver.run(gangs)
             finally:
                 pool.stop()
-                _beat(store, plan.sweep.name, {"stopped": True})
+                beat(store, plan.sweep.name, {"stopped": True})
     return Spent(
         ledger.flops_spent,
         ledger.estimates.measured_s * needs.world_size,
@@ -130,7 +130,7 @@ def _progress(plan: Plan, missing: int, flops: int, store: Store, console: Conso
         flops=flops,
         fit=LiveFit(plan.sweep.fit.target, recipe_name(plan.cells[0].recipe)),
         console=console,
-        heartbeat=lambda counts: _beat(store, plan.sweep.name, counts),
+        heartbeat=lambda counts: beat(store, plan.sweep.name, counts),
     )
 
 
@@ -159,7 +159,3 @@ def _state_budget_bytes(resources: Any, cluster: Mapping[str, float]) -> int:
     if resources.state_memory_bytes != "auto":
         return int(resources.state_memory_bytes)
     return int(STATE_SHARE * cluster.get("object_store_memory", 0))
-
-
-def _beat(store: Store, name: str, counts: dict[str, Any]) -> None:
-    store.save_heartbeat(name, {**counts, "pid": os.getpid(), "updated_at": datetime.now(UTC).isoformat()})

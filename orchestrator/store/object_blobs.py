@@ -14,6 +14,13 @@ from orchestrator.errors import Unreachable
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
+#: Where cloud machines ask for their own role; obstore does so where the environment has no credentials.
+METADATA_HOSTS = ("169.254.169.254", "169.254.170.2", "metadata.google.internal")
+NO_CREDENTIALS = (
+    "the environment has no credentials (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, GOOGLE_APPLICATION_CREDENTIALS, "
+    "AZURE_STORAGE_ACCOUNT_KEY), and this machine has no role of its own"
+)
+
 
 class ObjectBlobs:
     """Blobs below the prefix of an obstore store (S3 and its likes, GCS, Azure; local and memory in tests)."""
@@ -82,8 +89,15 @@ class ObjectBlobs:
         except (BaseError, OSError) as error:
             if missing_is_an_answer and isinstance(error, FileNotFoundError):
                 raise
-            reason = str(error).partition("\n")[0]
-            raise Unreachable(f"can't {verb} {key} in the store {self.uri}: {reason}") from error
+            raise Unreachable(f"can't {verb} {key} in the store {self.uri}: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """Return the first line of what obstore says, or what it means where no credentials were found."""
+    first = str(error).partition("\n")[0]
+    if any(host in first for host in METADATA_HOSTS):
+        return f"{NO_CREDENTIALS} ({first})"
+    return first
 
 
 def _hidden(key: str) -> bool:

@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,17 @@ def test_running_a_finished_sweep_again_does_nothing(cluster, sweep, tmp_path, c
     again = run_sweep(sweep(), store=store, console=console)
     assert (again.rows, again.flops_spent) == (27, 0)
     assert {p: p.stat().st_mtime_ns for p in (tmp_path / "s").rglob("*.parquet")} == parts
+
+
+def test_a_second_driver_is_told_of_the_first(cluster, sweep, tmp_path, console):
+    store = open_store(str(tmp_path / "s"), create=True)
+    first = {"host": "elsewhere", "pid": 1, "updated_at": datetime.now(UTC).isoformat()}
+    store.save_heartbeat(sweep().name, first)
+    result = run_sweep(sweep(), store=str(tmp_path / "s"), console=console)
+    assert f"warning: another driver is at work on {sweep().name}" in console.file.getvalue()
+    assert result.rows == 27
+    run_sweep(sweep(), store=str(tmp_path / "s"), console=console)
+    assert console.file.getvalue().count("another driver") == 1, "the second has stopped"
 
 
 def test_a_larger_grid_trains_only_the_new_cells(cluster, sweep, tmp_path, console):

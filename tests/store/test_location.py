@@ -9,6 +9,7 @@ import pytest
 from orchestrator.errors import BadInput, Unreachable
 from orchestrator.store import open_store
 from orchestrator.store.local_blobs import LocalBlobs
+from orchestrator.store.object_blobs import _reason
 
 
 @pytest.mark.parametrize(
@@ -93,6 +94,14 @@ def test_a_refused_s3_endpoint_is_unreachable_soon(monkeypatch):
     with pytest.raises(Unreachable, match="s3://bucket/prefix"):
         open_store("s3://bucket/prefix", create=True)
     assert time.monotonic() - begun < 10
+
+
+def test_missing_credentials_are_called_so_and_not_a_machine_that_nobody_named():
+    asked = "Generic S3 error: Error performing PUT http://169.254.169.254/latest/api/token in 5s - timed out\n\nmore"
+    said = _reason(OSError(asked))
+    assert said.startswith("the environment has no credentials (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+    assert said.endswith("timed out)")
+    assert _reason(OSError("connection refused\nat 1")) == "connection refused"
 
 
 def test_an_azure_store_without_an_account_says_what_is_missing(monkeypatch):
