@@ -21,12 +21,20 @@ class Rate:
         Fixed cost of one optimiser step (launches, the optimiser, the loop).
     stage_s
         Fixed cost of one stage.
+    measure_s
+        Fixed cost of timing a cell's model; 0 where none is timed.
     """
 
     flops_per_s: float
     step_s: float
     stage_s: float
+    measure_s: float = 0.0
 
+
+#: Seconds that timing a model takes beside the calls themselves, by backend: compilers are what costs.
+MEASURE_S = {"eager": 0.15, "compile": 5.0, "export": 25.0}
+#: Examples that a model is timed on: a dozen calls at batch 1 and at batch 32.
+TIMED_EXAMPLES = 430
 
 #: Stages above which the makespan is taken from its lower bound, which so many stages come very near to.
 SIMULATED_STAGES = 5_000
@@ -44,7 +52,12 @@ def simulated_rate(stage_s: float) -> Rate:
 
 def estimate_s(stage: Stage, rate: Rate) -> float:
     """Return the seconds that one worker will need for a stage."""
-    return rate.stage_s + stage.steps * rate.step_s + (stage.flops + stage.flops_evaluation) / rate.flops_per_s
+    flops = stage.flops + stage.flops_evaluation
+    seconds = rate.stage_s + stage.steps * rate.step_s
+    if stage.kind == "evaluate" and rate.measure_s:
+        flops += TIMED_EXAMPLES * stage.shape.forward_flops
+        seconds += rate.measure_s
+    return seconds + flops / rate.flops_per_s
 
 
 def schedule_s(tree: StageTree, seconds: dict[str, float], remaining_s: dict[str, float], workers: int) -> float:

@@ -14,7 +14,16 @@ from orchestrator.planning.cell import Cell
 from orchestrator.planning.cells import expand
 from orchestrator.planning.children import with_children
 from orchestrator.planning.context import RunContext, TaskData
-from orchestrator.planning.cost import CPU_CORE, GPU, Rate, estimate_s, lower_bound_s, schedule_s, simulated_rate
+from orchestrator.planning.cost import (
+    CPU_CORE,
+    GPU,
+    MEASURE_S,
+    Rate,
+    estimate_s,
+    lower_bound_s,
+    schedule_s,
+    simulated_rate,
+)
 from orchestrator.planning.recipe import Recipe
 from orchestrator.planning.sharing import build_tree
 from orchestrator.planning.tree import StageTree
@@ -255,4 +264,5 @@ def _rate(sweep: Any, *, simulated: bool) -> Rate:
     if simulated:
         return simulated_rate(sweep.model.options["stage_s"])
     one = GPU if sweep.resources.gpus_per_worker else CPU_CORE
-    return replace(one, flops_per_s=one.flops_per_s * sweep.resources.world_size)
+    measure_s = MEASURE_S[sweep.inference.backend] if sweep.inference.measure else 0.0
+    return replace(one, flops_per_s=one.flops_per_s * sweep.resources.world_size, measure_s=measure_s)

@@ -9,6 +9,9 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+#: What the estimate leaves out: seconds, mostly.
+WITHOUT = "(estimate, Ray's start and the fit left out)"
+
 
 def plan_table(document: dict[str, Any]) -> Table:
     """Return the facts of ``scalaw plan`` in two columns.
@@ -34,7 +37,7 @@ def plan_table(document: dict[str, Any]) -> Table:
         ("sharing ratio", f"{document['sharing_ratio']:.2f}{_because(document.get('why_alone'))}"),
         *_schedules(document.get("flops_by_schedule")),
         ("evaluation FLOPs", f"{document['flops_evaluation']:.3g}"),
-        ("time", f"{_duration(document['est_hours'])} on {_count(document['workers'], 'worker')} (estimate)"),
+        ("time", f"{_duration(document['est_hours'])} on {_count(document['workers'], 'worker')} {WITHOUT}"),
         *_no_faster(document.get("critical_path_hours")),
         ("price", _price(document["est_price"])),
     ):

@@ -50,7 +50,10 @@ def test_the_plan_shows_what_will_be_done(document: dict[str, Any]) -> None:
     ],
 )
 def test_time_is_told_in_the_unit_that_fits(document: dict[str, Any], hours: float, shown: str) -> None:
-    assert facts(document | {"est_hours": hours})["time"] == f"{shown} on 1 worker (estimate)"
+    assert (
+        facts(document | {"est_hours": hours})["time"]
+        == f"{shown} on 1 worker (estimate, Ray's start and the fit left out)"
+    )
 
 
 @pytest.mark.parametrize(
