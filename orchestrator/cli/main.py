@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 
-from orchestrator.cli import doctor, export, fit, init, optimal, plan, plot, predict, query, run, schema, status
+from orchestrator.cli import doctor, export, fit, init, optimal, plan, plot, predict, query, run, schema, select, status
 from orchestrator.errors import Interrupted, ScalawError
 
 #: The base of usage errors, by way of the public subclass: typer may carry its own copy of click.
@@ -25,7 +25,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (init, plan, run, status, fit, query, predict, optimal, plot, export, schema, doctor):
+for verb in (init, plan, run, status, fit, query, predict, optimal, select, plot, export, schema, doctor):
     app.command(verb.NAME)(verb.command)
 
 

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from enum import StrEnum
 from typing import Annotated
 
 import typer
 
 from orchestrator.cli.output import Json, Overrides, SweepFile, emit_json, show, warn
-from orchestrator.errors import Interrupted
+from orchestrator.errors import BadInput, Interrupted
 
 NAME = "run"
+#: Share of the grid's FLOPs that a selection spends where none is named.
+BUDGET_FRACTION = 0.1
+
+
+class Selection(StrEnum):
+    """Which cells of a grid are trained."""
+
+    grid = "grid"
+    active = "active"
 
 
 def command(
@@ -22,6 +32,13 @@ def command(
     ] = None,
     share: Annotated[bool, typer.Option("--share/--no-share", help="Train once what cells have in common.")] = True,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Train failed cells again.")] = False,
+    select: Annotated[
+        Selection, typer.Option("--select", help="active: cells are chosen by what they tell for what they cost.")
+    ] = Selection.grid,
+    budget_fraction: Annotated[
+        float | None,
+        typer.Option("--budget-fraction", metavar="F", help="With active: share of the grid's FLOPs; default 0.1."),
+    ] = None,
     dashboard: Annotated[bool, typer.Option("--dashboard/--no-dashboard", help="Serve Ray's dashboard.")] = True,
     overrides: Overrides = None,
     json_: Json = False,
@@ -34,12 +51,19 @@ def command(
     """
     from orchestrator.spec import load_sweep
 
+    fraction = _fraction(select, budget_fraction)
     parsed = load_sweep(sweep, overrides=overrides or ())
     from orchestrator.execution.run import run_sweep
 
     with contextlib.redirect_stdout(sys.stderr):  # Ray prints the news of its processes on stdout
         result = run_sweep(
-            parsed, store=store, address=address, share=share, retry_failed=retry_failed, dashboard=dashboard
+            parsed,
+            store=store,
+            address=address,
+            share=share,
+            retry_failed=retry_failed,
+            budget_fraction=fraction,
+            dashboard=dashboard,
         )
     fits = result.answer.fits_json()
     warn(result.answer.warnings)
@@ -50,6 +74,7 @@ def command(
                 "rows": result.rows,
                 "failed": result.failed,
                 "missing": result.missing,
+                "not_chosen": result.not_chosen,
                 "wall_s": result.wall_s,
                 "flops_spent": result.flops_spent,
                 "worker_s": result.worker_s,
@@ -60,8 +85,9 @@ def command(
             }
         )
     else:
+        left_out = f", {result.not_chosen} not chosen" if result.not_chosen else ""
         typer.echo(
-            f"{result.sweep}: {result.rows} rows, {result.failed} failed, {result.missing} missing; "
+            f"{result.sweep}: {result.rows} rows, {result.failed} failed, {result.missing} missing{left_out}; "
             f"{result.flops_spent:.3g} training FLOPs in {result.wall_s:.1f} s"
         )
         if result.report is not None and not result.interrupted:
@@ -77,3 +103,14 @@ def command(
     if result.interrupted:
         raise Interrupted(f"stopped with {result.missing} cells missing; run the same command again to go on")
     raise typer.Exit(1 if result.failed else 0)
+
+
+def _fraction(select: Selection, fraction: float | None) -> float | None:
+    if select is Selection.grid:
+        if fraction is not None:
+            raise BadInput("--budget-fraction belongs to --select active: add it, or leave the fraction out")
+        return None
+    fraction = BUDGET_FRACTION if fraction is None else fraction
+    if not 0 < fraction <= 1:
+        raise BadInput(f"--budget-fraction {fraction:g}: write a share above 0 and at most 1, such as 0.1")
+    return fraction

@@ -10,6 +10,7 @@ import ray
 from ray.exceptions import RayError
 
 from orchestrator.errors import ScalawError
+from orchestrator.execution.choosing import CellChooser
 from orchestrator.execution.interrupt import StopSignal
 from orchestrator.execution.ledger import Ledger
 from orchestrator.execution.pool import Gang, Pool
@@ -57,6 +58,7 @@ class Driver:
     memory: StateMemory
     max_retries: int
     stage_timeout_s: float | None
+    chooser: CellChooser | None = None
     _loads: dict[str, list[_Flight]] = field(default_factory=dict)
     _starting: dict[Any, Gang] = field(default_factory=dict)
     _flights: dict[Any, _Flight] = field(default_factory=dict)
@@ -64,10 +66,13 @@ class Driver:
     _failed_starts: int = 0
 
     def run(self, gangs: int) -> None:
-        """Start the gangs and return when every stage is done or failed, or a stop was asked for."""
+        """Start the gangs and return when every stage is done or failed, or a stop was asked for.
+
+        With a chooser, cells come in batches: it is asked for the next where one is done.
+        """
         for gang in self.pool.start(gangs):
             self._await(gang)
-        while self.ledger.unfinished:
+        while self.ledger.unfinished or self._wants_more():
             self._send()
             if self.stop.asked and not self._flights:
                 self._keep_states()
@@ -79,6 +84,19 @@ class Driver:
             for reference in ready:
                 self._receive(reference)
             self._expire()
+
+    def _wants_more(self) -> bool:
+        """Return whether the chooser wakes further stages."""
+        while self.chooser is not None and not self.stop.asked and (cells := self.chooser.next_cells()):
+            self.ledger.want(cells)
+            if self.ledger.unfinished:
+                return True
+        return False
+
+    def _row(self, row: dict[str, Any]) -> None:
+        self.progress.row(row)
+        if self.chooser is not None:
+            self.chooser.note(row)
 
     def _keep_states(self) -> None:
         """Write the states that unfinished cells hang on to the checkpoints, so that a stop loses no training."""
@@ -180,7 +198,7 @@ class Driver:
         self.ledger.finish(chain, state, result.seconds, kept=result.kept, spared_steps=result.spared_steps)
         self._tidy(chain[0])
         if result.row is not None:
-            self.progress.row(result.row)
+            self._row(result.row)
 
     def _land(self, flight: _Flight) -> None:
         for reference in flight.results:
@@ -250,5 +268,5 @@ class Driver:
             text = error if lost in chain else f"{stage.kind} stage {stage.id[:12]} failed before it:\n{error}"
             row = failure_row(lost.cell, self.pool.context, error=text, attempt=attempt, worker=flight.gang.name)
             self.store.commit_row(row)
-            self.progress.row(row)
+            self._row(row)
         self._tidy(stage)

@@ -49,6 +49,11 @@ class Estimates:
         for stage in stages:
             self._left_s[stage.shape] -= self._planned_s[stage.id]
 
+    def reopen(self, stages: Iterable[Stage]) -> None:
+        """Take stages that were closed back into what is left."""
+        for stage in stages:
+            self._left_s[stage.shape] += self._planned_s[stage.id]
+
     def learn(self, chain: Sequence[Stage], seconds: float) -> bool:
         """Note how long a chain of stages took; return whether ``stages_s`` has changed."""
         shape = chain[0].shape

@@ -108,7 +108,7 @@ class Evidence:
         if chosen is None:
             raise BadInput("no law can predict here: " + "; ".join(report.warnings))
         table = pa.table({axis: [value] for axis, value in numbers.items()})
-        lo, hi = chosen.predict_interval(table, level)
+        lo, hi = (chosen if law else report).predict_interval(table, level)
         return {
             "target": self.settings["target"],
             "task": self.task,
@@ -117,6 +117,7 @@ class Evidence:
             "hi": float(hi[0]),
             "level": level,
             "law": chosen.law,
+            "laws_in_interval": [law] if law else report.near,
             **numbers,
             "d_means": self.d_means,
             "warnings": [*self.notes, *report.warnings, *chosen.warnings],

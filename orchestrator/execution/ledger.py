@@ -53,11 +53,16 @@ class Ledger:
     kept
         Stages of which a checkpoint is left from an earlier run: they start from it, and what leads to nothing else
         than to them is not trained again.
+    wanted
+        Cells that are led to; the others' stages lie dormant until `want` wakes them, and states that they would start
+        from are kept. ``None``: all cells.
     """
 
     tree: StageTree
     rate: Rate
     kept: Collection[str] = ()
+    wanted: Collection[str] | None = None
+    dormant: set[str] = field(default_factory=set)
     done: set[str] = field(default_factory=set)
     failed: set[str] = field(default_factory=set)
     attempts: Counter[str] = field(default_factory=Counter)
@@ -72,16 +77,18 @@ class Ledger:
         self.estimates = Estimates(self.tree, self.rate)
         self._ready = ReadyQueue(self.tree.remaining_s(self.estimates.stages_s))
         self._checkpoints.update(self.kept)
-        needed = self._needed()
+        needed = self._needed(None)
+        self.dormant.update(needed if self.wanted is not None else ())
         spared = [stage for stage in self.tree if stage.id not in needed]
         self.done.update(stage.id for stage in spared)
         self._obsolete += [stage.id for stage in spared]
-        self.estimates.close(spared)
+        self.estimates.close([stage for stage in self.tree if stage.id not in needed or stage.id in self.dormant])
         for stage in self.tree:
-            if stage.id in needed and self.starts_itself(stage):
-                self.push(stage)
-            elif stage.id in needed:
+            if stage.id in needed and not self.starts_itself(stage):
                 self._waiting[stage.parent or ""] += 1
+            elif stage.id in needed and stage.id not in self.dormant:
+                self.push(stage)
+        self.want(self.wanted or ())
 
     def starts_itself(self, stage: Stage) -> bool:
         """Return whether a stage needs no parent's state: it is a root, or was kept."""
@@ -89,8 +96,18 @@ class Ledger:
 
     @property
     def unfinished(self) -> int:
-        """Stages neither done nor failed."""
-        return len(self.tree) - len(self.done) - len(self.failed)
+        """Stages that are to be done, and are neither done nor failed."""
+        return len(self.tree) - len(self.done) - len(self.failed) - len(self.dormant)
+
+    def want(self, cell_ids: Collection[str]) -> None:
+        """Wake the stages that lead to some cells."""
+        woken = self._needed(cell_ids) & self.dormant
+        self.dormant -= woken
+        self.estimates.reopen(self.tree.stages[stage_id] for stage_id in woken)
+        for stage_id in woken:
+            stage = self.tree.stages[stage_id]
+            if self.starts_itself(stage) or stage.parent in self.states:
+                self.push(stage)
 
     def push(self, stage: Stage) -> None:
         """Make a stage ready to be sent."""
@@ -141,20 +158,21 @@ class Ledger:
         else:
             self._obsolete += [stage.id for stage in chain]
         for child in self.tree.children.get(last.id, ()):
-            if not self.starts_itself(child) and child.id not in self.done:
+            if not (self.starts_itself(child) or child.id in self.done or child.id in self.dormant):
                 self.push(child)
         self._release(first)
         if self.estimates.learn(chain, seconds):
             self._ready.reorder(self.tree.remaining_s(self.estimates.stages_s))
 
     def fail(self, stage: Stage) -> list[Stage]:
-        """Note a stage and all that needs it as failed; return them."""
+        """Note a stage and all that needs it as failed; return them, dormant ones included."""
         lost = [stage]
         for known in lost:
             below = self.tree.children.get(known.id, ())
             lost += [c for c in below if not self.starts_itself(c) and c.id not in self.done]
         self.failed.update(s.id for s in lost)
-        self.estimates.close(lost)
+        self.estimates.close([s for s in lost if s.id not in self.dormant])
+        self.dormant.difference_update(s.id for s in lost)
         self._release(stage)
         return lost
 
@@ -169,11 +187,11 @@ class Ledger:
         self._obsolete.clear()
         return found
 
-    def _needed(self) -> set[str]:
-        """Return the stages that lead from what is kept, or from initialisation, to the cells."""
+    def _needed(self, cell_ids: Collection[str] | None) -> set[str]:
+        """Return the stages that lead from what is kept, or from initialisation, to some cells or to all."""
         needed: set[str] = set()
         for leaf in self.tree:
-            stage = leaf if leaf.cell is not None else None
+            stage = leaf if leaf.cell is not None and (cell_ids is None or leaf.cell.id in cell_ids) else None
             while stage is not None and stage.id not in needed:
                 needed.add(stage.id)
                 stage = None if self.starts_itself(stage) else self.tree.stages[stage.parent or ""]

@@ -32,7 +32,7 @@ def progress_report(uri: str, sweep: str | None) -> dict[str, Any]:
         entries.append(
             {
                 "sweep": name,
-                "state": _state(store, name, missing=status.count(None), failed=failed),
+                "state": _state(store, name, document, missing=status.count(None), failed=failed),
                 "cells": len(status),
                 "done": status.count("ok"),
                 "failed": failed,
@@ -43,10 +43,15 @@ def progress_report(uri: str, sweep: str | None) -> dict[str, Any]:
     return {"store": uri, "sweeps": entries}
 
 
-def _state(store: Store, name: str, *, missing: int, failed: int) -> str:
+def _state(store: Store, name: str, document: dict[str, Any], *, missing: int, failed: int) -> str:
     if not missing:
         return "done with failures" if failed else "done"
-    return "running" if driver_at_work(store, name) else "incomplete: run it again to go on"
+    if driver_at_work(store, name):
+        return "running"
+    selection = document.get("selection")
+    if isinstance(selection, dict) and selection.get("reached"):
+        return f"done by selection: {missing} cells not chosen"
+    return "incomplete: run it again to go on"
 
 
 def _failures(rows: Any) -> list[dict[str, str]]:

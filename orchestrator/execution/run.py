@@ -6,12 +6,16 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from rich.console import Console
 
 from orchestrator.errors import BadInput
 from orchestrator.execution.answer import Answer, answer
+from orchestrator.execution.choosing import CellChooser
 from orchestrator.execution.heartbeat import driver_at_work
 from orchestrator.execution.knock import knock
 from orchestrator.execution.train import Spent, train
@@ -37,7 +41,9 @@ class RunResult:
     rows, failed
         Cells of the sweep with a row, and with a failure row, in the store now.
     missing
-        Cells without either; positive after an interruption.
+        Cells without either that were to have one; positive after an interruption.
+    not_chosen
+        Cells that a selection left out.
     wall_s
         Seconds of this run.
     flops_spent
@@ -58,6 +64,7 @@ class RunResult:
     rows: int
     failed: int
     missing: int
+    not_chosen: int
     wall_s: float
     flops_spent: int
     worker_s: float
@@ -79,6 +86,7 @@ def run_sweep(
     address: str | None = None,
     share: bool = True,
     retry_failed: bool = False,
+    budget_fraction: float | None = None,
     dashboard: bool = True,
     console: Console | None = None,
 ) -> RunResult:
@@ -96,6 +104,8 @@ def run_sweep(
         False trains every cell alone.
     retry_failed
         Train cells again that have a failure row.
+    budget_fraction
+        Choose cells while the sweep runs, for at most this share of the plan's FLOPs; ``None``: the whole grid.
     dashboard
         Whether a cluster that we start serves Ray's dashboard.
     console
@@ -112,35 +122,44 @@ def run_sweep(
     console = console or Console(stderr=True)
     plan = make_plan(sweep, share=share)
     for warning in plan.warnings:
-        console.print(f"warning: {warning}", markup=False, highlight=False, soft_wrap=True)
+        _say(console, f"warning: {warning}")
     if address is not None:
         knock(address)
     _check_cores(sweep, address)
     target = open_store(store, create=True)
     if driver_at_work(target, sweep.name):
-        console.print(
+        _say(
+            console,
             f"warning: another driver is at work on {sweep.name} in {store}: every cell will have one row all the "
             "same, but both train; stop one of them",
-            markup=False, highlight=False, soft_wrap=True,
-        )  # fmt: skip
-    _commit_sweep(target, plan)
+        )
     ids = [cell.id for cell in plan.cells]
     if retry_failed:
         done = target.done()
         target.forget_failures([cell_id for cell_id in ids if done.get(cell_id) == "failed"])
-    target.results(sweep.name)  # sets damaged parts aside, so that their cells count as missing
+    there = target.results()  # also sets damaged parts aside, so that their cells count as missing
+    chooser = None
+    if budget_fraction is not None:
+        rows = there.filter(pc.is_in(there["cell_id"], pa.array(ids))).to_pylist()
+        chooser = CellChooser(plan, budget_fraction, rows, partial(_say, console))
+    _commit_sweep(target, plan, None)
     missing = _missing(plan.cells, target.done())
     spent = Spent()
     if missing:
-        spent = train(plan, missing, target, store, address, dashboard=dashboard, console=console)
+        spent = train(plan, missing, target, store, address, dashboard=dashboard, console=console, chooser=chooser)
     done = target.done()
+    missing = _missing(plan.cells, done)
+    if chooser is not None:
+        _commit_sweep(target, plan, chooser)
     target.compact(at_least=COMPACT_PARTS)
     fitted = answer(target, sweep.name)
+    not_chosen = len(missing) if chooser is not None and chooser.reached else 0
     return RunResult(
         sweep=sweep.name,
         rows=sum(done.get(cell_id) == "ok" for cell_id in ids),
         failed=sum(done.get(cell_id) == "failed" for cell_id in ids),
-        missing=len(_missing(plan.cells, done)),
+        missing=len(missing) - not_chosen,
+        not_chosen=not_chosen,
         wall_s=time.perf_counter() - begun,
         flops_spent=spent.flops,
         worker_s=spent.worker_s,
@@ -165,11 +184,16 @@ def _missing(cells: list[Cell], done: Mapping[str, str]) -> list[Cell]:
     return [cell for cell in cells if cell.id not in done]
 
 
-def _commit_sweep(store: Store, plan: Plan) -> None:
-    """Record the resolved sweep and its cells before the first stage (I4)."""
+def _say(console: Console, sentence: str) -> None:
+    console.print(sentence, markup=False, highlight=False, soft_wrap=True)
+
+
+def _commit_sweep(store: Store, plan: Plan, chooser: CellChooser | None) -> None:
+    """Record the resolved sweep and its cells before the first stage (I4), and what was chosen of them after."""
     store.save_sweep(
         plan.sweep.name,
         {
+            **({} if chooser is None else {"selection": chooser.to_json()}),
             "sweep": plan.sweep.canonical(),
             "recipes": {recipe_name(cell.recipe): cell.recipe.to_json() for cell in plan.cells},
             "task": plan.context.manifest.task,

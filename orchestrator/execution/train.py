@@ -17,6 +17,7 @@ from orchestrator.planning.recipe import recipe_name
 from orchestrator.store import Store
 
 if TYPE_CHECKING:
+    from orchestrator.execution.choosing import CellChooser
     from orchestrator.execution.pool import WorkerNeeds
     from orchestrator.execution.progress import Progress
 
@@ -44,6 +45,7 @@ def train(
     *,
     dashboard: bool,
     console: Console,
+    chooser: CellChooser | None = None,
 ) -> Spent:
     """Train and measure some cells of a plan.
 
@@ -55,6 +57,8 @@ def train(
         The store as workers open it.
     address, dashboard, console
         As in :func:`orchestrator.run_sweep`.
+    chooser
+        Chooses which of the cells are trained; ``None``: all.
 
     Raises
     ------
@@ -74,7 +78,8 @@ def train(
     tree = plan.tree.towards({cell.id for cell in cells})
     wanted = plan.gangs if resources.workers != "auto" else None
     cpus = max(len(os.sched_getaffinity(0)), needs.cpus * needs.world_size * (wanted or 1))
-    ledger = Ledger(tree, plan.rate, kept=store.checkpoints.names() & tree.stages.keys())
+    kept = store.checkpoints.names() & tree.stages.keys()
+    ledger = Ledger(tree, plan.rate, kept=kept, wanted=None if chooser is None else ())
     progress = _progress(plan, len(cells), sum(stage.flops for stage in tree), store, console)
     with connected(address, cpus=cpus, dashboard=dashboard) as cluster, StopSignal() as stop:
         if cluster["dashboard_url"]:
@@ -91,6 +96,7 @@ def train(
             memory,
             max_retries=resources.max_retries,
             stage_timeout_s=resources.stage_timeout_s,
+            chooser=chooser,
         )
         with progress:
             try:
@@ -101,7 +107,7 @@ def train(
     return Spent(
         ledger.flops_spent,
         ledger.estimates.measured_s * needs.world_size,
-        interrupted=stop.asked and ledger.unfinished > 0,
+        interrupted=stop.asked and (ledger.unfinished > 0 or (chooser is not None and chooser.reached is None)),
         peak_state_bytes=memory.peak_bytes,
         spilled=memory.spilled,
     )

@@ -16,10 +16,21 @@ Ahead = Sequence[FloatArray | None]
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """Laws, best first, and the root mean square of their errors ahead where they have been compared by them."""
+    """Laws, best first.
+
+    Parameters
+    ----------
+    names
+        All that were fitted.
+    rmse_log
+        Root mean square of their errors ahead, where they have been compared by them.
+    near
+        Those that the rows can't tell from the best: within one standard error of the smallest mean square.
+    """
 
     names: list[str]
     rmse_log: dict[str, float]
+    near: list[str]
 
 
 def ranking(fits: Mapping[str, LawFit], ahead: Mapping[str, Ahead]) -> Ranking:
@@ -33,15 +44,15 @@ def ranking(fits: Mapping[str, LawFit], ahead: Mapping[str, Ahead]) -> Ranking:
     squares = {name: joined for name, joined in _common(fits, ahead, most).items() if joined.size}
     mean = {name: float(values.mean()) for name, values in squares.items()}
     names = sorted(fits, key=lambda name: _place(fits[name], most, mean.get(name)))
+    near = names[:1]
     if mean:
         best = min(mean, key=lambda name: mean[name])
-        near = mean[best] + float(squares[best].std() / np.sqrt(squares[best].size))
-        simple = min(
-            (name for name in mean if mean[name] <= near), key=lambda name: (fits[name].solution.size, mean[name])
-        )
+        most_near = mean[best] + float(squares[best].std() / np.sqrt(squares[best].size))
+        near = [name for name in names if name in mean and mean[name] <= most_near]
+        simple = min(near, key=lambda name: (fits[name].solution.size, mean[name]))
         names.remove(simple)
         names.insert(0, simple)
-    return Ranking(names, {name: value**0.5 for name, value in mean.items()})
+    return Ranking(names, {name: value**0.5 for name, value in mean.items()}, near)
 
 
 def _common(fits: Mapping[str, LawFit], ahead: Mapping[str, Ahead], most: int) -> dict[str, FloatArray]:

@@ -121,6 +121,7 @@ def fit(
         fits=fits,
         best=fits[ranked.names[0]] if fits else None,
         ranking=ranked.names,
+        near=ranked.near,
         warnings=warnings,
         target=target,
         n_rows=table.num_rows,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,8 +16,8 @@ from orchestrator.fitting.law import Law
 from orchestrator.fitting.separability import Separability
 from orchestrator.spec.registries import LAWS
 
-#: Predictions (draws x rows) made at a time.
-BATCH = 2_000_000
+#: Rows for which all draws are made at a time.
+SLICE = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,24 +105,17 @@ class LawFit:
         BadInput
             As ``predict``; also for a level outside (0, 1) and after a fit without a bootstrap.
         """
-        if not 0 < level < 1:
-            raise BadInput(f"level {level!r}: must lie between 0 and 1, such as 0.9")
-        if not len(self.draws):
-            raise BadInput(
-                f"{self.law} was fitted without a bootstrap, so it has no intervals; fit with bootstrap=1000"
-            )
+        return pooled_interval([self], table, level)
+
+    def drawn(self, table: pa.Table) -> Iterator[tuple[slice, FloatArray]]:
+        """Yield slices of the rows with draws of the log loss of new runs there, shape (B, rows of the slice)."""
         law, axes = self._law_and_axes(table)
         coords = law.to_coords(self.draws, axes)
         noise = np.random.default_rng(self.seed).choice(self.residuals, size=(len(coords), 1))
         log_axes = {name: np.log(values) for name, values in axes.items()}
-        ends = np.empty((2, table.num_rows))
-        step = max(1, BATCH // len(coords))
-        for start in range(0, table.num_rows, step):
-            rows = slice(start, start + step)
-            logs = law.log_loss(coords, {name: values[rows] for name, values in log_axes.items()}) + noise
-            ends[:, rows] = np.quantile(logs, [(1 - level) / 2, (1 + level) / 2], axis=0)
-        lo, hi = np.exp(ends)
-        return (1.0 / hi, 1.0 / lo) if self.target in QUALITIES else (lo, hi)
+        for start in range(0, table.num_rows, SLICE):
+            rows = slice(start, start + SLICE)
+            yield rows, law.log_loss(coords, {name: values[rows] for name, values in log_axes.items()}) + noise
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-able dictionary from which `from_dict` makes an equal fit."""
@@ -179,6 +172,27 @@ class LawFit:
         return law, {name: axes[name] for name in self.axes}
 
 
+def pooled_interval(fits: Sequence[LawFit], table: pa.Table, level: float) -> tuple[FloatArray, FloatArray]:
+    """Return the ends (lo, hi), each of shape (rows,), of an interval that holds the draws of several laws alike.
+
+    Raises
+    ------
+    BadInput
+        As `LawFit.predict_interval`.
+    """
+    if not 0 < level < 1:
+        raise BadInput(f"level {level!r}: must lie between 0 and 1, such as 0.9")
+    for fit in fits:
+        if not len(fit.draws):
+            raise BadInput(f"{fit.law} was fitted without a bootstrap, so it has no intervals; fit with bootstrap=1000")
+    ends = np.empty((2, table.num_rows))
+    for parts in zip(*(fit.drawn(table) for fit in fits), strict=True):
+        logs = np.concatenate([draws for _, draws in parts])
+        ends[:, parts[0][0]] = np.quantile(logs, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    lo, hi = np.exp(ends)
+    return (1.0 / hi, 1.0 / lo) if fits[0].target in QUALITIES else (lo, hi)
+
+
 @dataclass(frozen=True, kw_only=True)
 class FitReport:
     """Every law that could be fitted, the one that predicts best, and what a person should know.
@@ -193,6 +207,8 @@ class FitReport:
         About the table, and about laws left out.
     ranking
         Names of the laws fitted, best first (see :mod:`orchestrator.fitting.choice`).
+    near
+        Those among them that the rows can't tell from the best.
     target, n_rows
         Column fitted, and rows of the table.
     separability
@@ -205,4 +221,26 @@ class FitReport:
     target: str
     n_rows: int
     ranking: list[str] = field(default_factory=list)
+    near: list[str] = field(default_factory=list)
     separability: Separability | None = None
+
+    def predict(self, table: pa.Table) -> FloatArray:
+        """Return the target of each row, shape (rows,): the geometric mean over the laws in ``near``.
+
+        Raises
+        ------
+        BadInput
+            As `LawFit.predict`.
+        """
+        result: FloatArray = np.exp(np.mean([np.log(self.fits[name].predict(table)) for name in self.near], axis=0))
+        return result
+
+    def predict_interval(self, table: pa.Table, level: float = 0.9) -> tuple[FloatArray, FloatArray]:
+        """Return the ends (lo, hi) of an interval that also holds the disagreement of the laws in ``near``.
+
+        Raises
+        ------
+        BadInput
+            As `LawFit.predict_interval`.
+        """
+        return pooled_interval([self.fits[name] for name in self.near], table, level)

@@ -38,5 +38,5 @@ class Fit(Options):
     )
     target_interval: PositiveReal | None = Field(
         default=None,
-        description="Active selection stops when the 90 % intervals of the exponents are narrower than this.",
+        description="`run --select active` ends where the 90 % interval of the target's log loss is narrower.",
     )
