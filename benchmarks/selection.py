@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -60,9 +60,11 @@ def in_order(order: Rows, cost: FloatArray, budget: float) -> Rows:
     return np.array(taken)
 
 
-def quality(points: dict[str, FloatArray], rows: Rows, targets: Rows) -> tuple[float, float]:
+def quality(
+    points: dict[str, FloatArray], rows: Rows, targets: Rows, laws: Sequence[str] | None = None
+) -> tuple[float, float]:
     """Return R² and RMSE(log) of the targets, predicted from some rows by the laws that these rows can't tell apart."""
-    report = fit(pa.table({name: values[rows] for name, values in points.items()}), bootstrap=0)
+    report = fit(pa.table({name: values[rows] for name, values in points.items()}), laws=laws, bootstrap=0)
     if not report.fits:
         return float("nan"), float("nan")
     aims = pa.table({name: values[targets] for name, values in points.items() if name != "loss"})
@@ -126,7 +128,9 @@ def print_quickstart(uri: str, budget_fraction: float) -> None:
     """Print the errors at the largest N and D of each seed of a store, from a few cells and from all."""
     sweep = load_sweep("sweeps/quickstart.yaml", overrides=["grid.seeds=3"])
     losses = {row["cell_id"]: row["val_loss"] for row in open_store(uri).results(sweep.name).to_pylist()}
-    lines = []
+    lines: list[list[object]] = []
+    asked = {"the sweep's laws": sweep.fit.laws, "product": ("product",)}
+    ratios: dict[str, list[float]] = {name: [] for name in asked}
     for seed in range(3):
         plan = make_plan(load_sweep("sweeps/quickstart.yaml", overrides=[f"seed={seed}"]))
         loss = np.array([losses[cell.id] for cell in plan.cells])
@@ -139,22 +143,17 @@ def print_quickstart(uri: str, budget_fraction: float) -> None:
         everything = sum(stage.flops for stage in plan.tree.towards({plan.cells[k].id for k in rest}))
         few = chosen(columns, loss, targets, costs, budget_fraction * plan.flops_planned, seed)
         points = {**columns, "loss": loss}
-        (_, error), (_, of_all) = quality(points, few, targets), quality(points, rest, targets)
-        lines.append(
-            [
-                seed,
-                len(few),
-                f"{costs.spent / plan.flops_planned:.1%}",
-                f"{everything / plan.flops_planned:.1%}",
-                f"{error:.4f}",
-                f"{of_all:.4f}",
-                f"{error / of_all:.2f}",
-            ]
-        )
-    lines.append(["mean", "", "", "", "", "", f"{statistics.mean(float(line[-1]) for line in lines):.2f}"])
-    print(f"quickstart: {rest.size} cells to choose from, {targets.size} to predict\n")
-    header = ["seed", "cells", "of the grid's FLOPs", "of all candidates", "RMSE(log)", "from all", "ratio"]
-    print_table(header, lines)
+        line = [seed, len(few), *(f"{part / plan.flops_planned:.1%}" for part in (costs.spent, everything))]
+        for name, laws in asked.items():
+            (_, error), (_, of_all) = (quality(points, rows, targets, laws) for rows in (few, rest))
+            ratios[name].append(error / of_all)
+            line += [f"{error:.4f}", f"{of_all:.4f}", f"{error / of_all:.2f}"]
+        lines.append(line)
+    means = [["", "", f"{statistics.mean(values):.2f}"] for values in ratios.values()]
+    lines.append(["mean", "", "", "", *(cell for part in means for cell in part)])
+    print(f"quickstart: {rest.size} cells to choose from, {targets.size} to predict; RMSE(log) of these\n")
+    header = ["seed", "cells", "of the grid's FLOPs", "all candidates"]
+    print_table([*header, *(text for name in asked for text in (name, "from all", "ratio"))], lines)
 
 
 def main() -> None:

@@ -45,7 +45,7 @@ def report_json(report: FitReport) -> dict[str, Any]:
         for name, law_fit in report.fits.items()
     }
     best = None if report.best is None else report.best.law
-    found = {"fits": fits, "best": best, "ranking": list(report.ranking)}
+    found = {"fits": fits, "best": best, "ranking": list(report.ranking), "near": list(report.near)}
     return found | ({"separability": report.separability.to_json()} if report.separability else {})
 
 

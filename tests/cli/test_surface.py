@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.cli.main import app
-from orchestrator.errors import BadInput, ScalawError, Unreachable
+from orchestrator.errors import BadInput, Interrupted, ScalawError, Unreachable
 
 FLAGS = {
     "init": {"--json"},
     "plan": {"--share", "--no-share", "--set", "--json"},
     "run": {
-        "--store", "--address", "--share", "--no-share", "--retry-failed", "--dashboard", "--no-dashboard", "--set",
-        "--json",
+        "--store", "--address", "--share", "--no-share", "--retry-failed", "--select", "--budget-fraction",
+        "--dashboard", "--no-dashboard", "--set", "--json",
     },
     "status": {"--sweep", "--json"},
     "fit": {
@@ -20,11 +20,16 @@ FLAGS = {
     },
     "query": {"--sweep", "--json"},
     "predict": {
-        "--n", "--d", "--e", "--ft-d", "--ft-e", "--eps", "--law", "--level", "--map", "--recipe", "--sweep", "--json",
+        "--n", "--d", "--e", "--ft-d", "--ft-e", "--eps", "--law", "--level", "--map", "--task", "--recipe", "--sweep",
+        "--json",
     },
     "optimal": {
         "--flops", "--served-tokens", "--epochs-max", "--d-max", "--law", "--curve", "--max-bytes", "--max-latency",
         "--map", "--task", "--recipe", "--sweep", "--json",
+    },
+    "select": {
+        "--cost", "--predict", "--budget-fraction", "--target-interval", "--target", "--map", "--task", "--recipe",
+        "--sweep", "--seed", "--json",
     },
     "plot": {"-o", "--output", "--kind", "--law", "--map", "--task", "--recipe", "--sweep", "--json"},
     "export": {"-o", "--out", "--json"},
@@ -47,6 +52,7 @@ def test_verbs_and_flags_are_those_that_scripts_know():
 
 def test_exit_codes_are_those_that_scripts_know():
     assert (ScalawError.exit_code, BadInput.exit_code, Unreachable.exit_code) == (1, 2, 3)
+    assert Interrupted.exit_code == 130
 
 
 @pytest.mark.parametrize("verb", sorted(FLAGS))

@@ -56,3 +56,24 @@ def test_laws_of_the_uncompressed_rows_stand_behind_those_of_all(grid):
     report = fit(pa.table({**axes, "loss": loss}), laws=["chinchilla", "product", "additive"], bootstrap=0)
     assert report.ranking == ["additive", "product", "chinchilla"]
     assert report.fits["chinchilla"].rolling_rmse_log is None
+
+
+def test_a_prediction_holds_what_laws_say_that_the_rows_can_not_tell_apart(chinchilla_table):
+    report = fit(chinchilla_table(noise=0.02), laws=["chinchilla", "product_floor", "kaplan"], bootstrap=100)
+    assert report.near[0] == report.best.law
+    far = pa.table({"n": [1e12], "d": [1e13]})
+    one_by_one = [report.fits[name] for name in report.near]
+    each = [float(found.predict(far)[0]) for found in one_by_one]
+    assert report.predict(far)[0] == pytest.approx(float(np.exp(np.mean(np.log(each)))))
+    lo, hi = (float(end[0]) for end in report.predict_interval(far))
+    ends = [[float(end[0]) for end in found.predict_interval(far)] for found in one_by_one]
+    assert min(low for low, _ in ends) <= lo < hi <= max(high for _, high in ends)
+
+
+def test_the_interval_of_one_law_is_its_own(chinchilla_table):
+    report = fit(chinchilla_table(noise=0.02), laws=["chinchilla"], bootstrap=100)
+    rows = pa.table({"n": np.geomspace(1e6, 1e9, 3000), "d": np.geomspace(1e8, 1e10, 3000)})
+    assert report.near == ["chinchilla"]
+    np.testing.assert_array_equal(report.predict_interval(rows), report.best.predict_interval(rows))
+    parts = [report.best.predict_interval(rows.slice(start, 1000)) for start in range(0, 3000, 1000)]
+    np.testing.assert_allclose(np.concatenate(parts, axis=1), report.best.predict_interval(rows), rtol=1e-12)

@@ -87,7 +87,7 @@ def test_the_json_document_has_the_keys_of_the_contract_and_no_nan(grid):
     table = pa.table({"n": axes["n"], "d": axes["n"] * 20, "loss": 1 + 30 * axes["n"] ** -0.2})
     report = fit(table, bootstrap=20)
     document = json.loads(json.dumps(report_json(report), allow_nan=False))
-    assert set(document) == {"fits", "best", "ranking"}
+    assert set(document) == {"fits", "best", "ranking", "near"}
     assert document["best"] == report.best.law
     for entry in document["fits"].values():
         assert set(entry) == {
@@ -104,7 +104,7 @@ def test_the_json_document_has_the_keys_of_the_contract_and_no_nan(grid):
 
 def test_nothing_fitted_is_null_and_no_rows():
     report = fit(pa.table({"n": [1.0], "d": [1.0], "loss": [2.0]}))
-    assert report_json(report) == {"fits": {}, "best": None, "ranking": []}
+    assert report_json(report) == {"fits": {}, "best": None, "ranking": [], "near": []}
     assert fit_rows(report, sweep=None, task=None, fitted_at=datetime.now(UTC)).num_rows == 0
 
 
