@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import signal
 import sys
+import threading
 from typing import Any
 
 import typer
@@ -15,6 +17,8 @@ from orchestrator.errors import Interrupted, ScalawError
 
 #: The base of usage errors, by way of the public subclass: typer may carry its own copy of click.
 UsageFault: Any = typer.BadParameter.__mro__[2]
+
+_interrupted = threading.Event()
 
 app = typer.Typer(
     name="scalaw",
@@ -31,10 +35,20 @@ for verb in (init, plan, run, status, fit, query, predict, optimal, select, plot
 
 def main(arguments: list[str] | None = None) -> None:
     """Run one verb and exit: 0 done, 1 some cells failed, 2 bad input, 3 unreachable, 130 interrupted."""
+    atexit.register(_leave)  # before Ray registers what ends its processes, so that it runs after that
     code = _run(arguments)
-    if code == Interrupted.exit_code:
+    if code == Interrupted.exit_code and arguments is None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # what is left is tidying up
+        _interrupted.set()
     sys.exit(code)
+
+
+def _leave() -> None:
+    """Leave without the rest of the interpreter's end, which can crash where Ctrl-C has cut through Ray's threads."""
+    if _interrupted.is_set():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(Interrupted.exit_code)
 
 
 def _run(arguments: list[str] | None) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 import ray
 
 from orchestrator.errors import BadInput, Unreachable
+from orchestrator.execution.interrupt import undisturbed
 from orchestrator.execution.knock import knock
 
 LOOPBACK = "127.0.0.1"
@@ -67,4 +68,5 @@ def connected(address: str | None, *, cpus: int, dashboard: bool) -> Iterator[di
     try:
         yield {"dashboard_url": context.dashboard_url}
     finally:
-        ray.shutdown()
+        with undisturbed():  # half shut down, Ray ends the process with code 1 as soon as it meets an old reference
+            ray.shutdown()
