@@ -28,7 +28,7 @@ def overridden(document: Document, override: str) -> Document:
     if not equals or not _KEY.fullmatch(dotted.strip()):
         raise BadInput(f"{label}: expected KEY=VALUE such as train.batch_size=16")
     path: KeyPath = tuple(dotted.strip().split("."))
-    value = parse_document(text, label).data if text.strip() else None
+    value = parse_document(text, label, path).data if text.strip() else None
     data: dict[str, Any] = dict(document.data)
     holder = data
     for depth, part in enumerate(path[:-1], start=1):

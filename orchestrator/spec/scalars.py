@@ -41,7 +41,7 @@ def resolve(text: str) -> Scalar:
     if _INTEGER.fullmatch(text):
         return int(text)
     if _NOT_FINITE.fullmatch(text):
-        raise ValueError(f"{text} is not a finite number; give a finite one, or quote it as text")
+        raise ValueError(f"{text} is not a finite number; give one that is")
     if _FLOAT.fullmatch(text):
         value = float(text)
         if not math.isfinite(value):

@@ -24,8 +24,10 @@ _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TAB_INDENT = re.compile(r"^ *\t[ \t]*[^\s#]", re.MULTILINE)
 
 
-def parse_document(text: str, name: str) -> Document:
+def parse_document(text: str, name: str, within: KeyPath = ()) -> Document:
     """Parse one YAML document of at most 2,000 values (aliases expanded) and 32 levels; an empty one is ``None``.
+
+    What is refused is named by its key below ``within``.
 
     Raises
     ------
@@ -34,7 +36,7 @@ def parse_document(text: str, name: str) -> Document:
         keys that aren't text, tags, merge keys, several documents, tabs as indentation, alias bombs.
     """
     _check_characters(text, name)
-    builder = _Builder(name)
+    builder = _Builder(name, within)
     events = yaml.parse(text, Loader=_Loader)
     while True:
         try:
@@ -75,8 +77,8 @@ class _Open:
 
 
 class _Builder:
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, within: KeyPath) -> None:
+        self.name, self.within = name, within
         self.root: Any = None
         self.documents = 0
         self.marks: dict[KeyPath, Mark | str] = {}
@@ -205,6 +207,7 @@ class _Builder:
             self._refuse(event, path, f"the tag {quoted(tag)} isn't taken; remove it (quotes make a value text)")
 
     def _refuse(self, event: Any, path: KeyPath, what: str) -> None:
+        path = (*self.within, *path)
         key = f"{shown(path)}: " if path else ""
         raise BadInput(f"{self.name}:{event.start_mark.line + 1}: {key}{what}")
 
