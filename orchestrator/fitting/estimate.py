@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from orchestrator.errors import BadInput
-from orchestrator.fitting.axes import AXES, MEANING, FloatArray, Mask, law_axes, varies
+from orchestrator.fitting.axes import AXES, MEANING, FloatArray, Mask, law_axes, training_cost, varies
 from orchestrator.fitting.bootstrap import replicas
 from orchestrator.fitting.check import QUALITIES, check_table
 from orchestrator.fitting.choice import Ahead, ranking
@@ -26,6 +26,8 @@ from orchestrator.spec.registries import LAWS
 
 #: Residuals kept for the noise of predictions.
 MOST_RESIDUALS = 1000
+#: Folds whose errors stand for those of runs that are dearer still: a fifth of the rows.
+LAST_FOLDS = 2
 #: Column that says which rows were compressed alike; without it equal ε stands for that.
 VARIANT = "variant"
 #: Numbers beyond this are stored as this, so that JSON and the store can hold them.
@@ -221,7 +223,10 @@ def _fit_law(law: Law, all_axes: Mapping[str, FloatArray], task: _Task) -> tuple
         else Estimate(float(solution[k]), *((None, None) if ends is None else (float(ends[0, k]), float(ends[1, k]))))
         for k, name in enumerate(names)
     }
-    kept = np.random.default_rng(task.seed).permutation(residuals.size)[:MOST_RESIDUALS]
+    random = np.random.default_rng(task.seed)
+    kept = random.permutation(residuals.size)[:MOST_RESIDUALS]
+    ahead = errors_ahead(law, sample, coords, task.folds)
+    last = np.concatenate([np.zeros(0), *[errors for errors in ahead if errors is not None][-LAST_FOLDS:]])
     found = LawFit(
         law=law.name,
         target=task.target,
@@ -236,8 +241,10 @@ def _fit_law(law: Law, all_axes: Mapping[str, FloatArray], task: _Task) -> tuple
         draws=draws,
         residuals=residuals[kept] * np.sqrt(sample.rows / (sample.rows - len(names))),
         seed=task.seed,
+        ahead=random.permutation(last)[:MOST_RESIDUALS],
+        dearest=float(training_cost(axes).max() * (1 + 1e-9)),
     )
-    return found, errors_ahead(law, sample, coords, task.folds)
+    return found, ahead
 
 
 def _held_out(law: Law, axes: Mapping[str, FloatArray], task: _Task) -> tuple[float | None, str]:

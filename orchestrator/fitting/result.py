@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from orchestrator.errors import BadInput
-from orchestrator.fitting.axes import AXES, FloatArray, law_axes
+from orchestrator.fitting.axes import AXES, FloatArray, law_axes, training_cost
 from orchestrator.fitting.check import QUALITIES, missing_column, numeric_columns
 from orchestrator.fitting.law import Law
 from orchestrator.fitting.separability import Separability
@@ -66,6 +66,10 @@ class LawFit:
     rolling_rmse_log
         Root mean square error of the log target on dearer rows, predicted again and again from cheaper ones, over the
         folds that all laws of the report share; None where it can't be had.
+    ahead
+        The last of these errors, at most 1,000.
+    dearest
+        Largest n·d·e among the rows.
     """
 
     law: str
@@ -82,6 +86,8 @@ class LawFit:
     residuals: FloatArray = field(repr=False)
     seed: int = 0
     rolling_rmse_log: float | None = None
+    ahead: FloatArray = field(default_factory=lambda: np.zeros(0), repr=False)
+    dearest: float = np.inf
 
     def predict(self, table: pa.Table) -> FloatArray:
         """Return the target of each row, shape (rows,).
@@ -98,7 +104,8 @@ class LawFit:
     def predict_interval(self, table: pa.Table, level: float = 0.9) -> tuple[FloatArray, FloatArray]:
         """Return the ends (lo, hi) of an interval for a new run's target, each of shape (rows,).
 
-        Holds the bootstrap's spread of the parameters and the residuals' noise, not the error of a wrong law.
+        Holds the bootstrap's spread of the parameters and the noise of a run: of the residuals, or, for runs dearer
+        than all that were fitted, of the errors that the law has made in predicting dearer rows.
 
         Raises
         ------
@@ -111,15 +118,20 @@ class LawFit:
         """Yield slices of the rows with draws of the log loss of new runs there, shape (B, rows of the slice)."""
         law, axes = self._law_and_axes(table)
         coords = law.to_coords(self.draws, axes)
-        noise = np.random.default_rng(self.seed).choice(self.residuals, size=(len(coords), 1))
+        random = np.random.default_rng(self.seed)
+        near = random.choice(self.residuals, size=(len(coords), 1))
+        far = random.choice(np.concatenate([self.ahead, -self.ahead]), size=near.shape) if self.ahead.size else near
+        beyond = training_cost(axes) > self.dearest
         log_axes = {name: np.log(values) for name, values in axes.items()}
         for start in range(0, table.num_rows, SLICE):
             rows = slice(start, start + SLICE)
-            yield rows, law.log_loss(coords, {name: values[rows] for name, values in log_axes.items()}) + noise
+            logs = law.log_loss(coords, {name: values[rows] for name, values in log_axes.items()})
+            yield rows, logs + np.where(beyond[rows], far, near)
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-able dictionary from which `from_dict` makes an equal fit."""
-        same = ("law", "target", "objective", "r2_log", "held_out_rmse_log", "rolling_rmse_log", "n_rows", "seed")
+        errors = ("r2_log", "held_out_rmse_log", "rolling_rmse_log")
+        same = ("law", "target", "objective", *errors, "n_rows", "seed", "dearest")
         return {
             **{name: getattr(self, name) for name in same},
             "axes": list(self.axes),
@@ -128,6 +140,7 @@ class LawFit:
             "solution": self.solution.tolist(),
             "draws": self.draws.tolist(),
             "residuals": self.residuals.tolist(),
+            "ahead": self.ahead.tolist(),
         }
 
     @classmethod
@@ -156,6 +169,8 @@ class LawFit:
                 residuals=np.asarray(stored["residuals"], dtype=np.float64),
                 seed=stored["seed"],
                 rolling_rmse_log=stored.get("rolling_rmse_log"),
+                ahead=np.asarray(stored["ahead"], dtype=np.float64),
+                dearest=stored["dearest"],
             )
         except KeyError as error:
             raise BadInput(f"stored fit lacks the key {error.args[0]!r}; fit again") from error

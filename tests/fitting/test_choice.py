@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from orchestrator.fitting import fit
+from orchestrator.fitting import LawFit, fit
 from orchestrator.fitting.rolling import folds
 
 
@@ -77,3 +80,20 @@ def test_the_interval_of_one_law_is_its_own(chinchilla_table):
     np.testing.assert_array_equal(report.predict_interval(rows), report.best.predict_interval(rows))
     parts = [report.best.predict_interval(rows.slice(start, 1000)) for start in range(0, 3000, 1000)]
     np.testing.assert_allclose(np.concatenate(parts, axis=1), report.best.predict_interval(rows), rtol=1e-12)
+
+
+def test_a_run_dearer_than_all_has_the_noise_of_predictions(data_constrained_tables):
+    train, _ = data_constrained_tables
+    train = train.select(["unique_tokens", "params", "tokens", "loss"]).rename_columns(["unique_d", "n", "d", "loss"])
+    found = fit(train, laws=["chinchilla"], bootstrap=200).best
+    assert found.ahead.size > 0
+    assert np.abs(found.ahead).mean() > np.abs(found.residuals).mean(), "so that the two differ"
+    blind = replace(found, ahead=np.zeros(0))
+    inside = pa.table({"n": [1e9, 1e9], "d": [1e10, 2e10], "unique_d": [1e10, 1e10]})
+    np.testing.assert_array_equal(found.predict_interval(inside), blind.predict_interval(inside))
+    beyond = pa.table({"n": [1e12], "d": [1e13], "unique_d": [1e13]})
+    lo, hi = (float(end[0]) for end in found.predict_interval(beyond))
+    low, high = (float(end[0]) for end in blind.predict_interval(beyond))
+    assert hi / lo > high / low
+    again = LawFit.from_dict(json.loads(json.dumps(found.to_dict())))
+    np.testing.assert_array_equal(again.predict_interval(beyond), found.predict_interval(beyond))
