@@ -10,7 +10,7 @@ from orchestrator.fitting.axes import FloatArray
 from orchestrator.fitting.law import Law, Sample
 
 #: Above this many rows, replicas are made from this many and their spread scaled down (m out of n, Bickel 1997).
-MOST_ROWS: Final = 2000
+MOST_ROWS: Final = 1000
 #: Replica-rows solved at a time; bounds memory at about 100 bytes each for every parameter.
 BATCH: Final = 250_000
 
@@ -19,7 +19,8 @@ def replicas(law: Law, sample: Sample, coords: FloatArray, count: int, seed: int
     """Return the coordinates of bootstrap replicas.
 
     Rows are drawn as they are, repeats of one cell included. Above `MOST_ROWS` rows the replicas' deviations come
-    from a random part of m rows and are scaled by √(m/n).
+    from a random part of m rows and are scaled by √(m/n). Deviations of a least-squares law are scaled up by
+    √(n/(n-P)), as the residuals that they are made of are smaller than the errors (MacKinnon and White 1985, HC1).
 
     Parameters
     ----------
@@ -43,6 +44,8 @@ def replicas(law: Law, sample: Sample, coords: FloatArray, count: int, seed: int
         found = np.where(np.isneginf(coords) | np.isneginf(centre), coords, moved)
     else:
         found = _resolved(law, sample, coords, count, rng)
+    if law.least_squares:
+        found = coords + (found - coords) * np.sqrt(sample.rows / max(1, sample.rows - coords.size))
     return found[~np.isnan(found).any(axis=1)]
 
 

@@ -135,7 +135,7 @@ def _residual_warnings(law: Law, residuals: FloatArray) -> list[str]:
     if not far.size:
         return []
     shown = ", ".join(str(row + 1) for row in far[:NAMED]) + (", …" if far.size > NAMED else "")
-    weight = "they pull this least-squares fit" if law.fits_quality else "the fit gives them little weight"
+    weight = "they pull this least-squares fit" if law.least_squares else "the fit gives them little weight"
     return [
         f"{far.size} of {residuals.size} rows lie more than {FAR:g} robust standard deviations off "
         f"(data rows {shown}): diverged runs? {weight}"

@@ -21,6 +21,7 @@ from orchestrator.fitting.law import Law
 from orchestrator.fitting.result import Estimate, FitReport, LawFit
 from orchestrator.fitting.rolling import Fold, errors_ahead, folds
 from orchestrator.fitting.sample import centred
+from orchestrator.fitting.search import best_coords
 from orchestrator.fitting.separability import separability
 from orchestrator.spec.registries import LAWS
 
@@ -193,7 +194,7 @@ def _fit_law(law: Law, all_axes: Mapping[str, FloatArray], task: _Task) -> tuple
     """Fit one law to all rows, with intervals and its errors on rows held out and rows ahead."""
     axes = {name: all_axes[name] for name in _used(law, all_axes)}
     sample, units = centred(axes, task.loss)
-    coords = law.solve(sample)
+    coords = best_coords(law, sample)
     drawn = replicas(law, sample, coords, task.bootstrap, task.seed)
 
     def params(values: FloatArray) -> FloatArray:
@@ -262,7 +263,7 @@ def _held_out(law: Law, axes: Mapping[str, FloatArray], task: _Task) -> tuple[fl
     if why is not None:
         return None, without + why
     sample, units = centred(train, task.loss[rest])
-    coords = law.shift(law.solve(sample)[None], units.axes, units.loss)
+    coords = law.shift(best_coords(law, sample)[None], units.axes, units.loss)
     test = {name: np.log(values[task.held]) for name, values in axes.items()}
     errors = law.log_loss(coords, test)[0] - np.log(task.loss[task.held])
     return float(np.sqrt(np.mean(errors * errors))), ""

@@ -81,6 +81,8 @@ class Law(ABC):
     data_seen: ClassVar[bool]
     #: True where the law also holds for a quality that grows (accuracy = 1/loss of the form).
     fits_quality: ClassVar[bool] = False
+    #: True where it is fitted by least squares, in closed form.
+    least_squares: ClassVar[bool] = False
 
     @abstractmethod
     def parameters(self, axes: Collection[str]) -> tuple[Parameter, ...]:

@@ -18,6 +18,8 @@ from orchestrator.fitting.law import Law, Sample
 
 #: Shares of the rows, cheapest first, that are fitted to predict up to the next share.
 SHARES: Final = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+#: Rows that are predicted from each other at most.
+MOST_ROWS: Final = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +58,12 @@ def errors_ahead(law: Law, sample: Sample, coords: FloatArray, folds: Sequence[F
     Parameters
     ----------
     sample, coords
-        All rows, and the solution on them (P,), from which the fits to the known rows start.
+        All rows, and the solution on them (P,), from which the fits to the known rows start. Of more than `MOST_ROWS`
+        a random part is taken, the same for every law.
     """
+    if sample.rows > MOST_ROWS:
+        rows = np.sort(np.random.default_rng(0).choice(sample.rows, MOST_ROWS, replace=False))
+        sample, folds = sample.part(rows), [Fold(fold.known[rows], fold.ahead[rows]) for fold in folds]
     carried = [_carries(law, sample.part(fold.known)) for fold in folds]
     weights = np.array([fold.known for fold, good in zip(folds, carried, strict=True) if good], dtype=np.float64)
     solved = iter(law.resolve(sample, coords, weights) if len(weights) else ())

@@ -193,3 +193,19 @@ def test_a_million_rows_are_fitted_in_bounded_time_and_memory():
     found = fit(pa.table({"n": n, "d": d, "loss": loss}), laws=["chinchilla"], bootstrap=200).best
     assert found.params["alpha"].value == pytest.approx(0.34, abs=1e-3)
     assert found.params["alpha"].lo < 0.34 < found.params["alpha"].hi
+
+
+def test_a_large_table_is_searched_in_part_and_finished_on_all_rows(monkeypatch, chinchilla_table):
+    table = chinchilla_table(noise=0.01, sides=12)
+    whole = fit(table, laws=["chinchilla"], bootstrap=0).best
+    monkeypatch.setattr("orchestrator.fitting.search.MOST_SEARCHED", 60)
+    found = fit(table, laws=["chinchilla"], bootstrap=0).best
+    assert found.objective == pytest.approx(whole.objective, rel=1e-9)
+    np.testing.assert_allclose(found.solution, whole.solution, rtol=1e-4)
+
+
+def test_errors_ahead_of_a_part_are_like_those_of_all(monkeypatch, chinchilla_table):
+    table = chinchilla_table(noise=0.01, sides=20)
+    whole = fit(table, laws=["chinchilla"], bootstrap=0).best.rolling_rmse_log
+    monkeypatch.setattr("orchestrator.fitting.rolling.MOST_ROWS", 200)
+    assert fit(table, laws=["chinchilla"], bootstrap=0).best.rolling_rmse_log == pytest.approx(whole, rel=0.2)

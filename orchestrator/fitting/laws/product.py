@@ -23,6 +23,7 @@ class Product(Law):
     optional = tuple(EXPONENTS)
     data_seen = False
     fits_quality = True
+    least_squares = True
 
     def parameters(self, axes: Collection[str]) -> tuple[Parameter, ...]:
         """Return ``C`` and one exponent for each axis."""
