@@ -127,21 +127,13 @@ def run_sweep(
         knock(address)
     _check_cores(sweep, address)
     target = open_store(store, create=True)
-    if driver_at_work(target, sweep.name):
-        _say(
-            console,
-            f"warning: another driver is at work on {sweep.name} in {store}: every cell will have one row all the "
-            "same, but both train; stop one of them",
-        )
+    _tell_of_another(target, sweep.name, console)
     ids = [cell.id for cell in plan.cells]
     if retry_failed:
         done = target.done()
         target.forget_failures([cell_id for cell_id in ids if done.get(cell_id) == "failed"])
     there = target.results()  # also sets damaged parts aside, so that their cells count as missing
-    chooser = None
-    if budget_fraction is not None:
-        rows = there.filter(pc.is_in(there["cell_id"], pa.array(ids))).to_pylist()
-        chooser = CellChooser(plan, budget_fraction, rows, partial(_say, console))
+    chooser = _chooser(plan, budget_fraction, there, console)
     _commit_sweep(target, plan, None)
     missing = _missing(plan.cells, target.done())
     spent = Spent()
@@ -178,6 +170,23 @@ def _check_cores(sweep: Any, address: str | None) -> None:
             f"{sweep.name}: resources.cpus_per_worker is {needed:,}, but this machine has {cores} cores; "
             "lower it, or join a larger cluster with --address"
         )
+
+
+def _tell_of_another(store: Store, sweep: str, console: Console) -> None:
+    if driver_at_work(store, sweep):
+        _say(
+            console,
+            f"warning: another driver is at work on {sweep} in {store.uri}: every cell will have one row all the "
+            "same, but both train; stop one of them",
+        )
+
+
+def _chooser(plan: Plan, budget_fraction: float | None, rows: pa.Table, console: Console) -> CellChooser | None:
+    """Return what chooses cells, from the rows of the plan's own cells; ``None`` where all are trained."""
+    if budget_fraction is None:
+        return None
+    own = rows.filter(pc.is_in(rows["cell_id"], pa.array([cell.id for cell in plan.cells])))
+    return CellChooser(plan, budget_fraction, own.to_pylist(), partial(_say, console))
 
 
 def _missing(cells: list[Cell], done: Mapping[str, str]) -> list[Cell]:
