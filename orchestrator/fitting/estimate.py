@@ -11,6 +11,7 @@ import pyarrow as pa
 from orchestrator.errors import BadInput
 from orchestrator.fitting.axes import AXES, MEANING, FloatArray, Mask, law_axes, training_cost, varies
 from orchestrator.fitting.bootstrap import replicas
+from orchestrator.fitting.carrying import missing_axes, obstacle, used_axes
 from orchestrator.fitting.check import QUALITIES, check_table
 from orchestrator.fitting.choice import Ahead, ranking
 from orchestrator.fitting.diagnose import best_warnings, law_warnings, table_warnings
@@ -142,10 +143,9 @@ def _fit_laws(task: _Task, laws: Sequence[str] | None) -> tuple[dict[str, LawFit
         law: Law = LAWS.load(name)()
         part = task if "eps" in (*law.required, *law.optional) else bare
         axes = law_axes(part.columns, data_seen=law.data_seen)
-        missing = [axis for axis in law.required if axis not in axes]
-        if laws is None and (missing or 0 < len(_used(law, axes)) < law.fewest_axes):
+        if laws is None and (missing_axes(law, axes) or 0 < len(used_axes(law, axes)) < law.fewest_axes):
             continue
-        why = _obstacle(law, axes, missing, task.target)
+        why = obstacle(law, axes, task.target)
         if why is None:
             fits[name], ahead[name] = _fit_law(law, axes, part)
         else:
@@ -171,28 +171,9 @@ def _uncompressed(task: _Task) -> _Task:
     )
 
 
-def _obstacle(law: Law, axes: Mapping[str, FloatArray], missing: Sequence[str], target: str) -> str | None:
-    """Say why a law can't be fitted to these axes, or None."""
-    if target in QUALITIES and not law.fits_quality:
-        return f"it is a law of a loss, and {target} is a share that grows; fit a loss with it"
-    if missing:
-        columns = ["unique_d (or e)" if axis == "unique_d" else axis for axis in missing]
-        return f"the table has no column {' or '.join(columns)}; add it, or name it with --map"
-    used = _used(law, axes)
-    if not used:
-        return f"no axis varies; add cells with other values of {' or '.join(axes)}"
-    if len(used) < law.fewest_axes:
-        return f"it is another law on fewer than {law.fewest_axes} axes; add cells that vary one more"
-    return law.obstacle({name: np.log(axes[name]) for name in used})
-
-
-def _used(law: Law, axes: Mapping[str, FloatArray]) -> list[str]:
-    return [a for a in axes if a in law.required or (a in law.optional and varies(axes[a]))]
-
-
 def _fit_law(law: Law, all_axes: Mapping[str, FloatArray], task: _Task) -> tuple[LawFit, Ahead]:
     """Fit one law to all rows, with intervals and its errors on rows held out and rows ahead."""
-    axes = {name: all_axes[name] for name in _used(law, all_axes)}
+    axes = used_axes(law, all_axes)
     sample, units = centred(axes, task.loss)
     coords = best_coords(law, sample)
     drawn = replicas(law, sample, coords, task.bootstrap, task.seed)

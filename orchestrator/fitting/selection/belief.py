@@ -16,8 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.fitting.axes import AXES, FloatArray, law_axes, varies
+from orchestrator.fitting.carrying import obstacle, used_axes
 from orchestrator.fitting.law import Law
 from orchestrator.fitting.sample import centred
+from orchestrator.fitting.search import best_coords
 from orchestrator.spec.registries import LAWS
 
 Rows = NDArray[np.intp]
@@ -104,7 +106,9 @@ def first_belief(columns: Mapping[str, FloatArray], rows: Rows) -> Belief:
     return Belief.of(features, prior, rows, FIRST_NOISE)
 
 
-def belief_in(name: str, columns: Mapping[str, FloatArray], loss: FloatArray, rows: Rows) -> Belief | None:
+def belief_in(
+    name: str, columns: Mapping[str, FloatArray], loss: FloatArray, rows: Rows, target: str = "loss"
+) -> Belief | None:
     """Return what a law fitted to the measured rows leaves unknown, or None where they can't carry it.
 
     Parameters
@@ -117,17 +121,17 @@ def belief_in(name: str, columns: Mapping[str, FloatArray], loss: FloatArray, ro
         Shape (points,); read at ``rows`` alone.
     rows
         The points that are measured.
+    target
+        What the loss is, or is one over: a law of a loss knows nothing of a quality.
     """
     law: Law = LAWS.load(name)()
     there = law_axes(columns, data_seen=law.data_seen)
-    if any(axis not in there for axis in law.required) or not rows.size:
-        return None
     known = {axis: values[rows] for axis, values in there.items()}
-    used = [a for a in known if a in law.required or (a in law.optional and varies(known[a]))]
-    if len(used) < law.fewest_axes or law.obstacle({axis: np.log(known[axis]) for axis in used}) is not None:
+    if not rows.size or obstacle(law, known, target) is not None:
         return None
-    sample, units = centred({axis: known[axis] for axis in used}, loss[rows])
-    coords = law.solve(sample)
+    used = used_axes(law, known)
+    sample, units = centred(used, loss[rows])
+    coords = best_coords(law, sample)
     log_axes = {axis: np.log(there[axis]) - units.axes[axis] for axis in used}
     slopes = law.slopes(np.maximum(coords, LOWEST)[None], log_axes)[0].T
     predicted = law.log_loss(coords[None], log_axes)[0] + units.loss
