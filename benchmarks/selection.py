@@ -27,6 +27,7 @@ from orchestrator.fitting.holdout import held_out_rows
 from orchestrator.fitting.selection import selector
 from orchestrator.fitting.selection.belief import Belief, Rows
 from orchestrator.fitting.selection.costs import Costs
+from orchestrator.fitting.selection.replay import quality
 
 AXES = ("unique_d", "n", "d", "loss")
 BUDGET_FRACTION = 0.1
@@ -44,10 +45,7 @@ def chosen(
     """Return the points that active selection takes among those that are no targets."""
     candidates = np.setdiff1d(np.arange(loss.size), targets)
     chooser = selector.Selector(columns, candidates, targets, costs, budget, seed=seed)
-    losses: dict[int, float] = {}
-    while batch := chooser.next_batch(losses):
-        losses |= {choice.point: float(loss[choice.point]) for choice in batch}
-    return np.array(sorted(losses))
+    return np.array(sorted(choice.point for choice in chooser.choose_all(loss)))
 
 
 def in_order(order: Rows, cost: FloatArray, budget: float) -> Rows:
@@ -60,7 +58,7 @@ def in_order(order: Rows, cost: FloatArray, budget: float) -> Rows:
     return np.array(taken)
 
 
-def quality(
+def predicted(
     points: dict[str, FloatArray], rows: Rows, targets: Rows, laws: Sequence[str] | None = None
 ) -> tuple[float, float]:
     """Return R² and RMSE(log) of the targets, predicted from some rows by the laws that these rows can't tell apart."""
@@ -68,9 +66,7 @@ def quality(
     if not report.fits:
         return float("nan"), float("nan")
     aims = pa.table({name: values[targets] for name, values in points.items() if name != "loss"})
-    truth, predicted = points["loss"][targets], report.predict(aims)
-    r2 = 1 - float(((predicted - truth) ** 2).sum() / ((truth - truth.mean()) ** 2).sum())
-    return r2, float(np.sqrt(np.mean(np.log(predicted / truth) ** 2)))
+    return quality(report, aims, points["loss"][targets])
 
 
 def print_data_constrained(folder: Path, seeds: int) -> None:
@@ -107,7 +103,7 @@ def print_data_constrained(folder: Path, seeds: int) -> None:
     lines = []
     for name, (choose, count) in ways.items():
         picks = [choose(seed) for seed in range(count)]
-        found = [quality(points, rows, targets) for rows in picks]
+        found = [predicted(points, rows, targets) for rows in picks]
         r2 = [one for one, _ in found]
         lines.append(
             [
@@ -145,7 +141,7 @@ def print_quickstart(uri: str, budget_fraction: float) -> None:
         points = {**columns, "loss": loss}
         line = [seed, len(few), *(f"{part / plan.flops_planned:.1%}" for part in (costs.spent, everything))]
         for name, laws in asked.items():
-            (_, error), (_, of_all) = (quality(points, rows, targets, laws) for rows in (few, rest))
+            (_, error), (_, of_all) = (predicted(points, rows, targets, laws) for rows in (few, rest))
             ratios[name].append(error / of_all)
             line += [f"{error:.4f}", f"{of_all:.4f}", f"{error / of_all:.2f}"]
         lines.append(line)

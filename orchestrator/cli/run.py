@@ -110,7 +110,4 @@ def _fraction(select: Selection, fraction: float | None) -> float | None:
         if fraction is not None:
             raise BadInput("--budget-fraction belongs to --select active: add it, or leave the fraction out")
         return None
-    fraction = BUDGET_FRACTION if fraction is None else fraction
-    if not 0 < fraction <= 1:
-        raise BadInput(f"--budget-fraction {fraction:g}: write a share above 0 and at most 1, such as 0.1")
-    return fraction
+    return BUDGET_FRACTION if fraction is None else fraction

@@ -41,8 +41,6 @@ def command(
     from orchestrator.fitting.check import numeric_columns
     from orchestrator.fitting.selection.replay import replay
 
-    if not 0 < budget_fraction <= 1:
-        raise BadInput(f"--budget-fraction {budget_fraction:g}: write a share above 0 and at most 1, such as 0.1")
     if interval is not None and not interval > 0:
         raise BadInput(f"--target-interval {interval:g}: must be above 0")
     evidence = gather(source, mapping=mapping, target=target, sweep=sweep, task=task, recipe=recipe, keep=cost)

@@ -11,7 +11,7 @@ from orchestrator.errors import BadInput
 from orchestrator.fitting.axes import FloatArray
 from orchestrator.fitting.holdout import held_out_rows
 from orchestrator.fitting.selection.costs import Costs
-from orchestrator.fitting.selection.selector import LAWS_ASKED, Choice, Selector
+from orchestrator.fitting.selection.selector import Choice, Selector
 from orchestrator.planning import Plan
 from orchestrator.planning.cell import Cell
 
@@ -118,7 +118,7 @@ class CellChooser:
         if mask is None:
             raise BadInput("--select active has no target: no axis of the grid varies; give grid.params several sizes")
         costs = stage_costs(plan, [self._together[k] for k in range(len(self._cells))])
-        budget, least = self.budget_fraction * costs.total, float(costs.marginal().min())
+        budget, least = costs.budget(self.budget_fraction), float(costs.marginal().min())
         if least > budget:
             raise BadInput(
                 f"--budget-fraction {self.budget_fraction:g} of {costs.total:.3g} FLOPs pays for no cell; "
@@ -132,7 +132,7 @@ class CellChooser:
             budget=budget,
             batch=max(BATCH, BATCH_PER_GANG * plan.gangs),
             interval=plan.sweep.fit.target_interval,
-            laws=LAWS_ASKED if self._target == "loss" else ("product",),
+            target=self._target,
             seed=plan.sweep.seed,
         )
 

@@ -7,6 +7,7 @@ from collections.abc import Hashable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from orchestrator.errors import BadInput
 from orchestrator.fitting.axes import FloatArray
 
 
@@ -34,6 +35,18 @@ class Costs:
     def apart(cls, cost: FloatArray) -> Costs:
         """Return the costs of runs that share nothing, shape (runs,)."""
         return cls([[k] for k in range(cost.size)], dict(enumerate(cost.tolist())))
+
+    def budget(self, fraction: float) -> float:
+        """Return a share of the cost of all runs.
+
+        Raises
+        ------
+        BadInput
+            If it is no share above 0.
+        """
+        if not 0 < fraction <= 1:
+            raise BadInput(f"--budget-fraction {fraction:g}: write a share above 0 and at most 1, such as 0.1")
+        return fraction * self.total
 
     def marginal(self) -> FloatArray:
         """Return what each run would cost now, shape (runs,)."""

@@ -10,13 +10,13 @@ import numpy as np
 import pyarrow as pa
 
 from orchestrator.errors import BadInput
-from orchestrator.fitting.axes import AXES, FloatArray, Mask
+from orchestrator.fitting.axes import AXES, FloatArray
 from orchestrator.fitting.check import QUALITIES, check_table
 from orchestrator.fitting.estimate import fit
 from orchestrator.fitting.holdout import held_out_rows
 from orchestrator.fitting.result import FitReport
 from orchestrator.fitting.selection.costs import Costs
-from orchestrator.fitting.selection.selector import LAWS_ASKED, Choice, Selector
+from orchestrator.fitting.selection.selector import Choice, Selector
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,59 +118,48 @@ def replay(
             raise BadInput(f"the rows to predict have other axes than {', '.join(axes)}; give both tables the same")
         points = {name: np.concatenate([known[name], wanted[name]]) for name in (*axes, target)}
         mask = np.arange(points[target].size) >= table.num_rows
-    chosen, selector = _chosen(points, axes, target, mask, cost, budget_fraction, interval, seed)
+    candidates = np.flatnonzero(~mask)
+    costs = Costs.apart(cost[candidates])
+    selector = Selector(
+        {axis: points[axis] for axis in axes},
+        candidates=candidates,
+        targets=np.flatnonzero(mask),
+        costs=costs,
+        budget=costs.budget(budget_fraction),
+        interval=interval,
+        target=target,
+        seed=seed,
+    )
+    chosen = selector.choose_all(1.0 / points[target] if target in QUALITIES else points[target])
     rows = np.array([choice.point for choice in chosen], dtype=np.intp)
     report = fit(_table(points, rows), target=target, laws=laws, bootstrap=bootstrap, seed=seed) if rows.size else None
     if report is None or not report.fits:
         why = "; ".join(report.warnings) if report is not None else "no row is cheap enough"
         raise BadInput(f"no law can be fitted to the {rows.size} rows that the budget pays for: {why}; raise it")
-    aims = _table(points, np.flatnonzero(mask))
-    truth, predicted = points[target][mask], report.predict(aims.drop_columns(target))
+    aims, truth = _table(points, np.flatnonzero(mask)), points[target][mask]
+    r2, rmse_log = quality(report, aims, truth)
     covered = None
     if bootstrap:
         lo, hi = report.predict_interval(aims)
         covered = float(np.mean((lo <= truth) & (truth <= hi)))
     return Replay(
         choices=chosen,
-        cost=selector.costs.spent,
-        total_cost=selector.costs.total,
-        candidates=selector.candidates.size,
+        cost=costs.spent,
+        total_cost=costs.total,
+        candidates=candidates.size,
         targets=int(mask.sum()),
         report=report,
-        r2=1.0 - float(((predicted - truth) ** 2).sum() / ((truth - truth.mean()) ** 2).sum()),
-        rmse_log=float(np.sqrt(np.mean(np.log(predicted / truth) ** 2))),
+        r2=r2,
+        rmse_log=rmse_log,
         covered=covered,
     )
 
 
-def _chosen(
-    points: dict[str, FloatArray],
-    axes: Sequence[str],
-    target: str,
-    mask: Mask,
-    cost: FloatArray,
-    budget_fraction: float,
-    interval: float | None,
-    seed: int,
-) -> tuple[list[Choice], Selector]:
-    candidates = np.flatnonzero(~mask)
-    costs = Costs.apart(cost[candidates])
-    quality = target in QUALITIES
-    loss = 1.0 / points[target] if quality else points[target]
-    selector = Selector(
-        {axis: points[axis] for axis in axes},
-        candidates=candidates,
-        targets=np.flatnonzero(mask),
-        costs=costs,
-        budget=budget_fraction * costs.total,
-        interval=interval,
-        laws=("product",) if quality else LAWS_ASKED,
-        seed=seed,
-    )
-    chosen: list[Choice] = []
-    while batch := selector.next_batch({choice.point: float(loss[choice.point]) for choice in chosen}):
-        chosen += batch
-    return chosen, selector
+def quality(report: FitReport, aims: pa.Table, truth: FloatArray) -> tuple[float, float]:
+    """Return R² of a target and the root mean square error of its logarithm, as the laws in ``near`` predict it."""
+    predicted = report.predict(aims)
+    r2 = 1.0 - float(((predicted - truth) ** 2).sum() / ((truth - truth.mean()) ** 2).sum())
+    return r2, float(np.sqrt(np.mean(np.log(predicted / truth) ** 2)))
 
 
 def _table(points: dict[str, FloatArray], rows: np.ndarray) -> pa.Table:

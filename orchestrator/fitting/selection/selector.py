@@ -60,6 +60,8 @@ class Selector:
         Runs chosen at a time.
     interval
         Width of the 90 % interval of the targets' log loss below which nothing more is chosen; None: never.
+    target
+        What is measured, for `belief_in`.
     laws
         Registry names; those that the measured runs can't carry yet are passed over.
     seed
@@ -73,6 +75,7 @@ class Selector:
     budget: float
     batch: int = 6
     interval: float | None = None
+    target: str = "loss"
     laws: Sequence[str] = LAWS_ASKED
     seed: int = 0
     width: float | None = None
@@ -112,11 +115,18 @@ class Selector:
             found.append(choice)
         return found
 
+    def choose_all(self, loss: FloatArray) -> list[Choice]:
+        """Return what would be chosen to the end, from losses that are known, shape (points,)."""
+        chosen: list[Choice] = []
+        while batch := self.next_batch({choice.point: float(loss[choice.point]) for choice in chosen}):
+            chosen += batch
+        return chosen
+
     def _beliefs(self, losses: Mapping[int, float]) -> dict[str, Belief]:
         rows: Rows = np.array(sorted(losses), dtype=np.intp)
         loss = np.ones(next(iter(self.columns.values())).size)
         loss[rows] = [losses[int(row)] for row in rows]
-        beliefs = {name: belief_in(name, self.columns, loss, rows) for name in self.laws}
+        beliefs = {name: belief_in(name, self.columns, loss, rows, self.target) for name in self.laws}
         known = {name: belief for name, belief in beliefs.items() if belief is not None}
         return known or {"": first_belief(self.columns, rows)}
 
