@@ -88,7 +88,8 @@ class Ledger:
                 self._waiting[stage.parent or ""] += 1
             elif stage.id in needed and stage.id not in self.dormant:
                 self.push(stage)
-        self.want(self.wanted or ())
+        if self.wanted:
+            self.want(self.wanted)
 
     def starts_itself(self, stage: Stage) -> bool:
         """Return whether a stage needs no parent's state: it is a root, or was kept."""

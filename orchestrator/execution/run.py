@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
 import pyarrow.compute as pc
 from rich.console import Console
 
@@ -129,11 +128,14 @@ def run_sweep(
     target = open_store(store, create=True)
     _tell_of_another(target, sweep.name, console)
     ids = [cell.id for cell in plan.cells]
-    if retry_failed:
-        done = target.done()
-        target.forget_failures([cell_id for cell_id in ids if done.get(cell_id) == "failed"])
-    there = target.results()  # also sets damaged parts aside, so that their cells count as missing
-    chooser = _chooser(plan, budget_fraction, there, console)
+    rows = target.rows(ids)  # also sets damaged parts aside, so that their cells count as missing
+    failed = rows.filter(pc.equal(rows["status"], "failed")) if retry_failed else rows.slice(0, 0)
+    chooser = None
+    if budget_fraction is not None:
+        again = set(failed["cell_id"].to_pylist())
+        there = [row for row in rows.to_pylist() if row["cell_id"] not in again]
+        chooser = CellChooser(plan, budget_fraction, there, partial(_say, console))
+    target.forget_failures(failed["cell_id"].to_pylist())
     _commit_sweep(target, plan, None)
     missing = _missing(plan.cells, target.done())
     spent = Spent()
@@ -179,14 +181,6 @@ def _tell_of_another(store: Store, sweep: str, console: Console) -> None:
             f"warning: another driver is at work on {sweep} in {store.uri}: every cell will have one row all the "
             "same, but both train; stop one of them",
         )
-
-
-def _chooser(plan: Plan, budget_fraction: float | None, rows: pa.Table, console: Console) -> CellChooser | None:
-    """Return what chooses cells, from the rows of the plan's own cells; ``None`` where all are trained."""
-    if budget_fraction is None:
-        return None
-    own = rows.filter(pc.is_in(rows["cell_id"], pa.array([cell.id for cell in plan.cells])))
-    return CellChooser(plan, budget_fraction, own.to_pylist(), partial(_say, console))
 
 
 def _missing(cells: list[Cell], done: Mapping[str, str]) -> list[Cell]:

@@ -16,8 +16,8 @@ from orchestrator.fitting.law import Law
 from orchestrator.fitting.separability import Separability
 from orchestrator.spec.registries import LAWS
 
-#: Rows for which all draws are made at a time.
-SLICE = 2_000
+#: Draws of all laws, over all rows of a slice, that are made at a time: 16 MB of them.
+MOST_DRAWS = 2_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +114,8 @@ class LawFit:
         """
         return pooled_interval([self], table, level)
 
-    def drawn(self, table: pa.Table) -> Iterator[tuple[slice, FloatArray]]:
-        """Yield slices of the rows with draws of the log loss of new runs there, shape (B, rows of the slice)."""
+    def drawn(self, table: pa.Table, step: int) -> Iterator[tuple[slice, FloatArray]]:
+        """Yield slices of so many rows with draws of the log loss of new runs there, shape (B, rows of the slice)."""
         law, axes = self._law_and_axes(table)
         coords = law.to_coords(self.draws, axes)
         random = np.random.default_rng(self.seed)
@@ -123,8 +123,8 @@ class LawFit:
         far = random.choice(np.concatenate([self.ahead, -self.ahead]), size=near.shape) if self.ahead.size else near
         beyond = training_cost(axes) > self.dearest
         log_axes = {name: np.log(values) for name, values in axes.items()}
-        for start in range(0, table.num_rows, SLICE):
-            rows = slice(start, start + SLICE)
+        for start in range(0, table.num_rows, step):
+            rows = slice(start, start + step)
             logs = law.log_loss(coords, {name: values[rows] for name, values in log_axes.items()})
             yield rows, logs + np.where(beyond[rows], far, near)
 
@@ -201,7 +201,8 @@ def pooled_interval(fits: Sequence[LawFit], table: pa.Table, level: float) -> tu
         if not len(fit.draws):
             raise BadInput(f"{fit.law} was fitted without a bootstrap, so it has no intervals; fit with bootstrap=1000")
     ends = np.empty((2, table.num_rows))
-    for parts in zip(*(fit.drawn(table) for fit in fits), strict=True):
+    step = max(1, MOST_DRAWS // sum(len(fit.draws) for fit in fits))
+    for parts in zip(*(fit.drawn(table, step) for fit in fits), strict=True):
         logs = np.concatenate([draws for _, draws in parts])
         ends[:, parts[0][0]] = np.quantile(logs, [(1 - level) / 2, (1 + level) / 2], axis=0)
     lo, hi = np.exp(ends)

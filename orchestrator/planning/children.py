@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from orchestrator.errors import BadInput, refused_at
+from orchestrator.errors import BadInput
 from orchestrator.planning.cell import Cell
 from orchestrator.planning.compress_plan import CompressPlanner
 from orchestrator.planning.content import content_id
@@ -117,7 +117,7 @@ class _Tuner:
     def _shape(self, shape: ModelShape) -> ModelShape:
         if shape not in self._shapes:
             manifest = self.data["finetune"].manifest
-            with refused_at(self.sweep.place("grid", "finetune", "data")):
+            with self.sweep.blamed("grid", "finetune"):
                 self._shapes[shape] = self.family.shape_on(shape, self.sweep.model.options, manifest)
         return self._shapes[shape]
 

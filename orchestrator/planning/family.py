@@ -111,7 +111,7 @@ class Family(Protocol):
 
         Raises
         ------
-        BadInput
+        BadOption
             If the model can't read that data.
         """
 

@@ -94,11 +94,7 @@ class Sweep(Options):
 
     def at(self, *path: str | int) -> str:
         """Return how a message names a key of this sweep: ``sweep.yaml:12: grid.params[2]``."""
-        return f"{self.place(*path)}: {shown(path)}"
-
-    def place(self, *path: str | int) -> str:
-        """Return where a key of this sweep stands: ``sweep.yaml:12``."""
-        return self._origin.place(path, self.name)
+        return f"{self._origin.place(path, self.name)}: {shown(path)}"
 
     @contextmanager
     def blamed(self, *path: str | int) -> Iterator[None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -101,6 +101,10 @@ class Store:
             If there is no such sweep, or a newer scalaw wrote a part.
         """
         return self._results.read(None if sweep is None else self.sweep(sweep)["cells"])
+
+    def rows(self, cell_ids: Collection[str]) -> pa.Table:
+        """Return the rows of some cells, as `results` does; those without one have none."""
+        return self._results.read(cell_ids)
 
     def compact(self, *, at_least: int = 2) -> int:
         """Merge the cells' own parts into one where there are at least so many; return how many rows were merged.

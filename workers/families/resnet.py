@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from orchestrator.errors import BadInput, BadOption
+from orchestrator.errors import BadOption
 from orchestrator.planning.family import ModelShape, UnitGroup
 from orchestrator.planning.manifest import DataManifest
 from orchestrator.spec.options import Options
@@ -63,7 +63,7 @@ class ResNet:
 
         Raises
         ------
-        BadInput
+        BadOption
             If the data isn't made of images, or no shape lies within a factor of two.
         """
         if len(data.input_shape) != 3:
@@ -89,13 +89,15 @@ class ResNet:
 
         Raises
         ------
-        BadInput
+        BadOption
             If the data isn't made of images, or of images with another number of channels.
         """
         if len(data.input_shape) != 3 or data.input_shape[0] != shape.dim("channels"):
-            raise BadInput(
-                f"grid.finetune.data: a resnet pretrained on images of {shape.dim('channels')} channels can't read "
-                f"{data.task!r}: take images with as many"
+            raise BadOption(
+                "grid.finetune",
+                "data",
+                f"a resnet pretrained on images of {shape.dim('channels')} channels can't read {data.task!r}: "
+                "take images with as many",
             )
         dims = dict(shape.dims)
         block, stem = str(dims["block"]), str(dims["stem"])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from orchestrator.errors import BadInput, BadOption
+from orchestrator.errors import BadOption
 from orchestrator.planning.family import ModelShape, UnitGroup
 from orchestrator.planning.manifest import DataManifest
 from orchestrator.spec.options import Options
@@ -76,7 +76,7 @@ class Transformer:
 
         Raises
         ------
-        BadInput
+        BadOption
             If the data isn't made of tokens, or no shape lies within a factor of two.
         """
         if data.tokens_per_example is None:
@@ -96,13 +96,14 @@ class Transformer:
 
         Raises
         ------
-        BadInput
+        BadOption
             If the data isn't made of tokens, or of another vocabulary.
         """
         if data.tokens_per_example != shape.dim("context") or data.classes != shape.dim("vocabulary"):
-            raise BadInput(
-                f"grid.finetune.data: a transformer pretrained on text can't read {data.task!r}: "
-                "take a text source such as c-headers"
+            raise BadOption(
+                "grid.finetune",
+                "data",
+                f"a transformer pretrained on text can't read {data.task!r}: take a text source such as c-headers",
             )
         return shape
 
