@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,6 +14,22 @@ if TYPE_CHECKING:
     from orchestrator.execution.evidence import Evidence
 
 NAME = "fit"
+
+
+class NoiseModel(StrEnum):
+    """Values of ``--noise``."""
+
+    EQUAL = "equal"
+    SEEDS = "seeds"
+    HETEROSCEDASTIC = "heteroscedastic"
+
+
+class Resampling(StrEnum):
+    """Values of ``--resample``."""
+
+    CASE = "case"
+    RESIDUAL = "residual"
+    CLUSTER = "cluster"
 
 
 def command(
@@ -27,6 +44,12 @@ def command(
     ] = None,
     bootstrap: Annotated[
         int | None, typer.Option("--bootstrap", metavar="B", min=0, max=100_000, help="Replicas.")
+    ] = None,
+    noise: Annotated[
+        NoiseModel | None, typer.Option("--noise", help="What rows count for: alike, by seeds' spread, by cost.")
+    ] = None,
+    resample: Annotated[
+        Resampling | None, typer.Option("--resample", help="What a replica draws: rows, errors, or all rows of an n.")
     ] = None,
     task: Annotated[str | None, typer.Option("--task", metavar="T", help="Rows scored on this data.")] = None,
     recipe: RecipeName = None,
@@ -43,16 +66,18 @@ def command(
     """
     from orchestrator.execution.evidence import gather
 
-    if by is not None and (law or hold_out is not None):
+    if by is not None and (law or hold_out is not None or noise or resample):
         raise BadInput(
-            "--by compares the groups by the chinchilla law and its own held-out rows: leave out --law and --hold-out"
+            "--by compares the groups by the chinchilla law, its own held-out rows and intervals: leave out --law, "
+            "--hold-out, --noise and --resample"
         )
     evidence = gather(source, mapping=mapping, target=target, sweep=sweep, task=task, recipe=recipe, keep=by)
     if by is not None:
         _compare(evidence, by, bootstrap, json_)
         return
-    report = evidence.fit(laws=law, hold_out=hold_out, bootstrap=bootstrap)
-    if evidence.store is not None and law is None and hold_out is None and bootstrap is None and recipe is None:
+    report = evidence.fit(laws=law, hold_out=hold_out, bootstrap=bootstrap, noise=noise, resample=resample)
+    asked = (law, hold_out, bootstrap, noise, resample, recipe)
+    if evidence.store is not None and all(flag is None for flag in asked):
         evidence.commit(report)
     from orchestrator.fitting import report_json
 

@@ -19,7 +19,14 @@ if TYPE_CHECKING:
     from orchestrator.fitting import FitReport
 
 #: Settings of a fit where no sweep says otherwise.
-DEFAULTS: dict[str, Any] = {"target": "loss", "laws": None, "hold_out": "largest", "bootstrap": 1000}
+DEFAULTS: dict[str, Any] = {
+    "target": "loss",
+    "laws": None,
+    "hold_out": "largest",
+    "bootstrap": 1000,
+    "noise": "equal",
+    "resample": "case",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +38,7 @@ class Evidence:
     axes
         Columns among ``n, d, e, …`` and the target.
     settings
-        ``target``, ``laws``, ``hold_out``, ``bootstrap``.
+        ``target``, ``laws``, ``hold_out``, ``bootstrap``, ``noise``, ``resample``.
     title
         What the points are, for a figure.
     d_means
@@ -55,6 +62,8 @@ class Evidence:
         laws: Sequence[str] | None = None,
         hold_out: str | None = None,
         bootstrap: int | None = None,
+        noise: str | None = None,
+        resample: str | None = None,
         none_is_fine: bool = False,
     ) -> FitReport:
         """Fit, flags before the sweep's own settings.
@@ -76,6 +85,8 @@ class Evidence:
             laws=list(laws) if laws else settings["laws"],
             hold_out=_hold_out(hold_out) if hold_out is not None else settings["hold_out"],
             bootstrap=settings["bootstrap"] if bootstrap is None else bootstrap,
+            noise=noise or settings["noise"],
+            resample=resample or settings["resample"],
         )
         if not report.fits and not none_is_fine:
             raise BadInput("no law can be fitted: " + "; ".join(report.warnings))

@@ -66,7 +66,9 @@ class AdditiveLaw(Law):
     def problem(self, sample: Sample) -> Problem:
         """Return the minimisation problem of a sample."""
         lower, upper = self.box(sample.log_axes)
-        return Problem(lambda coords: self.terms(coords, sample.log_axes), sample.log_loss, lower, upper)
+        return Problem(
+            lambda coords: self.terms(coords, sample.log_axes), sample.log_loss, lower, upper, sample.weights
+        )
 
     def solve(self, sample: Sample) -> FloatArray:
         """Return the best coordinates over all starts, shape (P,)."""
@@ -86,7 +88,7 @@ class AdditiveLaw(Law):
         return solution
 
     def resolve(self, sample: Sample, coords: FloatArray, weights: FloatArray) -> FloatArray:
-        """Return the best coordinates (B, P) under row weights (B, rows), started at ``coords`` (P,)."""
+        """Return the best coordinates (B, P) under weights (B, rows), started at ``coords`` (P,)."""
         least = np.where(self._floors(sample), np.log(SMALL_FLOOR), -np.inf)
         starts = np.repeat(np.maximum(coords, least)[None], len(weights), axis=0)
         found, _ = minimise(self.problem(sample), starts, weights, tolerance=1e-6, iterations=60)
@@ -101,8 +103,9 @@ class AdditiveLaw(Law):
         if small.size:
             part = None if weights is None else weights[small]
             starts = np.where(floor, problem.lower, coords[small])
-            none, objective = minimise(problem, starts, part, tolerance=tolerance, iterations=100)
-            better = objective <= objectives(problem, coords[small], part)
+            small_ones = problem.take(small)
+            none, objective = minimise(small_ones, starts, part, tolerance=tolerance, iterations=100)
+            better = objective <= objectives(small_ones, coords[small], part)
             coords[small[better]] = none[better]
         coords[floor & (coords < problem.lower + np.log(2.0))] = -np.inf
         return coords

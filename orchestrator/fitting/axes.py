@@ -79,5 +79,5 @@ def distinct(values: FloatArray) -> int:
 
 
 def varies(values: FloatArray) -> bool:
-    """Return whether an axis takes more than one value."""
-    return distinct(values) > 1
+    """Return whether an axis takes more than one value, up to rounding (1e-9 of the value)."""
+    return float(np.log(values.max()) - np.log(values.min())) > 1e-9

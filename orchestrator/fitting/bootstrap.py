@@ -1,26 +1,63 @@
-"""Pairs bootstrap: the law solved again on rows drawn with replacement, all replicas in one batched solver."""
+"""The bootstrap: the law solved again on resampled rows, all replicas in one batched solver (Efron 1979)."""
 
 from __future__ import annotations
 
-from typing import Final
+from dataclasses import replace
+from typing import Final, Literal, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
+from orchestrator.errors import BadInput
 from orchestrator.fitting.axes import FloatArray
 from orchestrator.fitting.law import Law, Sample
+
+#: Rows drawn with replacement; errors drawn and added to the fitted values; all rows of one N drawn together.
+Resample = Literal["case", "residual", "cluster"]
+RESAMPLES: Final[tuple[Resample, ...]] = get_args(Resample)
 
 #: Above this many rows, replicas are made from this many and their spread scaled down (m out of n, Bickel 1997).
 MOST_ROWS: Final = 1000
 #: Replica-rows solved at a time; bounds memory at about 100 bytes each for every parameter.
 BATCH: Final = 250_000
+#: Sizes N below which drawing them together says nothing.
+FEWEST_CLUSTERS: Final = 5
 
 
-def replicas(law: Law, sample: Sample, coords: FloatArray, count: int, seed: int) -> FloatArray:
+def check_resample(resample: str) -> Resample:
+    """Return a word that names a way to resample.
+
+    Raises
+    ------
+    BadInput
+        If it is another.
+    """
+    for known in RESAMPLES:
+        if resample == known:
+            return known
+    raise BadInput(f"resample {resample!r}: expected one of {', '.join(RESAMPLES)}")
+
+
+def no_clusters(sample: Sample) -> str | None:
+    """Say why the rows of one N can't be drawn together, or None where they can."""
+    count = len(_clusters(sample)[1])
+    if count >= FEWEST_CLUSTERS:
+        return None
+    return (
+        f"clusters of one n need at least {FEWEST_CLUSTERS} sizes, these rows have {count if count > 1 else 'one'}: "
+        "add sizes, or resample by case"
+    )
+
+
+def replicas(
+    law: Law, sample: Sample, coords: FloatArray, count: int, seed: int, resample: Resample = "case"
+) -> FloatArray:
     """Return the coordinates of bootstrap replicas.
 
     Rows are drawn as they are, repeats of one cell included. Above `MOST_ROWS` rows the replicas' deviations come
-    from a random part of m rows and are scaled by √(m/n). Deviations of a least-squares law are scaled up by
-    √(n/(n-P)), as the residuals that they are made of are smaller than the errors (MacKinnon and White 1985, HC1).
+    from a random part of m rows and are scaled by √(m/n). Residuals are smaller than the errors that they stand for:
+    when drawn they are scaled up by √(n/(n-P)), and for a least-squares law the deviations of the other replicas are
+    (MacKinnon and White 1985, HC1).
 
     Parameters
     ----------
@@ -38,22 +75,50 @@ def replicas(law: Law, sample: Sample, coords: FloatArray, count: int, seed: int
     if sample.rows > MOST_ROWS:
         part = sample.part(np.sort(rng.choice(sample.rows, MOST_ROWS, replace=False)))
         centre = law.resolve(part, coords, np.ones((1, MOST_ROWS)))[0]
-        found = _resolved(law, part, centre, count, rng)
+        found = _resolved(law, part, centre, count, resample, rng)
         with np.errstate(invalid="ignore"):
             moved = coords + (found - centre) * np.sqrt(MOST_ROWS / sample.rows)
         found = np.where(np.isneginf(coords) | np.isneginf(centre), coords, moved)
     else:
-        found = _resolved(law, sample, coords, count, rng)
-    if law.least_squares:
+        found = _resolved(law, sample, coords, count, resample, rng)
+    if law.least_squares and resample != "residual":
         found = coords + (found - coords) * np.sqrt(sample.rows / max(1, sample.rows - coords.size))
     return found[~np.isnan(found).any(axis=1)]
 
 
-def _resolved(law: Law, sample: Sample, coords: FloatArray, count: int, rng: np.random.Generator) -> FloatArray:
+def _resolved(
+    law: Law, sample: Sample, coords: FloatArray, count: int, resample: Resample, rng: np.random.Generator
+) -> FloatArray:
     size = max(1, BATCH // sample.rows)
-    chances = np.full(sample.rows, 1.0 / sample.rows)
     parts = [np.zeros((0, coords.size))]
     for start in range(0, count, size):
-        weights = rng.multinomial(sample.rows, chances, size=min(size, count - start)).astype(np.float64)
-        parts.append(law.resolve(sample, coords, weights))
+        again = min(size, count - start)
+        if resample == "residual":
+            drawn, weights = _with_drawn_errors(law, sample, coords, again, rng), np.ones((again, sample.rows))
+        else:
+            drawn, weights = sample, _drawn_counts(sample, again, resample == "cluster", rng)
+        parts.append(law.resolve(drawn, coords, weights))
     return np.concatenate(parts)
+
+
+def _drawn_counts(sample: Sample, count: int, together: bool, rng: np.random.Generator) -> FloatArray:
+    """Return how often each replica drew each row, shape (count, rows)."""
+    of = _clusters(sample)[0] if together else np.arange(sample.rows)
+    kinds = int(of.max()) + 1
+    return rng.multinomial(kinds, np.full(kinds, 1.0 / kinds), size=count).astype(np.float64)[:, of]
+
+
+def _with_drawn_errors(law: Law, sample: Sample, coords: FloatArray, count: int, rng: np.random.Generator) -> Sample:
+    """Return the sample with a log loss of each replica's own, shape (count, rows): fitted values and drawn errors."""
+    fitted = law.log_loss(coords[None], sample.log_axes)[0]
+    size = np.ones(sample.rows) if sample.weights is None else sample.weights ** (-0.5 if law.least_squares else -1.0)
+    errors = (sample.log_loss - fitted) / size
+    errors = (errors - errors.mean()) * np.sqrt(sample.rows / max(1, sample.rows - coords.size))
+    return replace(sample, log_loss=fitted + size * rng.choice(errors, size=(count, sample.rows)))
+
+
+def _clusters(sample: Sample) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the cluster of each row, by its N, and the clusters' sizes; one cluster where N is no axis."""
+    n = sample.log_axes.get("n", np.zeros(sample.rows))
+    _, of, sizes = np.unique(np.round(n, 9), return_inverse=True, return_counts=True)
+    return of, sizes

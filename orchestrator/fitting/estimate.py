@@ -10,19 +10,20 @@ import pyarrow as pa
 
 from orchestrator.errors import BadInput
 from orchestrator.fitting.axes import AXES, MEANING, FloatArray, Mask, law_axes, training_cost, varies
-from orchestrator.fitting.bootstrap import replicas
+from orchestrator.fitting.bootstrap import Resample, check_resample, no_clusters, replicas
 from orchestrator.fitting.carrying import missing_axes, obstacle, used_axes
 from orchestrator.fitting.check import QUALITIES, check_table
 from orchestrator.fitting.choice import Ahead, ranking
+from orchestrator.fitting.conditioning import directions, identifiability
 from orchestrator.fitting.diagnose import best_warnings, law_warnings, table_warnings
 from orchestrator.fitting.holdout import HoldOut, held_out_rows
 from orchestrator.fitting.huber import huber_sum
-from orchestrator.fitting.identify import unidentified
+from orchestrator.fitting.identify import at_bounds, unidentified
 from orchestrator.fitting.law import Law
+from orchestrator.fitting.noise import Noise, check_noise, cost_noise, seed_noise, solved
 from orchestrator.fitting.result import Estimate, FitReport, LawFit
 from orchestrator.fitting.rolling import Fold, errors_ahead, folds
 from orchestrator.fitting.sample import centred
-from orchestrator.fitting.search import best_coords
 from orchestrator.fitting.separability import separability
 from orchestrator.spec.registries import LAWS
 
@@ -50,6 +51,8 @@ class _Task:
     no_held: str
     bootstrap: int
     seed: int
+    noise: Noise
+    resample: Resample
     folds: Sequence[Fold] = ()
     left_out: int = 0
 
@@ -62,6 +65,8 @@ def fit(
     hold_out: HoldOut = "largest",
     bootstrap: int = 1000,
     seed: int = 0,
+    noise: str = "equal",
+    resample: str = "case",
 ) -> FitReport:
     """Fit scaling laws to a table of runs.
 
@@ -83,6 +88,12 @@ def fit(
         Replicas for the 90 % intervals; 0 gives none.
     seed
         Of the replicas; the same table and seed give the same report.
+    noise
+        What rows count for: ``"equal"``, all alike; ``"seeds"``, less where the seeds of a point disagree;
+        ``"heteroscedastic"``, by a noise that goes with a power of n·d·e, which is told from the residuals.
+    resample
+        What a replica is made of: ``"case"``, rows drawn with replacement; ``"residual"``, all rows with errors drawn
+        from the residuals; ``"cluster"``, the rows of one n drawn together.
 
     Returns
     -------
@@ -94,7 +105,7 @@ def fit(
     Raises
     ------
     BadInput
-        If the table, a law's name, ``hold_out`` or ``bootstrap`` is wrong.
+        If the table, a law's name, ``hold_out``, ``bootstrap``, ``noise`` or ``resample`` is wrong.
     """
     if isinstance(bootstrap, bool) or not isinstance(bootstrap, int) or bootstrap < 0:
         raise BadInput(
@@ -102,14 +113,18 @@ def fit(
         )
     if laws is not None and not laws:
         raise BadInput(f"no laws were named; known: {', '.join(LAWS.names())}")
+    known_noise, known_resample = check_noise(noise), check_resample(resample)
     columns = check_table(table, target)
     loss = 1.0 / columns[target] if target in QUALITIES else columns[target]
     axes = {name: columns[name] for name in AXES if name in columns and name != target}
     held = held_out_rows(axes, hold_out)
     no_held = "the axes don't vary" if hold_out not in (None, "none") else ""
-    task = _Task(axes, loss, target, held, no_held, bootstrap, seed, folds(axes) if held is not None else ())
+    ahead_of = folds(axes) if held is not None else ()
+    task = _Task(axes, loss, target, held, no_held, bootstrap, seed, known_noise, known_resample, ahead_of)
 
     warnings = table_warnings(axes, loss, quality=target in QUALITIES)
+    if noise == "seeds" and seed_noise(centred(axes, loss)[0]) is None:
+        warnings.append("no point of the axes has several seeds: rows count alike; add seeds, or leave noise out")
     fits, ahead, reasons = _fit_laws(task, laws) if varies(loss) else ({}, {}, [])
     warnings += reasons
     if not fits:
@@ -175,8 +190,10 @@ def _fit_law(law: Law, all_axes: Mapping[str, FloatArray], task: _Task) -> tuple
     """Fit one law to all rows, with intervals and its errors on rows held out and rows ahead."""
     axes = used_axes(law, all_axes)
     sample, units = centred(axes, task.loss)
-    coords = best_coords(law, sample)
-    drawn = replicas(law, sample, coords, task.bootstrap, task.seed)
+    sample, coords, power = solved(law, sample, task.noise)
+    no_interval = no_clusters(sample) if task.resample == "cluster" and task.bootstrap else None
+    wanted = 0 if no_interval else task.bootstrap
+    drawn = replicas(law, sample, coords, wanted, task.seed, task.resample)
 
     def params(values: FloatArray) -> FloatArray:
         return np.clip(law.from_coords(law.shift(values, units.axes, units.loss), axes), -LARGEST, LARGEST)
@@ -193,12 +210,15 @@ def _fit_law(law: Law, all_axes: Mapping[str, FloatArray], task: _Task) -> tuple
         warnings.append(f"it doesn't know compression: {task.left_out} compressed rows are left out")
     if no_held:
         warnings.append(f"no held-out error: {no_held}")
-    if task.bootstrap and len(draws) < 0.9 * task.bootstrap:
+    if no_interval:
+        warnings.append(f"no intervals: {no_interval}")
+    if wanted and len(draws) < 0.9 * wanted:
         warnings.append(
-            f"{task.bootstrap - len(draws)} of {task.bootstrap} bootstrap replicas had too few distinct cells; "
+            f"{wanted - len(draws)} of {wanted} bootstrap replicas had too few distinct cells; "
             "intervals are from the others; add cells"
         )
-    names = [p.name for p in law.parameters(axes)]
+    parameters = law.parameters(axes)
+    names = [p.name for p in parameters]
     estimates = {
         name: Estimate(None, None, None)
         if name in withheld
@@ -207,6 +227,7 @@ def _fit_law(law: Law, all_axes: Mapping[str, FloatArray], task: _Task) -> tuple
     }
     random = np.random.default_rng(task.seed)
     kept = random.permutation(residuals.size)[:MOST_RESIDUALS]
+    spread_at = cost_noise(sample.log_axes, power)
     ahead = errors_ahead(law, sample, coords, task.folds)
     last = np.concatenate([np.zeros(0), *[errors for errors in ahead if errors is not None][-LAST_FOLDS:]])
     found = LawFit(
@@ -221,8 +242,13 @@ def _fit_law(law: Law, all_axes: Mapping[str, FloatArray], task: _Task) -> tuple
         warnings=warnings,
         solution=solution,
         draws=draws,
-        residuals=residuals[kept] * np.sqrt(sample.rows / (sample.rows - len(names))),
+        residuals=(residuals / spread_at)[kept] * np.sqrt(sample.rows / (sample.rows - len(names))),
         seed=task.seed,
+        noise_power=power,
+        noise_cost=float(np.exp(np.log(training_cost(axes)).mean())),
+        identifiability=identifiability(
+            parameters, directions(law, sample, coords), list(at_bounds(law, sample, coords))
+        ),
         ahead=random.permutation(last)[:MOST_RESIDUALS],
         dearest=float(training_cost(axes).max() * (1 + 1e-9)),
     )
@@ -244,7 +270,7 @@ def _held_out(law: Law, axes: Mapping[str, FloatArray], task: _Task) -> tuple[fl
     if why is not None:
         return None, without + why
     sample, units = centred(train, task.loss[rest])
-    coords = law.shift(best_coords(law, sample)[None], units.axes, units.loss)
+    coords = law.shift(solved(law, sample, task.noise)[1][None], units.axes, units.loss)
     test = {name: np.log(values[task.held]) for name, values in axes.items()}
     errors = law.log_loss(coords, test)[0] - np.log(task.loss[task.held])
     return float(np.sqrt(np.mean(errors * errors))), ""

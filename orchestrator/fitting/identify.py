@@ -8,12 +8,11 @@ from typing import Final
 import numpy as np
 
 from orchestrator.fitting.axes import MEANING, FloatArray, distinct
+from orchestrator.fitting.conditioning import LEAST_INFLUENCE, LEAST_SHARE, Directions, directions
 from orchestrator.fitting.law import Law, LogAxes, Parameter, Sample
 
 #: An axis is collinear where less than this share of its spread is its own.
 OWN_SPREAD: Final = 0.01
-#: Slopes of a parameter below this (root mean square, of log L) leave it without influence on the rows.
-LEAST_INFLUENCE: Final = 1e-4
 #: Directions of the scaled Jacobian below this share of the strongest are not seen by the rows.
 SINGULAR: Final = 1e-6
 #: Saturation constants within a factor e of their bounds have run away: beyond, they change nothing.
@@ -43,9 +42,9 @@ def unidentified(law: Law, sample: Sample, coords: FloatArray, ends: FloatArray 
         reasons.update({p.name: why for p in parameters if set(p.axes) & set(tied)})
     for name, why in _floor_or_exponent(parameters, sample.log_axes).items():
         reasons.setdefault(name, why)
-    for name, why in _unseen(law, sample, coords, parameters).items():
+    for name, why in _unseen(directions(law, sample, coords), sample.log_axes, parameters).items():
         reasons.setdefault(name, why)
-    for name, why in _at_bounds(law, sample, coords, parameters).items():
+    for name, why in at_bounds(law, sample, coords).items():
         reasons.setdefault(name, why)
     if ends is not None:
         for parameter, (low, high) in zip(parameters, ends.T, strict=True):
@@ -82,33 +81,26 @@ def _floor_or_exponent(parameters: Sequence[Parameter], log_axes: LogAxes) -> di
     return reasons
 
 
-def _unseen(law: Law, sample: Sample, coords: FloatArray, parameters: Sequence[Parameter]) -> dict[str, str]:
+def _unseen(found: Directions, log_axes: LogAxes, parameters: Sequence[Parameter]) -> dict[str, str]:
     """Parameters without influence on the rows, or whose influences cancel."""
-    slopes = law.slopes(coords[None], sample.log_axes)[0]
-    size = np.sqrt(np.mean(slopes * slopes, axis=1))
     reasons: dict[str, str] = {}
-    seen = []
-    for position, parameter in enumerate(parameters):
-        if size[position] >= LEAST_INFLUENCE:
-            seen.append(position)
-        elif parameter.role != "floor":
-            reasons[parameter.name] = f"no row depends on it; add cells with {_wanted([parameter], sample.log_axes)}"
-    if len(seen) < 2:
+    for parameter, influence in zip(parameters, found.influence, strict=True):
+        if influence < LEAST_INFLUENCE and parameter.role != "floor":
+            reasons[parameter.name] = f"no row depends on it; add cells with {_wanted([parameter], log_axes)}"
+    if found.seen.size < 2:
         return reasons
-    scaled = slopes[seen] / size[seen, None] / np.sqrt(sample.rows)
-    vectors, strength, _ = np.linalg.svd(scaled @ scaled.T)
-    weak = vectors[:, strength < (SINGULAR * np.sqrt(strength[0])) ** 2 + 1e-13]
-    lost = [parameters[seen[i]] for i in np.flatnonzero((np.abs(weak) > 0.1).any(axis=1))]
+    weak = found.vectors[:, found.strength**2 < (SINGULAR * found.strength[0]) ** 2 + 1e-13]
+    lost = [parameters[found.seen[i]] for i in np.flatnonzero((np.abs(weak) > LEAST_SHARE).any(axis=1))]
     for parameter in lost:
-        reasons[parameter.name] = f"their effects cancel on these rows; add cells with {_wanted(lost, sample.log_axes)}"
+        reasons[parameter.name] = f"their effects cancel on these rows; add cells with {_wanted(lost, log_axes)}"
     return reasons
 
 
-def _at_bounds(law: Law, sample: Sample, coords: FloatArray, parameters: Sequence[Parameter]) -> dict[str, str]:
-    """Parameters that ran to the edge of the search; a floor there is no floor, which is an answer."""
+def at_bounds(law: Law, sample: Sample, coords: FloatArray) -> dict[str, str]:
+    """Return the parameters that ran to the edge of the search; a floor there is no floor, which is an answer."""
     lower, upper = law.box(sample.log_axes)
     reasons: dict[str, str] = {}
-    for k, parameter in enumerate(parameters):
+    for k, parameter in enumerate(law.parameters(sample.log_axes)):
         margin = EDGE if parameter.role == "saturation" else 1e-6
         if parameter.role != "floor" and not lower[k] + margin < coords[k] < upper[k] - margin:
             axes = " and ".join(parameter.axes)

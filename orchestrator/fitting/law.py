@@ -16,12 +16,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.fitting.axes import MEANING, FloatArray, Mask, distinct
+
+#: Rows among which enough distinct points are looked for before all rows are.
+ROWS_FOR_POINTS: Final = 10_000
 
 LogAxes = Mapping[str, FloatArray]
 #: An exponent grows with quality; a power may have either sign.
@@ -51,20 +54,24 @@ class Sample:
     log_axes
         Centred log of each axis, shape (rows,).
     log_loss
-        Centred log of the loss, shape (rows,).
+        Centred log of the loss, shape (rows,); (B, rows) where each of B weightings has a loss of its own.
+    weights
+        What each row counts for, shape (rows,), mean 1; None: all alike.
     """
 
     log_axes: dict[str, FloatArray]
     log_loss: FloatArray
+    weights: FloatArray | None = None
 
     @property
     def rows(self) -> int:
         """Number of rows."""
-        return int(self.log_loss.size)
+        return int(self.log_loss.shape[-1])
 
     def part(self, rows: Mask | NDArray[np.intp]) -> Sample:
         """Return the sample of some rows (mask or indices)."""
-        return Sample({k: v[rows] for k, v in self.log_axes.items()}, self.log_loss[rows])
+        weights = None if self.weights is None else self.weights[rows]
+        return Sample({k: v[rows] for k, v in self.log_axes.items()}, self.log_loss[rows], weights)
 
 
 class Law(ABC):
@@ -106,7 +113,13 @@ class Law(ABC):
 
     @abstractmethod
     def resolve(self, sample: Sample, coords: FloatArray, weights: FloatArray) -> FloatArray:
-        """Return the best coordinates (B, P) under row weights (B, rows), from a solution (P,); NaN where singular."""
+        """Return the best coordinates (B, P) from a solution (P,); NaN where singular.
+
+        Parameters
+        ----------
+        weights
+            Shape (B, rows); they multiply those of the sample.
+        """
 
     def box(self, axes: Collection[str]) -> tuple[FloatArray, FloatArray]:
         """Return the bounds (lower, upper), each (P,), within which a sample's coordinates are searched."""
@@ -119,8 +132,11 @@ class Law(ABC):
             if distinct(np.exp(log_axes[axis])) < 2:
                 return f"{MEANING[axis]} ({axis}) has one value only; add cells with at least two more values of {axis}"
         count = len(self.parameters(log_axes))
-        points = np.unique(np.round(np.column_stack(list(log_axes.values())), 9), axis=0).shape[0]
-        rows = next(iter(log_axes.values())).size
+        places = np.round(np.column_stack(list(log_axes.values())), 9)
+        rows = len(places)
+        points = len(np.unique(places[:ROWS_FOR_POINTS], axis=0))
+        if points < count < rows:
+            points = len(np.unique(places, axis=0))
         if rows <= count or points < count:
             return (
                 f"it has {count} parameters and the table {rows} rows at {points} distinct points; "

@@ -8,9 +8,10 @@ problem keeps its own λ and leaves the batch when it has converged.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from orchestrator.fitting.axes import FloatArray, Mask
 from orchestrator.fitting.huber import DELTA, huber
@@ -22,22 +23,35 @@ LARGEST_DAMPING = 1e7
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is minimised: Σ w · huber(log L − log_loss) over coordinates within a box.
+    """What is minimised: Σ w · huber(log L − log_loss) over coordinates within a box, for one or many weightings.
 
     Parameters
     ----------
     terms
         Coordinates (B, P) to the law's log terms.
     log_loss
-        Shape (rows,).
+        Shape (rows,), or (B, rows).
     lower, upper
         Bounds of the coordinates, shape (P,).
+    row_weights
+        Shape (rows,); they multiply the weights of each problem.
     """
 
     terms: Callable[[FloatArray], Sequence[Term]]
     log_loss: FloatArray
     lower: FloatArray
     upper: FloatArray
+    row_weights: FloatArray | None = None
+
+    def take(self, which: Mask | NDArray[np.intp]) -> Problem:
+        """Return the problem of some of the B."""
+        return self if self.log_loss.ndim == 1 else replace(self, log_loss=self.log_loss[which])
+
+    def weighed(self, weights: FloatArray | None) -> FloatArray | None:
+        """Return the product of weights (B, rows) and those of the rows; None where all are one."""
+        if weights is None:
+            return None if self.row_weights is None else self.row_weights[None]
+        return weights if self.row_weights is None else weights * self.row_weights
 
 
 @dataclass(slots=True)
@@ -64,7 +78,7 @@ class _Local:
 
 def objectives(problem: Problem, coords: FloatArray, weights: FloatArray | None = None) -> FloatArray:
     """Return the objective at coordinates (B, P), shape (B,); weights (B, rows) default to one."""
-    losses = huber(log_sum(problem.terms(coords))[0] - problem.log_loss)
+    losses, weights = huber(log_sum(problem.terms(coords))[0] - problem.log_loss), problem.weighed(weights)
     result: FloatArray = (losses if weights is None else losses * weights).sum(axis=1)
     return result
 
@@ -115,7 +129,7 @@ def minimise(
             if not going.any():
                 return final, score
             coords, index, damping, local = coords[going], index[going], damping[going], local.take(going)
-            weights = None if weights is None else weights[going]
+            weights, problem = None if weights is None else weights[going], problem.take(going)
     final[index], score[index] = coords, local.objective
     return final, score
 
@@ -129,7 +143,7 @@ def _expand(problem: Problem, coords: FloatArray, weights: FloatArray | None) ->
     size = np.abs(residuals)
     force = np.clip(residuals, -DELTA, DELTA)
     inside, pull = (size < DELTA).astype(np.float64), DELTA / np.maximum(size, DELTA)
-    losses = huber(residuals)
+    losses, weights = huber(residuals), problem.weighed(weights)
     if weights is not None:
         force, inside, pull, losses = force * weights, inside * weights, pull * weights, losses * weights
     turned = np.swapaxes(slopes, 1, 2)
@@ -141,6 +155,11 @@ def _expand(problem: Problem, coords: FloatArray, weights: FloatArray | None) ->
             curve = ((force * share) @ pairs.reshape(-1, pairs.shape[-1]).T).reshape(-1, len(slots), len(slots))
         else:
             curve = np.matmul(term.slopes * (force * share)[:, None], np.swapaxes(term.slopes, 1, 2))
+        for (i, j), bend in term.bends.items():
+            entry = np.einsum("br,br,br->b", force, share, bend)
+            curve[:, i, j] += entry
+            if i != j:
+                curve[:, j, i] += entry
         hessian[:, slots[:, None], slots[None, :]] += curve
     return _Local(
         losses.sum(axis=1),

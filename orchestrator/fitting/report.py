@@ -40,6 +40,7 @@ def report_json(report: FitReport) -> dict[str, Any]:
             "held_out_rmse_log": _number(law_fit.held_out_rmse_log),
             "rolling_rmse_log": _number(law_fit.rolling_rmse_log),
             "n_rows": law_fit.n_rows,
+            "identifiability": None if law_fit.identifiability is None else law_fit.identifiability.to_json(),
             "warnings": list(law_fit.warnings),
         }
         for name, law_fit in report.fits.items()

@@ -12,6 +12,7 @@ import pyarrow as pa
 from orchestrator.errors import BadInput
 from orchestrator.fitting.axes import AXES, FloatArray, law_axes, training_cost
 from orchestrator.fitting.check import QUALITIES, missing_column, numeric_columns
+from orchestrator.fitting.conditioning import Identifiability
 from orchestrator.fitting.law import Law
 from orchestrator.fitting.separability import Separability
 from orchestrator.spec.registries import LAWS
@@ -60,7 +61,8 @@ class LawFit:
     draws
         Bootstrap replicas of them, shape (B, P).
     residuals
-        Log residuals, scaled up for the degrees of freedom; at most 1,000.
+        Log residuals, scaled up for the degrees of freedom; at most 1,000. Divided by the noise of their rows,
+        ``(n·d·e / noise_cost)^noise_power``.
     seed
         Of the bootstrap and of the noise in ``predict_interval``.
     rolling_rmse_log
@@ -70,6 +72,10 @@ class LawFit:
         The last of these errors, at most 1,000.
     dearest
         Largest n·d·e among the rows.
+    noise_power, noise_cost
+        How the noise goes along n·d·e, power 0 where rows count alike, and where it has the size of ``residuals``.
+    identifiability
+        How well the rows tell the parameters apart.
     """
 
     law: str
@@ -88,6 +94,9 @@ class LawFit:
     rolling_rmse_log: float | None = None
     ahead: FloatArray = field(default_factory=lambda: np.zeros(0), repr=False)
     dearest: float = np.inf
+    noise_power: float = 0.0
+    noise_cost: float = 1.0
+    identifiability: Identifiability | None = None
 
     def predict(self, table: pa.Table) -> FloatArray:
         """Return the target of each row, shape (rows,).
@@ -121,17 +130,18 @@ class LawFit:
         random = np.random.default_rng(self.seed)
         near = random.choice(self.residuals, size=(len(coords), 1))
         far = random.choice(np.concatenate([self.ahead, -self.ahead]), size=near.shape) if self.ahead.size else near
-        beyond = training_cost(axes) > self.dearest
+        cost = training_cost(axes)
+        beyond, noise = cost > self.dearest, (cost / self.noise_cost) ** self.noise_power
         log_axes = {name: np.log(values) for name, values in axes.items()}
         for start in range(0, table.num_rows, step):
             rows = slice(start, start + step)
             logs = law.log_loss(coords, {name: values[rows] for name, values in log_axes.items()})
-            yield rows, logs + np.where(beyond[rows], far, near)
+            yield rows, logs + np.where(beyond[rows], far, near * noise[rows])
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-able dictionary from which `from_dict` makes an equal fit."""
         errors = ("r2_log", "held_out_rmse_log", "rolling_rmse_log")
-        same = ("law", "target", "objective", *errors, "n_rows", "seed", "dearest")
+        same = ("law", "target", "objective", *errors, "n_rows", "seed", "dearest", "noise_power", "noise_cost")
         return {
             **{name: getattr(self, name) for name in same},
             "axes": list(self.axes),
@@ -141,6 +151,7 @@ class LawFit:
             "draws": self.draws.tolist(),
             "residuals": self.residuals.tolist(),
             "ahead": self.ahead.tolist(),
+            "identifiability": None if self.identifiability is None else self.identifiability.to_json(),
         }
 
     @classmethod
@@ -171,6 +182,9 @@ class LawFit:
                 rolling_rmse_log=stored.get("rolling_rmse_log"),
                 ahead=np.asarray(stored["ahead"], dtype=np.float64),
                 dearest=stored["dearest"],
+                noise_power=stored["noise_power"],
+                noise_cost=stored["noise_cost"],
+                identifiability=Identifiability.from_json(stored["identifiability"]),
             )
         except KeyError as error:
             raise BadInput(f"stored fit lacks the key {error.args[0]!r}; fit again") from error

@@ -1,14 +1,15 @@
 """Laws that are a sum of positive terms, evaluated in the log-sum-exp form.
 
 log L = log Σ exp(u_k), where each log term u_k depends on a few coordinates. Its derivatives follow from those of the
-terms: with shares p_k = exp(u_k − log L), ∇log L = Σ p_k ∇u_k and ∇²log L ≈ Σ p_k ∇u_k ∇u_kᵀ − ∇log L ∇log Lᵀ, exact
-where the terms are linear in the coordinates.
+terms: with shares p_k = exp(u_k − log L), ∇log L = Σ p_k ∇u_k and
+∇²log L = Σ p_k (∇u_k ∇u_kᵀ + ∇²u_k) − ∇log L ∇log Lᵀ. A term may leave its ∇²u_k out: where it is linear in the
+coordinates there is none, and elsewhere Newton's steps are then approximate.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -27,11 +28,14 @@ class Term:
         The m coordinates it depends on.
     slopes
         d u / d those coordinates, shape (B or 1, m, rows).
+    bends
+        Second derivatives that aren't zero, shape (B, rows), by the positions (i ≤ j) of two of the coordinates.
     """
 
     value: FloatArray
     slots: tuple[int, ...]
     slopes: FloatArray
+    bends: Mapping[tuple[int, int], FloatArray] = field(default_factory=dict)
 
 
 def log_sum(terms: Sequence[Term]) -> tuple[FloatArray, list[FloatArray]]:

@@ -33,6 +33,12 @@ class Fit(Options):
     bootstrap: Annotated[NonNegativeCount, Field(le=100_000)] = Field(
         default=1000, description="Bootstrap replicas behind every interval; 0: none."
     )
+    noise: Literal["equal", "seeds", "heteroscedastic"] = Field(
+        default="equal", description="What rows count for: alike, by the spread of seeds, by a power of the cost."
+    )
+    resample: Literal["case", "residual", "cluster"] = Field(
+        default="case", description="What a bootstrap replica draws: rows, errors, or all rows of a size together."
+    )
     epsilon: Literal["bytes", "fidelity", "bits"] = Field(
         default="bytes", description="What ε measures of a compression."
     )

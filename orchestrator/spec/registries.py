@@ -31,12 +31,29 @@ class Registry:
 
         return {e.name: e.value for e in entry_points(group=self.group)}
 
+    @cached_property
+    def added(self) -> dict[str, Any]:
+        """Objects that this process has added by name."""
+        return {}
+
+    def add(self, name: str, entry: Any) -> None:
+        """Put an object under a name in this process, over an earlier one of that name.
+
+        Raises
+        ------
+        BadInput
+            If the name is one of ours, or of an installed package.
+        """
+        if name in self.builtin or name in self.installed:
+            raise BadInput(f"there is a {self.kind} {name!r} already; take another name")
+        self.added[name] = entry
+
     def names(self) -> list[str]:
         """Return every known name, sorted."""
-        return sorted({*self.builtin, *self.installed})
+        return sorted({*self.builtin, *self.installed, *self.added})
 
     def __contains__(self, name: object) -> bool:
-        return name in self.builtin or name in self.installed
+        return name in self.builtin or name in self.installed or name in self.added
 
     def load(self, name: str) -> Any:
         """Import and return the object behind a name.
@@ -46,6 +63,8 @@ class Registry:
         BadInput
             If no entry has that name (the message suggests the nearest one), or an installed one can't be imported.
         """
+        if name in self.added:
+            return self.added[name]
         target = self.builtin.get(name) or self.installed.get(name)
         if target is None:
             raise BadInput(f"unknown {self.kind} {name[:40]!r}; {suggestion(name, self.names())}")

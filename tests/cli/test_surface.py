@@ -16,7 +16,8 @@ FLAGS = {
     },
     "status": {"--sweep", "--json"},
     "fit": {
-        "--law", "--target", "--hold-out", "--map", "--bootstrap", "--by", "--task", "--recipe", "--sweep", "--json",
+        "--law", "--target", "--hold-out", "--map", "--bootstrap", "--noise", "--resample", "--by", "--task",
+        "--recipe", "--sweep", "--json",
     },
     "query": {"--sweep", "--json"},
     "predict": {

@@ -173,6 +173,16 @@ def test_hold_out_takes_words_and_fractions(scalaw, runs_csv):
     assert scalaw(*common, "--hold-out", "2").code == 2
 
 
+def test_noise_and_resampling_are_chosen_by_flags(scalaw, runs_csv):
+    common = ("fit", runs_csv, "--map", "n=size,d=tok,loss=l", "--law", "product", "--bootstrap", "50", "--json")
+    plain = scalaw(*common).document["fits"]["product"]["params"]["alpha"]
+    noisy = scalaw(*common, "--noise", "heteroscedastic").document["fits"]["product"]["params"]["alpha"]
+    errors = scalaw(*common, "--resample", "residual").document["fits"]["product"]["params"]["alpha"]
+    assert noisy["value"] != plain["value"]
+    assert errors["value"] == plain["value"]
+    assert errors["lo"] != plain["lo"]
+
+
 def test_groups_of_a_table_compare_by_the_column_that_is_named(scalaw, tmp_path):
     path = tmp_path / "runs.csv"
     lines = [

@@ -97,6 +97,7 @@ def test_the_json_document_has_the_keys_of_the_contract_and_no_nan(grid):
             "held_out_rmse_log",
             "rolling_rmse_log",
             "n_rows",
+            "identifiability",
             "warnings",
         }
     assert document["fits"]["product"]["params"]["alpha"] == {"value": None, "lo": None, "hi": None}

@@ -55,12 +55,21 @@ class Broken(AdditiveLaw):
         beyond = (d - at) / width
         soft, past = np.logaddexp(0.0, beyond), 1.0 / (1.0 + np.exp(-np.clip(beyond, -700.0, 700.0)))
         value = factor - beta * d - bend * width * soft
-        slopes = [ones, -d * ones, bend * past, -width * soft, -bend * width * (soft - past * beyond)]
+        widening = -width * (soft - past * beyond)
+        slopes = [ones, -d * ones, bend * past, -width * soft, bend * widening]
         slots: tuple[int, ...] = (1, 2, 3, 4, 5)
+        turn = past * (1.0 - past)
+        bends = {
+            (2, 2): -bend * turn / width,
+            (2, 3): past,
+            (2, 4): -bend * turn * beyond,
+            (3, 4): widening,
+            (4, 4): bend * (widening - width * turn * beyond * beyond),
+        }
         if "n" in log_axes:
             value, slots = value - coords[:, 6:7] * log_axes["n"], (*slots, 6)
             slopes.append(-log_axes["n"] * ones)
-        return Term(floor * ones, (0,), ones[None, :1]), Term(value, slots, np.stack(slopes, axis=1))
+        return Term(floor * ones, (0,), ones[None, :1]), Term(value, slots, np.stack(slopes, axis=1), bends)
 
     def shift(self, coords: FloatArray, log_units: Mapping[str, float], log_loss_unit: float) -> FloatArray:
         """Return the coordinates in other units."""

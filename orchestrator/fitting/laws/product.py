@@ -47,14 +47,16 @@ class Product(Law):
 
     def solve(self, sample: Sample) -> FloatArray:
         """Return the least-squares solution, of least norm where axes are collinear."""
-        solution, _ = least_squares(_design(sample.log_axes), -sample.log_loss, np.ones((1, sample.rows)))
+        weights = np.ones(sample.rows) if sample.weights is None else sample.weights
+        solution, _ = least_squares(_design(sample.log_axes), -sample.log_loss, weights[None])
         first: FloatArray = solution[0]
         return first
 
     def resolve(self, sample: Sample, coords: FloatArray, weights: FloatArray) -> FloatArray:
         """Return the weighted solutions (B, P); NaN where the weights leave an axis without variation."""
         design = _design(sample.log_axes)
-        _, rank = least_squares(design, -sample.log_loss, np.ones((1, sample.rows)))
+        weights = weights if sample.weights is None else weights * sample.weights
+        _, rank = least_squares(design, np.zeros(sample.rows), np.ones((1, sample.rows)))
         solutions, ranks = least_squares(design, -sample.log_loss, weights)
         solutions[ranks < rank] = np.nan
         return solutions
