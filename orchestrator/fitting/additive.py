@@ -66,9 +66,11 @@ class AdditiveLaw(Law):
     def problem(self, sample: Sample) -> Problem:
         """Return the minimisation problem of a sample."""
         lower, upper = self.box(sample.log_axes)
-        return Problem(
-            lambda coords: self.terms(coords, sample.log_axes), sample.log_loss, lower, upper, sample.weights
-        )
+
+        def terms(coords: FloatArray, rows: slice) -> Sequence[Term]:
+            return self.terms(coords, {axis: values[rows] for axis, values in sample.log_axes.items()})
+
+        return Problem(terms, sample.log_loss, lower, upper, sample.weights)
 
     def solve(self, sample: Sample) -> FloatArray:
         """Return the best coordinates over all starts, shape (P,)."""

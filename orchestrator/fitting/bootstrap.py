@@ -18,8 +18,8 @@ RESAMPLES: Final[tuple[Resample, ...]] = get_args(Resample)
 
 #: Above this many rows, replicas are made from this many and their spread scaled down (m out of n, Bickel 1997).
 MOST_ROWS: Final = 1000
-#: Replica-rows solved at a time; bounds memory at about 100 bytes each for every parameter.
-BATCH: Final = 250_000
+#: Replica-rows solved at a time: few enough for a core's cache, enough to hide Python.
+BATCH: Final = 40_000
 #: Sizes N below which drawing them together says nothing.
 FEWEST_CLUSTERS: Final = 5
 

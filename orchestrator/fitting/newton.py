@@ -19,6 +19,9 @@ from orchestrator.fitting.terms import Term, log_sum, log_sum_slopes
 
 LONGEST_STEP = 2.0
 LARGEST_DAMPING = 1e7
+#: Rows of all problems together that are expanded at a time, to stay in a core's cache, and of one problem at least.
+CACHED_ROWS = 16_000
+LEAST_ROWS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +31,7 @@ class Problem:
     Parameters
     ----------
     terms
-        Coordinates (B, P) to the law's log terms.
+        Coordinates (B, P) to the law's log terms at a slice of the rows.
     log_loss
         Shape (rows,), or (B, rows).
     lower, upper
@@ -37,7 +40,7 @@ class Problem:
         Shape (rows,); they multiply the weights of each problem.
     """
 
-    terms: Callable[[FloatArray], Sequence[Term]]
+    terms: Callable[[FloatArray, slice], Sequence[Term]]
     log_loss: FloatArray
     lower: FloatArray
     upper: FloatArray
@@ -66,6 +69,14 @@ class _Local:
     def take(self, keep: Mask) -> _Local:
         return _Local(self.objective[keep], self.gradient[keep], self.hessian[keep], self.majorant[keep])
 
+    def plus(self, other: _Local) -> _Local:
+        return _Local(
+            self.objective + other.objective,
+            self.gradient + other.gradient,
+            self.hessian + other.hessian,
+            self.majorant + other.majorant,
+        )
+
     def accept(self, other: _Local, where: Mask) -> None:
         for mine, theirs in (
             (self.objective, other.objective),
@@ -78,7 +89,8 @@ class _Local:
 
 def objectives(problem: Problem, coords: FloatArray, weights: FloatArray | None = None) -> FloatArray:
     """Return the objective at coordinates (B, P), shape (B,); weights (B, rows) default to one."""
-    losses, weights = huber(log_sum(problem.terms(coords))[0] - problem.log_loss), problem.weighed(weights)
+    fitted, weights = log_sum(problem.terms(coords, slice(None)))[0], problem.weighed(weights)
+    losses = huber(fitted - problem.log_loss)
     result: FloatArray = (losses if weights is None else losses * weights).sum(axis=1)
     return result
 
@@ -135,28 +147,40 @@ def minimise(
 
 
 def _expand(problem: Problem, coords: FloatArray, weights: FloatArray | None) -> _Local:
-    """Objective, gradient, Hessian and reweighted matrix at coordinates (B, P)."""
-    terms = problem.terms(coords)
+    """Objective, gradient, Hessian and reweighted matrix at coordinates (B, P), added up over slices of the rows."""
+    rows, weights = problem.log_loss.shape[-1], problem.weighed(weights)
+    step = max(LEAST_ROWS, CACHED_ROWS // len(coords))
+    total = None
+    for start in range(0, rows, step):
+        part = slice(start, start + step)
+        local = _expand_rows(problem, coords, part, None if weights is None else weights[:, part])
+        total = local if total is None else total.plus(local)
+    assert total is not None, "a sample has rows"
+    return total
+
+
+def _expand_rows(problem: Problem, coords: FloatArray, rows: slice, weights: FloatArray | None) -> _Local:
+    terms = problem.terms(coords, rows)
     fitted, shares = log_sum(terms)
     slopes = log_sum_slopes(terms, shares, coords.shape[1])
-    residuals = fitted - problem.log_loss
+    residuals = fitted - problem.log_loss[..., rows]
     size = np.abs(residuals)
     force = np.clip(residuals, -DELTA, DELTA)
     inside, pull = (size < DELTA).astype(np.float64), DELTA / np.maximum(size, DELTA)
-    losses, weights = huber(residuals), problem.weighed(weights)
+    losses = huber(residuals)
     if weights is not None:
         force, inside, pull, losses = force * weights, inside * weights, pull * weights, losses * weights
     turned = np.swapaxes(slopes, 1, 2)
     hessian = np.matmul(slopes * (inside - force)[:, None], turned)
     for term, share in zip(terms, shares, strict=True):
-        slots = np.array(term.slots)
+        slots, pushed = np.array(term.slots), force * share
         if term.slopes.shape[0] == 1:
             pairs = term.slopes[0][:, None, :] * term.slopes[0][None, :, :]
-            curve = ((force * share) @ pairs.reshape(-1, pairs.shape[-1]).T).reshape(-1, len(slots), len(slots))
+            curve = (pushed @ pairs.reshape(-1, pairs.shape[-1]).T).reshape(-1, len(slots), len(slots))
         else:
-            curve = np.matmul(term.slopes * (force * share)[:, None], np.swapaxes(term.slopes, 1, 2))
+            curve = np.matmul(term.slopes * pushed[:, None], np.swapaxes(term.slopes, 1, 2))
         for (i, j), bend in term.bends.items():
-            entry = np.einsum("br,br,br->b", force, share, bend)
+            entry = np.einsum("br,br->b", pushed, bend)
             curve[:, i, j] += entry
             if i != j:
                 curve[:, j, i] += entry
