@@ -12,7 +12,25 @@ from typing import Any
 
 import typer
 
-from orchestrator.cli import doctor, export, fit, init, optimal, plan, plot, predict, query, run, schema, select, status
+from orchestrator.cli import (
+    doctor,
+    export,
+    fit,
+    init,
+    list_jobs,
+    logs,
+    optimal,
+    plan,
+    plot,
+    predict,
+    query,
+    run,
+    schema,
+    select,
+    status,
+    stop,
+    submit,
+)
 from orchestrator.errors import Interrupted, ScalawError
 
 #: The base of usage errors, by way of the public subclass: typer may carry its own copy of click.
@@ -29,7 +47,25 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (init, plan, run, status, fit, query, predict, optimal, select, plot, export, schema, doctor):
+for verb in (
+    init,
+    plan,
+    run,
+    submit,
+    list_jobs,
+    status,
+    logs,
+    stop,
+    fit,
+    query,
+    predict,
+    optimal,
+    select,
+    plot,
+    export,
+    schema,
+    doctor,
+):
     app.command(verb.NAME)(verb.command)
 
 

@@ -12,6 +12,11 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on s
 SweepFile = Annotated[str, typer.Argument(metavar="SWEEP", help="The sweep's YAML file.")]
 StoreUri = Annotated[str, typer.Argument(metavar="STORE", help="Folder or s3://, gs://, az:// prefix of the store.")]
 SweepName = Annotated[str | None, typer.Option("--sweep", metavar="NAME", help="Only this sweep's cells.")]
+ClusterAddress = Annotated[
+    str | None,
+    typer.Option("--address", metavar="URL", help="The cluster's dashboard; default: RAY_API_SERVER_ADDRESS."),
+]
+RunTarget = Annotated[str, typer.Argument(metavar="JOB|STORE", help="A job's id, or the store that is written to.")]
 RecipeName = Annotated[
     str | None,
     typer.Option(

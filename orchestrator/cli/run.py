@@ -51,7 +51,7 @@ def command(
     """
     from orchestrator.spec import load_sweep
 
-    fraction = _fraction(select, budget_fraction)
+    fraction = fraction_of(select, budget_fraction)
     parsed = load_sweep(sweep, overrides=overrides or ())
     from orchestrator.execution.run import run_sweep
 
@@ -105,7 +105,14 @@ def command(
     raise typer.Exit(1 if result.failed else 0)
 
 
-def _fraction(select: Selection, fraction: float | None) -> float | None:
+def fraction_of(select: Selection, fraction: float | None) -> float | None:
+    """Return the share of the FLOPs that a selection may spend; None for the whole grid.
+
+    Raises
+    ------
+    BadInput
+        If a fraction is named without a selection.
+    """
     if select is Selection.grid:
         if fraction is not None:
             raise BadInput("--budget-fraction belongs to --select active: add it, or leave the fraction out")

@@ -11,6 +11,7 @@ from ray.exceptions import RayError
 
 from orchestrator.errors import ScalawError
 from orchestrator.execution.choosing import CellChooser
+from orchestrator.execution.elastic import Elastic
 from orchestrator.execution.interrupt import StopSignal
 from orchestrator.execution.ledger import Ledger
 from orchestrator.execution.pool import Gang, Pool
@@ -59,6 +60,7 @@ class Driver:
     max_retries: int
     stage_timeout_s: float | None
     chooser: CellChooser | None = None
+    elastic: Elastic | None = None
     _loads: dict[str, list[_Flight]] = field(default_factory=dict)
     _starting: dict[Any, Gang] = field(default_factory=dict)
     _flights: dict[Any, _Flight] = field(default_factory=dict)
@@ -84,6 +86,20 @@ class Driver:
             for reference in ready:
                 self._receive(reference)
             self._expire()
+            self._resize()
+
+    def _resize(self) -> None:
+        """Start gangs on nodes that have come and the plan can use; give up those that wait for nodes that are gone."""
+        usable = self.ledger.ready + len({id(flight) for flight in self._flights.values()})
+        capacity = None if self.elastic is None or self.stop.asked else self.elastic.capacity(usable)
+        if capacity is None:
+            return
+        surplus = len(self.pool.gangs) - capacity
+        for gang in list({gang.name: gang for gang in self._starting.values()}.values())[: max(0, surplus)]:
+            self._starting = {reference: other for reference, other in self._starting.items() if other is not gang}
+            self.pool.drop(gang.name)
+        for gang in self.pool.start(max(0, min(capacity, usable) - len(self.pool.gangs))):
+            self._await(gang)
 
     def _wants_more(self) -> bool:
         """Return whether the chooser wakes further stages."""

@@ -10,14 +10,17 @@ from typing import Any
 
 from orchestrator.store import Store
 
+#: Environment variable by which a submitted driver knows its job.
+JOB_VARIABLE = "SCALAW_JOB_ID"
 #: A driver that wrote no heartbeat for this long is taken to be gone.
 STALE_S = 45.0
 
 
 def beat(store: Store, sweep: str, counts: Mapping[str, Any]) -> None:
     """Write how far this driver is, or ``{"stopped": True}``."""
+    job = os.environ.get(JOB_VARIABLE)
     about = {"host": socket.gethostname(), "pid": os.getpid(), "updated_at": datetime.now(UTC).isoformat()}
-    store.save_heartbeat(sweep, {**counts, **about})
+    store.save_heartbeat(sweep, {**counts, **about, **({"job_id": job} if job else {})})
 
 
 def driver_at_work(store: Store, sweep: str) -> bool:

@@ -100,6 +100,11 @@ class Ledger:
         """Stages that are to be done, and are neither done nor failed."""
         return len(self.tree) - len(self.done) - len(self.failed) - len(self.dormant)
 
+    @property
+    def ready(self) -> int:
+        """Stages that could be sent now."""
+        return len(self._ready)
+
     def want(self, cell_ids: Collection[str]) -> None:
         """Wake the stages that lead to some cells."""
         woken = self._needed(cell_ids) & self.dormant

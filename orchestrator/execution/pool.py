@@ -54,8 +54,15 @@ class Pool:
     _places: dict[str, PlacementGroup] = field(default_factory=dict)
 
     def start(self, count: int) -> list[Gang]:
-        """Start so many gangs; each is warm once all its ``ready`` references can be got."""
-        return [self._start(f"scalaw-worker-{k}") for k in range(count)]
+        """Start so many further gangs; each is warm once all its ``ready`` references can be got."""
+        names = (f"scalaw-worker-{k}" for k in range(len(self.gangs) + count))
+        return [self._start(name) for name in [name for name in names if name not in self.gangs][:count]]
+
+    def drop(self, name: str) -> None:
+        """Give a gang up, and what is reserved for it."""
+        self._kill(self.gangs.pop(name))
+        if name in self._places:
+            remove_placement_group(self._places.pop(name))
 
     def replace(self, name: str) -> Gang:
         """Start a new gang in the place of one that lost a rank; the ranks left would wait for it in vain."""

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.text import Text
 
+from orchestrator.execution.journal import Journal
 from orchestrator.execution.ledger import Ledger
 from orchestrator.execution.live_fit import LiveFit
 
@@ -35,8 +36,8 @@ class Progress:
         FLOPs that this run has to spend.
     fit
         Law that is shown as rows come in.
-    console
-        On stderr; decides by itself whether it is a terminal.
+    journal
+        On stderr; its console decides by itself whether it is a terminal.
     heartbeat
         Called with the counts at most once in ``LINE_S``; keeps ``scalaw status`` informed.
     """
@@ -46,7 +47,7 @@ class Progress:
     already: int
     flops: int
     fit: LiveFit
-    console: Console
+    journal: Journal
     heartbeat: Callable[[dict[str, Any]], None]
     done: int = 0
     failed: int = 0
@@ -57,8 +58,8 @@ class Progress:
     _fit_text: str = ""
 
     def __enter__(self) -> Progress:
-        if self.console.is_terminal:
-            self._live = Live(console=self.console, refresh_per_second=4, transient=True)
+        if self.journal.console.is_terminal:
+            self._live = Live(console=self.journal.console, refresh_per_second=4, transient=True)
             self._live.start()
         return self
 
@@ -80,7 +81,7 @@ class Progress:
 
     def say(self, sentence: str) -> None:
         """Show a sentence above the progress."""
-        self.console.print(sentence, style="red", markup=False)
+        self.journal.say(sentence, style="red")
 
     def tick(self, ledger: Ledger, *, warm: int, busy: int, stopping: bool) -> None:
         """Show the state of the sweep, if it is time to.
@@ -104,9 +105,16 @@ class Progress:
             self._live.update(Group(Text(f"{self.name}: {facts}"), bar))
         if due:
             self._line_s = now
-            self.heartbeat({"cells": self.cells, "done": self.already + self.done, "failed": self.failed})
+            line = f"{self.name}: {facts}"
             if self._live is None:
-                self.console.print(f"{self.name}: {facts}", markup=False, highlight=False, soft_wrap=True)
+                self.journal.say(line)
+            else:
+                self.journal.note(line)
+            self.beat()
+
+    def beat(self) -> None:
+        """Write the counts."""
+        self.heartbeat({"cells": self.cells, "done": self.already + self.done, "failed": self.failed})
 
     def _facts(self, ledger: Ledger, *, warm: int, busy: int, stopping: bool) -> str:
         eta = ledger.eta_s(max(warm, 1))

@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pyarrow.compute as pc
@@ -16,6 +15,7 @@ from orchestrator.errors import BadInput
 from orchestrator.execution.answer import Answer, answer
 from orchestrator.execution.choosing import CellChooser
 from orchestrator.execution.heartbeat import driver_at_work
+from orchestrator.execution.journal import Journal
 from orchestrator.execution.knock import knock
 from orchestrator.execution.train import Spent, train
 from orchestrator.planning import Plan, make_plan
@@ -118,15 +118,15 @@ def run_sweep(
         If store or cluster can't be reached.
     """
     begun = time.perf_counter()
-    console = console or Console(stderr=True)
+    journal = Journal(console or Console(stderr=True))
     plan = make_plan(sweep, share=share)
     for warning in plan.warnings:
-        _say(console, f"warning: {warning}")
+        journal.say(f"warning: {warning}")
     if address is not None:
         knock(address)
     _check_cores(sweep, address)
     target = open_store(store, create=True)
-    _tell_of_another(target, sweep.name, console)
+    _tell_of_another(target, sweep.name, journal)
     ids = [cell.id for cell in plan.cells]
     rows = target.rows(ids)  # also sets damaged parts aside, so that their cells count as missing
     failed = rows.filter(pc.equal(rows["status"], "failed")) if retry_failed else rows.slice(0, 0)
@@ -134,19 +134,31 @@ def run_sweep(
     if budget_fraction is not None:
         again = set(failed["cell_id"].to_pylist())
         there = [row for row in rows.to_pylist() if row["cell_id"] not in again]
-        chooser = CellChooser(plan, budget_fraction, there, partial(_say, console))
+        chooser = CellChooser(plan, budget_fraction, there, journal.say)
     target.forget_failures(failed["cell_id"].to_pylist())
     _commit_sweep(target, plan, None)
     missing = _missing(plan.cells, target.done())
     spent = Spent()
+    journal.say(f"{sweep.name}: {len(missing):,} of {len(ids):,} cells to train")
     if missing:
-        spent = train(plan, missing, target, store, address, dashboard=dashboard, console=console, chooser=chooser)
+        try:
+            spent = train(plan, missing, target, address, dashboard=dashboard, journal=journal, chooser=chooser)
+        except Exception as failure:
+            journal.note(f"ended by {type(failure).__name__}: {failure}")
+            raise
+        finally:
+            journal.save(target, sweep.name)
     done = target.done()
     missing = _missing(plan.cells, done)
     if chooser is not None:
         _commit_sweep(target, plan, chooser)
     target.compact(at_least=COMPACT_PARTS)
     fitted = answer(target, sweep.name)
+    journal.note(
+        f"{sweep.name}: {sum(status == 'ok' for status in map(done.get, ids)):,} of {len(ids):,} cells have a row; "
+        + (f"best law: {fitted.report.best.law}" if fitted.report and fitted.report.best else "no law fitted")
+    )
+    journal.save(target, sweep.name)
     not_chosen = len(missing) if chooser is not None and chooser.reached else 0
     return RunResult(
         sweep=sweep.name,
@@ -174,10 +186,9 @@ def _check_cores(sweep: Any, address: str | None) -> None:
         )
 
 
-def _tell_of_another(store: Store, sweep: str, console: Console) -> None:
+def _tell_of_another(store: Store, sweep: str, journal: Journal) -> None:
     if driver_at_work(store, sweep):
-        _say(
-            console,
+        journal.say(
             f"warning: another driver is at work on {sweep} in {store.uri}: every cell will have one row all the "
             "same, but both train; stop one of them",
         )
@@ -185,10 +196,6 @@ def _tell_of_another(store: Store, sweep: str, console: Console) -> None:
 
 def _missing(cells: list[Cell], done: Mapping[str, str]) -> list[Cell]:
     return [cell for cell in cells if cell.id not in done]
-
-
-def _say(console: Console, sentence: str) -> None:
-    console.print(sentence, markup=False, highlight=False, soft_wrap=True)
 
 
 def _commit_sweep(store: Store, plan: Plan, chooser: CellChooser | None) -> None:

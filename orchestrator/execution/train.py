@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-
 from orchestrator.errors import BadInput
 from orchestrator.execution.heartbeat import beat
+from orchestrator.execution.journal import Journal
 from orchestrator.planning import Plan
 from orchestrator.planning.cell import Cell
 from orchestrator.planning.recipe import recipe_name
@@ -40,11 +39,10 @@ def train(
     plan: Plan,
     cells: list[Cell],
     store: Store,
-    uri: str,
     address: str | None,
     *,
     dashboard: bool,
-    console: Console,
+    journal: Journal,
     chooser: CellChooser | None = None,
 ) -> Spent:
     """Train and measure some cells of a plan.
@@ -53,10 +51,10 @@ def train(
     ----------
     cells
         Those that the store lacks.
-    uri
-        The store as workers open it.
-    address, dashboard, console
+    address, dashboard
         As in :func:`orchestrator.run_sweep`.
+    journal
+        Takes what is said.
     chooser
         Chooses which of the cells are trained; ``None``: all.
 
@@ -64,15 +62,19 @@ def train(
     ------
     BadInput
         If the cluster can't hold one gang.
+    Unreachable
+        If there is no cluster, or one of its nodes does not see the store.
     """
     import ray
 
     from orchestrator.execution.cluster import connected
     from orchestrator.execution.driver import Driver
+    from orchestrator.execution.elastic import Elastic
     from orchestrator.execution.interrupt import StopSignal
     from orchestrator.execution.ledger import Ledger
     from orchestrator.execution.pool import Pool
     from orchestrator.execution.state_memory import StateMemory
+    from orchestrator.execution.store_probe import check_nodes_see
 
     resources, needs = plan.sweep.resources, _needs(plan)
     tree = plan.tree.towards({cell.id for cell in cells})
@@ -80,13 +82,17 @@ def train(
     cpus = max(len(os.sched_getaffinity(0)), needs.cpus * needs.world_size * (wanted or 1))
     kept = store.checkpoints.names() & tree.stages.keys()
     ledger = Ledger(tree, plan.rate, kept=kept, wanted=None if chooser is None else ())
-    progress = _progress(plan, len(cells), sum(stage.flops for stage in tree), store, console)
+    progress = _progress(plan, len(cells), sum(stage.flops for stage in tree), store, journal)
     with connected(address, cpus=cpus, dashboard=dashboard) as cluster, StopSignal() as stop:
         if cluster["dashboard_url"]:
-            console.print(f"Ray dashboard: http://{cluster['dashboard_url']}", markup=False, highlight=False)
+            journal.say(f"Ray dashboard: http://{cluster['dashboard_url']}")
+        if address is not None:
+            check_nodes_see(store)
+        progress.beat()
         gangs = min(wanted or _fitting_gangs(ray.cluster_resources(), needs), len(cells))
         memory = StateMemory(_state_budget_bytes(resources, ray.cluster_resources()))
-        pool = Pool(plan.context, uri, needs, namespace=f"scalaw-{plan.sweep.name}-{os.getpid()}")
+        pool = Pool(plan.context, store.uri, needs, namespace=f"scalaw-{plan.sweep.name}-{os.getpid()}")
+        elastic = None if address is None else Elastic(needs, wanted)
         driver = Driver(
             ledger,
             pool,
@@ -97,12 +103,15 @@ def train(
             max_retries=resources.max_retries,
             stage_timeout_s=resources.stage_timeout_s,
             chooser=chooser,
+            elastic=elastic,
         )
         with progress:
             try:
                 driver.run(gangs)
             finally:
                 pool.stop()
+                if elastic is not None:
+                    elastic.close()
                 beat(store, plan.sweep.name, {"stopped": True})
     return Spent(
         ledger.flops_spent,
@@ -125,9 +134,13 @@ def _needs(plan: Plan) -> WorkerNeeds:
     )
 
 
-def _progress(plan: Plan, missing: int, flops: int, store: Store, console: Console) -> Progress:
+def _progress(plan: Plan, missing: int, flops: int, store: Store, journal: Journal) -> Progress:
     from orchestrator.execution.live_fit import LiveFit
     from orchestrator.execution.progress import Progress
+
+    def heartbeat(counts: dict[str, Any]) -> None:
+        beat(store, plan.sweep.name, counts)
+        journal.save(store, plan.sweep.name)
 
     return Progress(
         name=plan.sweep.name,
@@ -135,8 +148,8 @@ def _progress(plan: Plan, missing: int, flops: int, store: Store, console: Conso
         already=len(plan.cells) - missing,
         flops=flops,
         fit=LiveFit(plan.sweep.fit.target, recipe_name(plan.cells[0].recipe)),
-        console=console,
-        heartbeat=lambda counts: beat(store, plan.sweep.name, counts),
+        journal=journal,
+        heartbeat=heartbeat,
     )
 
 

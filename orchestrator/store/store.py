@@ -171,6 +171,17 @@ class Store:
         """Return the last heartbeat of a sweep's driver, or ``None``."""
         return self._logs.load(f"{name}.heartbeat")
 
+    def save_run_log(self, name: str, text: str) -> None:
+        """Write what a run of a sweep has said so far."""
+        self.blobs.replace(f"logs/{name}.log", text.encode())
+
+    def run_log(self, name: str) -> str:
+        """Return what the last run of a sweep said, or nothing."""
+        try:
+            return self.blobs.get(f"logs/{name}.log").decode(errors="replace")
+        except FileNotFoundError:
+            return ""
+
     def commit_fits(self, table: pa.Table) -> None:
         """Add fits as a part of their own; the same fits of the same time are added once."""
         self._fits.commit(table)

@@ -14,7 +14,14 @@ FLAGS = {
         "--store", "--address", "--share", "--no-share", "--retry-failed", "--select", "--budget-fraction",
         "--dashboard", "--no-dashboard", "--set", "--json",
     },
+    "submit": {
+        "--store", "--address", "--wait", "--share", "--no-share", "--retry-failed", "--select", "--budget-fraction",
+        "--working-dir", "--exclude", "--set", "--json",
+    },
+    "list": {"--address", "--json"},
     "status": {"--sweep", "--json"},
+    "logs": {"--address", "--follow", "-f", "--sweep", "--json"},
+    "stop": {"--address", "--sweep", "--json"},
     "fit": {
         "--law", "--target", "--hold-out", "--map", "--bootstrap", "--noise", "--resample", "--by", "--task",
         "--recipe", "--sweep", "--json",

@@ -1,0 +1,24 @@
+"""``scalaw stop``: ends a run so that nothing is lost."""
+
+from __future__ import annotations
+
+import typer
+
+from orchestrator.cli.output import ClusterAddress, Json, RunTarget, SweepName, emit_json
+
+NAME = "stop"
+
+
+def command(target: RunTarget, address: ClusterAddress = None, sweep: SweepName = None, json_: Json = False) -> None:
+    """Stop a job, or the run into a store: stages in flight finish, states are kept, the same command goes on later.
+
+    Example: scalaw stop scalaw-quickstart-1f2e3d4c-1 --address http://head:8265
+    """
+    from orchestrator.execution.jobs.targets import find_run
+
+    run = find_run(target, address, sweep)
+    state = run.stop(lambda sentence: typer.echo(sentence, err=True))
+    if json_:
+        emit_json({"target": target, "state": state})
+    else:
+        typer.echo(f"{target}: {state}")

@@ -1,0 +1,90 @@
+"""``scalaw submit``: a sweep as a job of a cluster elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from orchestrator.cli.output import ClusterAddress, Json, Overrides, SweepFile, emit_json
+from orchestrator.cli.run import Selection, fraction_of
+
+NAME = "submit"
+
+
+def command(
+    sweep: SweepFile,
+    store: Annotated[
+        str, typer.Option("--store", metavar="URI", help="Bucket, or a folder that the cluster sees under this name.")
+    ],
+    address: ClusterAddress = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Follow the job's log to its end, and exit as it does.")] = False,
+    share: Annotated[bool, typer.Option("--share/--no-share", help="Train once what cells have in common.")] = True,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Train failed cells again.")] = False,
+    select: Annotated[
+        Selection, typer.Option("--select", help="active: cells are chosen by what they tell for what they cost.")
+    ] = Selection.grid,
+    budget_fraction: Annotated[
+        float | None,
+        typer.Option("--budget-fraction", metavar="F", help="With active: share of the grid's FLOPs; default 0.1."),
+    ] = None,
+    working_dir: Annotated[
+        str, typer.Option("--working-dir", metavar="DIR", help="Folder that is sent along; the job runs in it.")
+    ] = ".",
+    exclude: Annotated[
+        list[str] | None, typer.Option("--exclude", metavar="PATTERN", help="Files not to send, such as 'data/*'.")
+    ] = None,
+    overrides: Overrides = None,
+    json_: Json = False,
+) -> None:
+    """Send a sweep to a Ray cluster and return when it has begun; sent again while it runs, nothing is doubled.
+
+    Example: scalaw submit sweeps/quickstart.yaml --address http://head:8265 --store s3://lab/quickstart
+    """
+    from orchestrator.spec import load_sweep
+
+    fraction = fraction_of(select, budget_fraction)
+    parsed = load_sweep(sweep, overrides=overrides or ())
+    from orchestrator.execution.jobs.server import JobServer
+    from orchestrator.execution.jobs.submission import submit
+
+    flags = [] if share else ["--no-share"]
+    flags += ["--retry-failed"] if retry_failed else []
+    flags += ["--select", "active", "--budget-fraction", f"{fraction:g}"] if fraction is not None else []
+    with contextlib.redirect_stdout(sys.stderr):
+        server = JobServer(address)
+        found = submit(
+            server,
+            parsed,
+            file=Path(sweep).name,
+            text=Path(sweep).read_text(encoding="utf-8"),
+            overrides=overrides or (),
+            store=store,
+            flags=flags,
+            folder=Path(working_dir),
+            excludes=exclude or (),
+            tell=lambda sentence: typer.echo(sentence, err=True),
+        )
+    dashboard = f"{server.address}/#/jobs/{found.job_id}"
+    if json_:
+        emit_json(
+            {
+                "job_id": found.job_id,
+                "sweep": parsed.name,
+                "address": server.address,
+                "dashboard_url": dashboard,
+                "attached": found.attached,
+                "begun": found.begun,
+                "package_bytes": found.package.size_bytes if found.package else 0,
+            }
+        )
+    else:
+        word = "is running already" if found.attached else "has begun" if found.begun else "is waiting for the cluster"
+        typer.echo(f"{parsed.name} {word}: job {found.job_id}\ndashboard: {dashboard}")
+        typer.echo(f"follow it: scalaw logs {found.job_id} --address {server.address} --follow", err=True)
+    if wait:
+        job = server.follow(found.job_id, lambda part: typer.echo(part, nl=False, err=True))
+        raise typer.Exit(job["exit_code"] if job["exit_code"] is not None else int(job["status"] != "SUCCEEDED"))

@@ -1,0 +1,123 @@
+"""What goes with a job: scalaw itself and the working folder, as one small archive whose name is its content."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import subprocess
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+from orchestrator.errors import BadInput, Unreachable
+
+#: Bytes of the working folder at most; what is larger belongs into a bucket, or where the cluster has it.
+LIMIT_BYTES: Final = 100 * 1024**2
+MOST_FILES: Final = 20_000
+#: Folders that are never sent; hidden files and folders aren't either.
+EXCLUDED_FOLDERS: Final = frozenset({"__pycache__", "node_modules", "venv", "env", "build", "dist"})
+#: Folders by whose names a store is known, which stays where it is.
+STORE_FOLDERS: Final = frozenset({"results", "sweeps"})
+#: Our own packages, which the job runs whatever is installed there.
+PACKAGES: Final = ("orchestrator", "workers")
+#: Time of every file in the archive, so that equal content gives equal archives.
+EPOCH: Final = (1980, 1, 1, 0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """An archive that was written: where, its size, and how many files of the working folder are in it."""
+
+    path: Path
+    size_bytes: int
+    files: int
+
+
+def pack(folder: Path, target: Path, excludes: Sequence[str] = ()) -> Package:
+    """Write the archive of a working folder.
+
+    In a git work tree these are the files that git doesn't ignore, elsewhere all; without hidden ones, virtual
+    environments, stores and what matches ``excludes`` (`fnmatch`, on the path below the folder).
+
+    Raises
+    ------
+    BadInput
+        If there is no such folder.
+    Unreachable
+        If it holds more than `LIMIT_BYTES` or `MOST_FILES`.
+    """
+    if not folder.is_dir():
+        raise BadInput(f"--working-dir {folder}: there is no such folder")
+    sizes = {path: (folder / path).stat().st_size for path in _files(folder, excludes)}
+    _check_size(folder, sizes)
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
+        for path in sorted(sizes):
+            _add(archive, folder / path, path.as_posix())
+        for package in PACKAGES:
+            root = Path(__file__).resolve().parents[3] / package
+            for path in sorted(root.rglob("*")):
+                if path.is_file() and "__pycache__" not in path.parts:
+                    _add(archive, path, f"{package}/{path.relative_to(root).as_posix()}")
+    return Package(target, target.stat().st_size, len(sizes))
+
+
+def _files(folder: Path, excludes: Sequence[str]) -> Iterator[Path]:
+    listed = _known_to_git(folder)
+    for path in listed if listed is not None else _walked(folder):
+        above = list(path.parents)[:-1]
+        if (
+            path.parts[0] in PACKAGES
+            or any(_stays(part) for part in path.parts)
+            or any(_whole(folder / p) for p in above)
+        ):
+            continue
+        if not any(fnmatch.fnmatch(path.as_posix(), pattern) for pattern in excludes) and (folder / path).is_file():
+            yield path
+
+
+def _stays(name: str) -> bool:
+    return name.startswith(".") or name in EXCLUDED_FOLDERS or name.endswith((".egg-info", ".pyc"))
+
+
+def _known_to_git(folder: Path) -> list[Path] | None:
+    command = ["git", "-C", str(folder), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    try:
+        found = subprocess.run(command, capture_output=True, check=True, timeout=30).stdout
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return [Path(os.fsdecode(name)) for name in dict.fromkeys(found.split(b"\0")) if name]
+
+
+@lru_cache(maxsize=MOST_FILES)
+def _whole(folder: Path) -> bool:
+    """Return whether a folder is a store or a virtual environment."""
+    return (folder / "pyvenv.cfg").exists() or all((folder / name).is_dir() for name in STORE_FOLDERS)
+
+
+def _walked(folder: Path) -> Iterator[Path]:
+    for where, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not (_stays(name) or _whole(Path(where, name)))]
+        yield from (Path(where, name).relative_to(folder) for name in files)
+
+
+def _check_size(folder: Path, sizes: dict[Path, int]) -> None:
+    total = sum(sizes.values())
+    if total <= LIMIT_BYTES and len(sizes) <= MOST_FILES:
+        return
+    largest = sorted(sizes, key=lambda path: -sizes[path])[:3]
+    named = ", ".join(f"{path.as_posix()} {sizes[path] / 1e6:.0f} MB" for path in largest)
+    raise Unreachable(
+        f"the working folder {folder} holds {total / 1e6:,.0f} MB in {len(sizes):,} files, more than a job carries "
+        f"({LIMIT_BYTES / 1e6:.0f} MB, {MOST_FILES:,} files; largest: {named}): name a smaller one with "
+        "--working-dir, or leave files out with --exclude"
+    )
+
+
+def _add(archive: zipfile.ZipFile, path: Path, name: str) -> None:
+    entry = zipfile.ZipInfo(name, EPOCH)
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    entry.external_attr = 0o644 << 16
+    archive.writestr(entry, path.read_bytes())

@@ -1,0 +1,189 @@
+"""The job server of a Ray cluster: what scalaw asks of it, and its refusals in one sentence each."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from orchestrator.errors import BadInput, Unreachable
+from orchestrator.execution.knock import knock
+
+#: Where Ray's own commands look for the server when none is named.
+ADDRESS_VARIABLE: Final = "RAY_API_SERVER_ADDRESS"
+#: States of a job that ends no more.
+ENDED: Final = frozenset({"SUCCEEDED", "FAILED", "STOPPED"})
+#: Seconds between two looks at a job.
+LOOK_S: Final = 0.3
+
+
+def server_address(address: str | None) -> str:
+    """Return the address that is meant: the one named, or that of the environment.
+
+    Raises
+    ------
+    Unreachable
+        If it is not the address of a dashboard.
+    BadInput
+        If there is none.
+    """
+    found = address or os.environ.get(ADDRESS_VARIABLE)
+    if not found:
+        raise BadInput(
+            f"--address is missing: name the cluster's dashboard, http://HOST:8265 (or set {ADDRESS_VARIABLE})"
+        )
+    scheme, separator, rest = found.partition("://")
+    if not separator:
+        raise Unreachable(
+            f"--address {found}: write the dashboard's address in full, http://{found.split(':')[0]}:8265"
+        )
+    if scheme == "ray":
+        host = rest.split(":")[0]
+        raise Unreachable(
+            f"--address {found} is that of Ray Client: jobs go to the dashboard, http://{host}:8265 "
+            "('scalaw run --address' takes ray://)"
+        )
+    try:
+        parts = urlsplit(found)
+        port = parts.port
+    except ValueError:
+        parts, port = urlsplit("http://"), None
+    if scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+        raise Unreachable(f"--address {found.rpartition('@')[2]}: expected http://HOST:8265 or https://HOST")
+    return f"{scheme}://{parts.hostname}:{port or (443 if scheme == 'https' else 8265)}{parts.path.rstrip('/')}"
+
+
+class JobServer:
+    """A connection to a cluster's job server.
+
+    Parameters
+    ----------
+    address
+        As ``--address`` gives it, or ``None``.
+
+    Raises
+    ------
+    Unreachable
+        If nothing answers there, it is no Ray dashboard, it refuses our token, or runs another Ray.
+    """
+
+    def __init__(self, address: str | None) -> None:
+        self.address = server_address(address)
+        knock(urlsplit(self.address).netloc)
+        with self._refusals():
+            from ray.job_submission import JobSubmissionClient
+
+            logging.getLogger("ray.dashboard.modules.dashboard_sdk").setLevel(logging.ERROR)
+            self._client = JobSubmissionClient(self.address)
+            self._check_version(self._client._do_request("GET", "/api/version").json()["ray_version"])
+
+    def submit(self, **what: Any) -> str:
+        """Submit a job, as `ray.job_submission.JobSubmissionClient.submit_job` takes it; return its id.
+
+        One of that id that is there already, submitted by another at the same moment, is as good.
+        """
+        with self._refusals():
+            try:
+                return str(self._client.submit_job(**what))
+            except RuntimeError as failure:
+                if "already" in str(failure):
+                    return str(what["submission_id"])
+                raise
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """Return the jobs that scalaw submitted, newest first: id, status, message, exit code, times (s)."""
+        with self._refusals():
+            found = [job for job in self._client.list_jobs() if (job.metadata or {}).get("scalaw_sweep")]
+        return [_described(job) for job in sorted(found, key=lambda job: -(job.start_time or 0))]
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        """Return one of them.
+
+        Raises
+        ------
+        BadInput
+            If there is no such job.
+        """
+        found = next((job for job in self.jobs() if job["job_id"] == job_id), None)
+        if found is None:
+            raise BadInput(f"{self.address} has no scalaw job {job_id}; see: scalaw list --address {self.address}")
+        return found
+
+    def logs(self, job_id: str) -> str:
+        """Return what a job has printed so far."""
+        with self._refusals():
+            return str(self._client.get_job_logs(job_id))
+
+    def stop(self, job_id: str) -> None:
+        """Ask a job to stop; it may take until the stages in flight are done."""
+        with self._refusals():
+            self._client.stop_job(job_id)
+
+    def follow(self, job_id: str, tell: Callable[[str], None]) -> dict[str, Any]:
+        """Tell each further part of a job's log until it ends; return the job."""
+        told = 0
+        while True:
+            job = self.job(job_id)
+            text = self.logs(job_id)
+            if len(text) > told:
+                tell(text[told:])
+                told = len(text)
+            if job["status"] in ENDED:
+                return job
+            time.sleep(3 * LOOK_S)
+
+    def _check_version(self, theirs: str) -> None:
+        import ray
+
+        if theirs.split(".")[:2] != ray.__version__.split(".")[:2]:
+            raise Unreachable(
+                f"the cluster at {self.address} runs Ray {theirs}, and here is Ray {ray.__version__}: "
+                "install the same version on both sides"
+            )
+
+    @contextmanager
+    def _refusals(self) -> Iterator[None]:
+        import requests
+        from ray.exceptions import AuthenticationError
+
+        try:
+            yield
+        except AuthenticationError as failure:
+            known = "Missing" not in str(failure)
+            raise Unreachable(
+                f"the cluster at {self.address} {'refuses our token' if known else 'wants a token'}: "
+                "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH to a file that holds the cluster's token"
+            ) from failure
+        except RuntimeError as failure:
+            said = str(failure).strip().splitlines()
+            raise Unreachable(f"the cluster at {self.address} refused: {said[0] if said else failure!r}") from failure
+        except (requests.exceptions.RequestException, ConnectionError, KeyError, ValueError) as failure:
+            if self.address.startswith("https:") and isinstance(failure, ConnectionError):
+                raise Unreachable(
+                    f"{self.address}: nothing speaks TLS there, or its certificate isn't trusted here; "
+                    "set REQUESTS_CA_BUNDLE, or write http://"
+                ) from failure
+            raise Unreachable(
+                f"{self.address} is no Ray dashboard ({type(failure).__name__}): jobs go to its port, mostly 8265, "
+                "not to 6379 (GCS) or 10001 (Ray Client)"
+            ) from failure
+
+
+def _described(job: Any) -> dict[str, Any]:
+    status = getattr(job.status, "value", job.status)
+    return {
+        "job_id": job.submission_id,
+        "sweep": job.metadata["scalaw_sweep"],
+        "status": str(status),
+        "store": job.metadata.get("scalaw_store"),
+        "version": job.metadata.get("scalaw_version"),
+        "id": job.metadata.get("scalaw_id"),
+        "started_s": None if job.start_time is None else job.start_time / 1000,
+        "ended_s": None if not job.end_time else job.end_time / 1000,
+        "exit_code": job.driver_exit_code,
+        "message": job.message,
+    }

@@ -1,0 +1,141 @@
+"""A real Ray cluster of several nodes on this machine: processes of their own, token authentication, a folder each."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+BIN = Path(sys.executable).parent
+#: Looks like a secret and is one: no log, row, argument or metadata may hold it.
+CANARY = "canary" + secrets.token_hex(24)
+START_S = 60.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Nodes:
+    """The nodes, by name; ``head`` is there from the start."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.token = folder, CANARY
+        token = folder / "token"
+        token.write_text(CANARY)
+        token.chmod(0o600)
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+        self.env = {**inherited, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}
+        self.gcs_port, self.client_port, dashboard = free_port(), free_port(), free_port()
+        self.url = f"http://127.0.0.1:{dashboard}"
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._start(
+            "head",
+            *("--head", f"--port={self.gcs_port}", "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}"),
+            *(f"--temp-dir={folder / 'ray'}", f"--ray-client-server-port={self.client_port}"),
+        )
+        self._await(lambda: self.get("/api/version") is not None, "the dashboard answers")
+
+    def add(self, name: str) -> None:
+        """Start a further node and wait until the cluster has it."""
+        before = self.alive()
+        self._start(name, f"--address=127.0.0.1:{self.gcs_port}")
+        self._await(lambda: self.alive() > before, f"{name} has joined")
+
+    def kill(self, name: str) -> None:
+        """End a node and all its workers with SIGKILL."""
+        session = self.processes.pop(name).pid
+        for one in [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]:
+            with suppress(ProcessLookupError, PermissionError):
+                if os.getsid(one) == session:
+                    os.kill(one, signal.SIGKILL)
+
+    def alive(self) -> int:
+        summary: Any = self.get("/nodes?view=summary")
+        return sum(node["raylet"].get("state") == "ALIVE" for node in summary["data"]["summary"])
+
+    def get(self, path: str, token: str | None = CANARY) -> Any:
+        """Return the JSON at a path of the dashboard, or None where nothing answers yet."""
+        request = urllib.request.Request(self.url + path, headers={"Authorization": f"Bearer {token}"} if token else {})
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError:
+            raise
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            return None
+
+    def scalaw(self, *arguments: object, **changes: Any) -> subprocess.CompletedProcess[str]:
+        """Call the command line from outside the cluster, in a folder of its own."""
+        return self.call(BIN / "scalaw", *arguments, **changes)
+
+    def call(self, *command: object, **changes: Any) -> subprocess.CompletedProcess[str]:
+        """Run a command likewise."""
+        cwd = changes.pop("cwd", self.folder / "laptop")
+        cwd.mkdir(exist_ok=True)
+        return subprocess.run(
+            [str(word) for word in command],
+            cwd=cwd,
+            env={**self.env, **changes},
+            capture_output=True,
+            text=True,
+            timeout=280,
+            check=False,
+        )
+
+    def close(self) -> None:
+        for name in list(self.processes):
+            self.kill(name)
+
+    def _start(self, name: str, *options: str) -> None:
+        folder = self.folder / name
+        folder.mkdir()
+        command = [
+            *(str(BIN / "ray"), "start", "--block", "--num-cpus=1", "--disable-usage-stats"),
+            *(f"--dashboard-agent-listen-port={free_port()}", "--object-store-memory=100000000", *options),
+        ]
+        with (folder / "out").open("wb") as out:
+            # no PATH of ours: a cluster's machines have their own
+            self.processes[name] = subprocess.Popen(
+                command,
+                cwd=folder,
+                env={**self.env, "PATH": "/usr/bin:/bin"},
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+            )
+
+    def _await(self, come: Any, what: str) -> None:
+        late = time.monotonic() + START_S
+        while not come():
+            if time.monotonic() > late:
+                said = "\n".join((f / "out").read_text() for f in self.folder.iterdir() if (f / "out").exists())
+                raise TimeoutError(f"after {START_S:g} s it is not so that {what}:\n{said[-3000:]}")
+            time.sleep(0.3)
+
+
+@pytest.fixture(scope="session")
+def nodes(tmp_path_factory):
+    """A head and two further nodes, one CPU each."""
+    pytest.importorskip("ray")
+    found = Nodes(tmp_path_factory.mktemp("c"))
+    try:
+        found.add("first")
+        found.add("second")
+        yield found
+    finally:
+        found.close()
