@@ -80,7 +80,10 @@ class Driver:
                 self._keep_states()
                 return
             busy = sum(bool(load) for load in self._loads.values())
-            self.progress.tick(self.ledger, warm=len(self._loads), busy=busy, stopping=self.stop.asked)
+            starting = len(self.pool.gangs) - len(self._loads)
+            self.progress.tick(
+                self.ledger, warm=len(self._loads), busy=busy, starting=starting, stopping=self.stop.asked
+            )
             pending = [*self._flights, *(() if self.stop.asked else self._starting)]
             ready, _ = ray.wait(pending, timeout=TICK_S)
             for reference in ready:

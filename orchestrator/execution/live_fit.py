@@ -17,11 +17,18 @@ FEWEST_ROWS, FEWEST_VALUES = 6, 3
 
 @dataclass
 class LiveFit:
-    """Keeps the rows of one recipe measured so far and describes their product law in a line."""
+    """Keeps the rows of one recipe measured so far and describes their product law in a line.
+
+    Attributes
+    ----------
+    exponents
+        Those of the last fit, by name.
+    """
 
     target: str
     recipe: str
     rows: list[dict[str, Any]] = field(default_factory=list)
+    exponents: dict[str, float] = field(default_factory=dict)
 
     def add(self, row: dict[str, Any]) -> None:
         """Take another measured row, if it is a pretrained model of the recipe that is fitted."""
@@ -29,8 +36,9 @@ class LiveFit:
         if row["recipe"] == self.recipe and not child:
             self.rows.append(row)
 
-    def text(self) -> str:
-        """Return ``alpha 0.06 beta 0.16`` …, or an empty string while too little is known."""
+    def refit(self) -> str:
+        """Fit the rows so far; return ``alpha 0.06 beta 0.16`` …, or an empty string while too little is known."""
+        self.exponents = {}
         if len(self.rows) < FEWEST_ROWS:
             return ""
         try:
@@ -45,4 +53,5 @@ class LiveFit:
             return ""
         names = (name for name in ("alpha", "beta", "gamma") if name in law.params)
         known = {name: law.params[name].value for name in names}
-        return " ".join(f"{name} {value:.3f}" for name, value in known.items() if value is not None)
+        self.exponents = {name: value for name, value in known.items() if value is not None}
+        return " ".join(f"{name} {value:.3f}" for name, value in self.exponents.items())

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Group
 from rich.live import Live
@@ -16,6 +16,9 @@ from rich.text import Text
 from orchestrator.execution.journal import Journal
 from orchestrator.execution.ledger import Ledger
 from orchestrator.execution.live_fit import LiveFit
+
+if TYPE_CHECKING:
+    from orchestrator.execution.metrics import Metrics
 
 #: Seconds between plain lines, and between refits of the live law.
 LINE_S = 10.0
@@ -40,6 +43,8 @@ class Progress:
         On stderr; its console decides by itself whether it is a terminal.
     heartbeat
         Called with the counts at most once in ``LINE_S``; keeps ``scalaw status`` informed.
+    metrics
+        Takes the same for Ray's dashboard.
     """
 
     name: str
@@ -49,6 +54,7 @@ class Progress:
     fit: LiveFit
     journal: Journal
     heartbeat: Callable[[dict[str, Any]], None]
+    metrics: Metrics | None = None
     done: int = 0
     failed: int = 0
     _live: Live | None = None
@@ -83,13 +89,13 @@ class Progress:
         """Show a sentence above the progress."""
         self.journal.say(sentence, style="red")
 
-    def tick(self, ledger: Ledger, *, warm: int, busy: int, stopping: bool) -> None:
+    def tick(self, ledger: Ledger, *, warm: int, busy: int, starting: int, stopping: bool) -> None:
         """Show the state of the sweep, if it is time to.
 
         Parameters
         ----------
-        warm, busy
-            Workers that are up, and those with a stage.
+        warm, busy, starting
+            Workers that are up, those with a stage, and those on their way.
         stopping
             True once a stop was asked for.
         """
@@ -98,19 +104,26 @@ class Progress:
         if not due and self._live is None:
             return
         if now - self._fit_s >= FIT_S:
-            self._fit_text, self._fit_s = self.fit.text(), now
+            self._fit_text, self._fit_s = self.fit.refit(), now
         facts = self._facts(ledger, warm=warm, busy=busy, stopping=stopping)
         if self._live is not None:
             bar = ProgressBar(total=self.cells, completed=self.already + self.done + self.failed, width=40)
             self._live.update(Group(Text(f"{self.name}: {facts}"), bar))
         if due:
             self._line_s = now
+            self._measure(ledger, {"busy": busy, "idle": warm - busy, "starting": starting})
             line = f"{self.name}: {facts}"
             if self._live is None:
                 self.journal.say(line)
             else:
                 self.journal.note(line)
             self.beat()
+
+    def _measure(self, ledger: Ledger, workers: dict[str, int]) -> None:
+        if self.metrics is not None:
+            cells = {"done": self.already + self.done, "failed": self.failed}
+            cells["missing"] = self.cells - sum(cells.values())
+            self.metrics.update(ledger, cells=cells, workers=workers, exponents=self.fit.exponents)
 
     def beat(self) -> None:
         """Write the counts."""

@@ -72,6 +72,7 @@ def train(
     from orchestrator.execution.elastic import Elastic
     from orchestrator.execution.interrupt import StopSignal
     from orchestrator.execution.ledger import Ledger
+    from orchestrator.execution.metrics import Metrics
     from orchestrator.execution.pool import Pool
     from orchestrator.execution.state_memory import StateMemory
     from orchestrator.execution.store_probe import check_nodes_see
@@ -88,6 +89,7 @@ def train(
             journal.say(f"Ray dashboard: http://{cluster['dashboard_url']}")
         if address is not None:
             check_nodes_see(store)
+        progress.metrics = Metrics(plan.sweep.name)
         progress.beat()
         gangs = min(wanted or _fitting_gangs(ray.cluster_resources(), needs), len(cells))
         memory = StateMemory(_state_budget_bytes(resources, ray.cluster_resources()))
