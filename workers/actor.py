@@ -8,9 +8,10 @@ import traceback
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import takewhile
-from typing import Any
+from typing import Any, Final
 
 import ray
+from ray.util.metrics import Histogram
 from threadpoolctl import threadpool_limits
 
 from orchestrator.planning.context import RunContext
@@ -21,6 +22,9 @@ from orchestrator.store.cell_row import cell_columns
 from workers.keeper import Keeper
 from workers.orders import Kept, StageResult, WorkOrder
 from workers.rank import Rank
+
+#: Buckets of the seconds that a commit takes: a local disk to a slow bucket.
+COMMIT_S: Final = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0]
 
 
 class Worker:
@@ -56,6 +60,7 @@ class Worker:
         checkpoint_interval_s: float,
     ) -> None:
         self.name = name
+        self._commit_s = Histogram("scalaw_commit_s", "Seconds to commit a row to the store.", boundaries=COMMIT_S)
         self.context = context
         self.rank = rank
         self.on_gpu = on_gpu
@@ -213,7 +218,9 @@ class Worker:
         }
         if not math.isfinite(row["val_loss"]):
             raise ArithmeticError(f"the validation loss is {row['val_loss']}: the model has diverged")
+        begun = time.perf_counter()
         self.store.commit_row(row)
+        self._commit_s.observe(time.perf_counter() - begun)
         return row
 
 

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 BIN = Path(sys.executable).parent
+DOCKER = Path(__file__).resolve().parents[2] / "docker"
 #: Looks like a secret and is one: no log, row, argument or metadata may hold it.
 CANARY = "canary" + secrets.token_hex(24)
 START_S = 60.0
@@ -28,6 +29,84 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _end_session(session: int) -> None:
+    """Kill all processes of a session; Ray's are in process groups of their own."""
+    for one in [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]:
+        with suppress(ProcessLookupError, PermissionError):
+            if os.getsid(one) == session:
+                os.kill(one, signal.SIGKILL)
+
+
+@pytest.fixture
+def port() -> int:
+    """A port that is free."""
+    return free_port()
+
+
+@pytest.fixture
+def end_session():
+    """Kills all processes of a session."""
+    return _end_session
+
+
+class Containers:
+    """What a head's and a worker's container start, as plain processes."""
+
+    def __init__(self, folder: Path) -> None:
+        token = folder / "token"
+        token.write_text(secrets.token_hex(32))
+        gcs, dashboard = free_port(), free_port()
+        self.url = f"http://127.0.0.1:{dashboard}"
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+        self.env = {
+            **inherited,
+            "PATH": f"{BIN}:/usr/bin:/bin",
+            "RAY_AUTH_TOKEN_PATH": str(token),
+            "RAY_PORT": str(gcs),
+            "RAY_DASHBOARD_PORT": str(dashboard),
+        }
+        self.worker_env = {**self.env, "RAY_HEAD": f"127.0.0.1:{gcs}"}
+        self.processes: list[subprocess.Popen[bytes]] = []
+        self._start(folder, "head", self.env, f"--temp-dir={folder / 'ray'}", "--num-cpus=0")
+        late = time.monotonic() + START_S
+        while self.health(head=True) != 0:
+            assert time.monotonic() < late, (folder / "head").read_text()
+            time.sleep(0.5)
+        self._start(folder, "worker", self.worker_env, "--num-cpus=1")
+
+    def health(self, *, head: bool) -> int:
+        """Return the exit code of the health check."""
+        env = self.env if head else self.worker_env
+        return subprocess.run([DOCKER / "healthcheck.sh"], env=env, capture_output=True, check=False).returncode
+
+    def run(self, *arguments: object) -> subprocess.CompletedProcess[str]:
+        """Run a verb by the entrypoint."""
+        command = [str(DOCKER / "entrypoint.sh"), *map(str, arguments)]
+        return subprocess.run(command, env=self.env, capture_output=True, text=True, timeout=250, check=False)
+
+    def close(self) -> None:
+        for process in self.processes:
+            _end_session(process.pid)
+
+    def _start(self, folder: Path, role: str, env: dict[str, str], *options: str) -> None:
+        agent = f"--dashboard-agent-listen-port={free_port()}"
+        command = [str(DOCKER / "entrypoint.sh"), role, agent, "--object-store-memory=100000000", *options]
+        env = {**env, "RAY_METRICS_PORT": str(free_port())}
+        with (folder / role).open("wb") as out:
+            started = subprocess.Popen(command, env=env, cwd=folder, stdout=out, stderr=out, start_new_session=True)
+        self.processes.append(started)
+
+
+@pytest.fixture
+def containers(tmp_path_factory):
+    """A head without CPUs and a worker, as the images start them."""
+    found = Containers(tmp_path_factory.mktemp("d"))
+    try:
+        yield found
+    finally:
+        found.close()
 
 
 class Nodes:
@@ -58,11 +137,7 @@ class Nodes:
 
     def kill(self, name: str) -> None:
         """End a node and all its workers with SIGKILL."""
-        session = self.processes.pop(name).pid
-        for one in [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]:
-            with suppress(ProcessLookupError, PermissionError):
-                if os.getsid(one) == session:
-                    os.kill(one, signal.SIGKILL)
+        _end_session(self.processes.pop(name).pid)
 
     def alive(self) -> int:
         summary: Any = self.get("/nodes?view=summary")
