@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import ray
+from ray._private import ray_constants
 
 from orchestrator.errors import BadInput, Unreachable
 from orchestrator.execution.interrupt import undisturbed
@@ -60,13 +61,34 @@ def connected(address: str | None, *, cpus: int, dashboard: bool) -> Iterator[di
             "_node_ip_address": LOOPBACK,
             "object_store_memory": OBJECT_STORE_BYTES,
         }
+    with _on_loopback() if address is None else contextlib.nullcontext():
+        try:
+            context = ray.init(address or "local", **settings)
+        except (ConnectionError, RuntimeError, ValueError, TimeoutError) as failure:
+            where = f"the cluster at {address}" if address else "Ray on this machine"
+            raise Unreachable(f"{where} can't be reached: {str(failure).splitlines()[0]}") from failure
+        try:
+            yield {"dashboard_url": context.dashboard_url}
+        finally:
+            with undisturbed():  # half shut down, Ray ends the process with code 1 as soon as it meets an old reference
+                ray.shutdown()
+
+
+@contextlib.contextmanager
+def _on_loopback() -> Iterator[None]:
+    """Let Ray's processes listen on 127.0.0.1 alone (I12).
+
+    On Linux Ray takes 127.0.0.1 as a node's address for a mistake, puts an outer address there and listens on all of
+    them. Where it is told that this is no cluster of several machines, as on other systems, it stays on loopback.
+    """
+    variable, before = ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR, ray_constants.ENABLE_RAY_CLUSTER
+    set_before = os.environ.get(variable)
+    os.environ[variable], ray_constants.ENABLE_RAY_CLUSTER = "0", False
     try:
-        context = ray.init(address or "local", **settings)
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as failure:
-        where = f"the cluster at {address}" if address else "Ray on this machine"
-        raise Unreachable(f"{where} can't be reached: {str(failure).splitlines()[0]}") from failure
-    try:
-        yield {"dashboard_url": context.dashboard_url}
+        yield
     finally:
-        with undisturbed():  # half shut down, Ray ends the process with code 1 as soon as it meets an old reference
-            ray.shutdown()
+        ray_constants.ENABLE_RAY_CLUSTER = before
+        if set_before is None:
+            del os.environ[variable]
+        else:
+            os.environ[variable] = set_before

@@ -20,7 +20,7 @@ from orchestrator.execution.live_fit import LiveFit
 if TYPE_CHECKING:
     from orchestrator.execution.metrics import Metrics
 
-#: Seconds between plain lines, and between refits of the live law.
+#: Seconds between plain lines, and between refits of the live law and settings of the metrics.
 LINE_S = 10.0
 FIT_S = 3.0
 
@@ -100,18 +100,18 @@ class Progress:
             True once a stop was asked for.
         """
         now = time.monotonic()
-        due = now - self._line_s >= LINE_S
+        due, again = now - self._line_s >= LINE_S, now - self._fit_s >= FIT_S
+        if again:
+            self._fit_text, self._fit_s = self.fit.refit(), now
+            self._measure(ledger, {"busy": busy, "idle": warm - busy, "starting": starting})
         if not due and self._live is None:
             return
-        if now - self._fit_s >= FIT_S:
-            self._fit_text, self._fit_s = self.fit.refit(), now
         facts = self._facts(ledger, warm=warm, busy=busy, stopping=stopping)
         if self._live is not None:
             bar = ProgressBar(total=self.cells, completed=self.already + self.done + self.failed, width=40)
             self._live.update(Group(Text(f"{self.name}: {facts}"), bar))
         if due:
             self._line_s = now
-            self._measure(ledger, {"busy": busy, "idle": warm - busy, "starting": starting})
             line = f"{self.name}: {facts}"
             if self._live is None:
                 self.journal.say(line)

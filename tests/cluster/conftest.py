@@ -154,6 +154,17 @@ class Nodes:
         except (urllib.error.URLError, ConnectionError, TimeoutError):
             return None
 
+    def metrics(self) -> str:
+        """Return what all nodes export for Prometheus."""
+        summary: Any = self.get("/nodes?view=summary")
+        found = []
+        for node in summary["data"]["summary"]:
+            if node["raylet"].get("state") == "ALIVE":
+                url = f"http://127.0.0.1:{node['raylet']['metricsExportPort']}/metrics"
+                with urllib.request.urlopen(url, timeout=10) as answer:
+                    found.append(answer.read().decode())
+        return "\n".join(found)
+
     def scalaw(self, *arguments: object, **changes: Any) -> subprocess.CompletedProcess[str]:
         """Call the command line from outside the cluster, in a folder of its own."""
         return self.call(BIN / "scalaw", *arguments, **changes)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import product
 from pathlib import Path
 
@@ -80,3 +84,40 @@ def test_the_token_stands_in_no_argument_log_row_or_metadata(nodes):
     assert nodes.token.encode() not in arguments
     assert not [text[:200] for text in said if nodes.token in text]
     assert len(open_store(str(store)).results()) == 4
+
+
+def _listening(session):
+    """Return the addresses on which the processes of a session listen, as /proc/net/tcp and tcp6 write them."""
+    inodes = set()
+    for path in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if os.getsid(int(path.name)) == session:
+                inodes |= {str(fd.readlink()) for fd in (path / "fd").iterdir()}
+    found = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            local, state, inode = (line.split()[k] for k in (1, 3, 9))
+            if state == "0A" and f"socket:[{inode}]" in inodes:
+                found.add(local.split(":")[0])
+    return found
+
+
+def test_a_cluster_that_a_run_starts_listens_on_loopback_alone(tmp_path, end_session):
+    path, store = tmp_path / "s.yaml", tmp_path / "store"
+    path.write_text(
+        "name: local\ndata: {source: simulated, examples: 1M}\nmodel: {family: simulated, stage_s: 1}\n"
+        "grid: {params: [1k, 3k], data_fraction: [0.1, 1.0], epochs: [1, 2]}\n"
+    )
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    command = [sys.executable, "-m", "orchestrator.cli.main", "run", str(path), "--store", str(store)]
+    ran = subprocess.Popen(command, env=inherited, stdout=-3, stderr=-3, start_new_session=True)
+    try:
+        late = time.monotonic() + 90
+        while not (store.is_dir() and open_store(str(store)).done()):
+            assert ran.poll() is None
+            assert time.monotonic() < late
+            time.sleep(0.3)
+        # 127.0.0.1, by itself and within IPv6
+        assert _listening(ran.pid) == {"0100007F", "0000000000000000FFFF00000100007F"}
+    finally:
+        end_session(ran.pid)

@@ -94,8 +94,8 @@ def test_a_submit_again_attaches_and_a_stopped_sweep_goes_on_without_repeating_a
     assert before.items() <= after.items()
 
 
-def test_a_new_node_is_used_within_seconds(nodes):
-    path, store = written(nodes, "grows", 1.0), nodes.folder / "grows-store"
+def test_a_new_node_is_used_within_seconds_and_the_metrics_show_it(nodes):
+    path, store = written(nodes, "grows", 1.5), nodes.folder / "grows-store"
     before = nodes.alive()
     job = json.loads(nodes.scalaw("submit", path, "--address", nodes.url, "--store", store, "--json").stdout)
     nodes.add("fourth")
@@ -104,6 +104,13 @@ def test_a_new_node_is_used_within_seconds(nodes):
         return {row["worker"] for row in open_store(str(store)).results().to_pylist()}
 
     until(lambda: store.is_dir() and len(workers()) > before, 60)
+
+    def busy():
+        lines = [one for one in nodes.metrics().splitlines() if one.startswith("ray_scalaw_workers{")]
+        return [float(one.split()[-1]) for one in lines if 'state="busy"' in one and 'sweep="grows"' in one]
+
+    until(lambda: sum(busy()) >= 2, 60)  # Ray passes metrics on every ten seconds
+    assert "ray_scalaw_commit_s_count" in nodes.metrics()
     nodes.scalaw("stop", job["job_id"], "--address", nodes.url)
 
 
