@@ -3,8 +3,8 @@
     python benchmarks/submit.py [--sweep sweeps/quickstart.yaml]
 
 A cluster of one node with a token is started on this machine by `docker/entrypoint.sh`. First the seconds from the
-command `submit` to the first stage of a small sweep, median of five; then one sweep by `run` and by `submit`, each into an
-empty store, from the command to its last row.
+command `submit` to the first stage of a small sweep, median of five; then one sweep by `run` and by `submit`, each into
+an empty store, from the command to its last row.
 """
 
 from __future__ import annotations
