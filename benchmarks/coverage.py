@@ -24,6 +24,7 @@ from table import machine, print_table
 
 from orchestrator.fitting import fit
 from orchestrator.fitting.axes import FloatArray
+from orchestrator.fitting.bootstrap import RESAMPLES
 from orchestrator.fitting.law import Law
 from orchestrator.spec.registries import LAWS
 
@@ -43,10 +44,12 @@ REAL_LAWS = ("product", "product_floor", "chinchilla", "kaplan", "additive")
 SHARES = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
-def print_simulated(sweeps: int, bootstrap: int) -> None:
+def print_simulated(sweeps: int, bootstrap: int, resample: str, laws: Sequence[str]) -> None:
     """Print the coverage of parameters and of a prediction, for each law and noise."""
     lines = []
     for name, (truth, asked) in TRUTHS.items():
+        if laws and name not in laws:
+            continue
         law: Law = LAWS.load(name)()
         epochs = [1.0, 2.0, 4.0] if "gamma" in truth else [1.0]
         sides = 4 if "gamma" in truth else 6
@@ -62,7 +65,9 @@ def print_simulated(sweeps: int, bootstrap: int) -> None:
             for seed in range(sweeps):
                 random = np.random.default_rng([seed, int(noise * 1e6)])
                 loss = clean * np.exp(random.normal(0, noise, clean.size))
-                found = fit(pa.table({**used, "loss": loss}), laws=[name], bootstrap=bootstrap).fits[name]
+                found = fit(pa.table({**used, "loss": loss}), laws=[name], bootstrap=bootstrap, resample=resample).fits[
+                    name
+                ]
                 for parameter in asked:
                     estimate = found.params[parameter]
                     if estimate.lo is not None and estimate.hi is not None:
@@ -156,12 +161,14 @@ def main() -> None:
     parser.add_argument("--real", nargs="?", type=Path, const=Path("../shared/data"), metavar="FOLDER")
     parser.add_argument("--sweeps", type=int, default=500)
     parser.add_argument("--bootstrap", type=int, default=200)
+    parser.add_argument("--resample", choices=RESAMPLES, default="case", help="of the simulated sweeps")
+    parser.add_argument("--law", action="append", choices=TRUTHS, help="only this one of the simulated sweeps")
     options = parser.parse_args()
     print(f"{machine()}\n")
     if options.real:
         print_real(options.real, options.bootstrap)
     else:
-        print_simulated(options.sweeps, options.bootstrap)
+        print_simulated(options.sweeps, options.bootstrap, options.resample, options.law)
 
 
 if __name__ == "__main__":
