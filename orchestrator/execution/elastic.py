@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import ray
 from ray.autoscaler.sdk import request_resources
@@ -18,12 +18,12 @@ LOOK_S: Final = 2.0
 
 def fitting_gangs(needs: WorkerNeeds) -> int:
     """Return how many gangs the nodes that are alive hold, node by node: a worker does not span two."""
-    workers = 0
-    for node in ray.nodes():
-        there = node["Resources"] if node["Alive"] else {}
-        by_cpu = int(there.get("CPU", 0) // needs.cpus)
-        workers += min(by_cpu, int(there.get("GPU", 0) / needs.gpus)) if needs.gpus else by_cpu
-    return workers // needs.world_size
+    fitting = (node for node in ray.nodes() if node["Alive"] and needs.labels.items() <= node["Labels"].items())
+    workers = (
+        min(int(node["Resources"].get(name, 0.0) / amount + 1e-9) for name, amount in needs.bundle.items())
+        for node in fitting
+    )
+    return sum(workers) // needs.world_size
 
 
 @dataclass
@@ -68,8 +68,8 @@ class Elastic:
     def _ask(self, gangs: int) -> None:
         if gangs == self._asked:
             return
-        bundle: dict[str, Any] = {"CPU": self.needs.cpus}
-        if self.needs.gpus:
-            bundle["GPU"] = self.needs.gpus
-        request_resources(bundles=[bundle] * (gangs * self.needs.world_size))
+        count, labels = gangs * self.needs.world_size, dict(self.needs.labels)
+        request_resources(
+            bundles=[self.needs.bundle] * count, bundle_label_selectors=[labels] * count if labels else None
+        )
         self._asked = gangs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +26,21 @@ class WorkerNeeds:
     gpus: float
     world_size: int = 1
     checkpoint_interval_s: float = float("inf")
+    memory_bytes: int | None = None
+    accelerator: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def bundle(self) -> dict[str, float]:
+        """Ray's resources of one worker, as placement groups and the autoscaler take them."""
+        found: dict[str, float] = {"CPU": float(self.cpus)}
+        if self.gpus:
+            found["GPU"] = self.gpus
+        if self.memory_bytes:
+            found["memory"] = float(self.memory_bytes)
+        if self.accelerator:
+            found[f"accelerator_type:{self.accelerator}"] = 0.001
+        return found
 
 
 @dataclass(frozen=True)
@@ -107,6 +123,9 @@ class Pool:
             namespace=f"{self.namespace}-{self.generation}",  # a dead actor's name may still be taken for a moment
             num_cpus=self.needs.cpus,
             num_gpus=self.needs.gpus,
+            memory=self.needs.memory_bytes,
+            accelerator_type=self.needs.accelerator,
+            label_selector=dict(self.needs.labels) or None,
             **options,
         ).remote(
             name,
@@ -122,8 +141,10 @@ class Pool:
     def _place(self, gang: str) -> PlacementGroup:
         """Return where a gang's ranks run, as near to each other as the cluster allows."""
         if gang not in self._places:
-            bundle = {"CPU": float(self.needs.cpus), **({"GPU": self.needs.gpus} if self.needs.gpus else {})}
-            self._places[gang] = placement_group([bundle] * self.needs.world_size, strategy="PACK")
+            count, labels = self.needs.world_size, dict(self.needs.labels)
+            self._places[gang] = placement_group(
+                [self.needs.bundle] * count, strategy="PACK", bundle_label_selector=[labels] * count if labels else None
+            )
         return self._places[gang]
 
     @staticmethod

@@ -139,8 +139,9 @@ def run_sweep(
     _commit_sweep(target, plan, None)
     missing = _missing(plan.cells, target.done())
     spent = Spent()
-    journal.say(f"{sweep.name}: {len(missing):,} of {len(ids):,} cells to train")
-    if missing:
+    if not missing:
+        journal.say(f"{sweep.name}: all {len(ids):,} cells are there")
+    else:
         try:
             spent = train(plan, missing, target, address, dashboard=dashboard, journal=journal, chooser=chooser)
         except Exception as failure:

@@ -91,7 +91,8 @@ def train(
             check_nodes_see(store)
         progress.metrics = Metrics(plan.sweep.name)
         progress.beat()
-        gangs = min(wanted or _fitting_gangs(ray.cluster_resources(), needs), len(cells))
+        gangs = min(wanted or _fitting_gangs(needs), len(cells))
+        journal.say(f"{plan.sweep.name}: {len(cells):,} of {len(plan.cells):,} cells to train, {gangs:,} at a time")
         memory = StateMemory(_state_budget_bytes(resources, ray.cluster_resources()))
         pool = Pool(plan.context, store.uri, needs, namespace=f"scalaw-{plan.sweep.name}-{os.getpid()}")
         elastic = None if address is None else Elastic(needs, wanted)
@@ -133,6 +134,9 @@ def _needs(plan: Plan) -> WorkerNeeds:
         gpus=resources.gpus_per_worker,
         world_size=resources.world_size,
         checkpoint_interval_s=resources.checkpoint_interval_s,
+        memory_bytes=resources.memory_bytes_per_worker,
+        accelerator=resources.accelerator,
+        labels=resources.labels,
     )
 
 
@@ -155,24 +159,32 @@ def _progress(plan: Plan, missing: int, flops: int, store: Store, journal: Journ
     )
 
 
-def _fitting_gangs(cluster: Mapping[str, float], needs: WorkerNeeds) -> int:
-    """Return how many gangs of workers a cluster holds.
+def _fitting_gangs(needs: WorkerNeeds) -> int:
+    """Return how many gangs of workers the cluster holds.
 
     Raises
     ------
     BadInput
         If it holds none.
     """
-    by_cpu = int(cluster.get("CPU", 0) // needs.cpus)
-    workers = min(by_cpu, int(cluster.get("GPU", 0) / needs.gpus)) if needs.gpus else by_cpu
-    if workers < needs.world_size:
+    import ray
+
+    from orchestrator.execution.elastic import fitting_gangs
+
+    found = fitting_gangs(needs)
+    if not found:
+        there = ray.cluster_resources()
+        asked = [f"{needs.cpus} CPUs", f"{needs.gpus:g} GPUs"]
+        asked += [f"{needs.memory_bytes:,} bytes of memory"] if needs.memory_bytes else []
+        asked += [f"accelerator {needs.accelerator}"] if needs.accelerator else []
+        asked += [f"label {name}: {value}" for name, value in needs.labels.items()]
         raise BadInput(
-            f"the cluster has {cluster.get('CPU', 0):g} CPUs and {cluster.get('GPU', 0):g} GPUs, too few for "
+            f"the cluster has {there.get('CPU', 0):g} CPUs and {there.get('GPU', 0):g} GPUs, too few for "
             f"{'one worker' if needs.world_size == 1 else f'{needs.world_size} workers'} "
-            f"({needs.cpus} CPUs, {needs.gpus:g} GPUs each); "
-            "lower resources.cpus_per_worker, resources.gpus_per_worker or resources.world_size"
+            f"({', '.join(asked)} each, on one node); ask for less under resources, or name a number of "
+            "resources.workers to wait for nodes that an autoscaler adds"
         )
-    return int(workers // needs.world_size)
+    return found
 
 
 def _state_budget_bytes(resources: Any, cluster: Mapping[str, float]) -> int:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Final
+
 from pydantic import Field
 
 from orchestrator.spec.choices import AutoOrPositiveCount
 from orchestrator.spec.options import Options
 from orchestrator.spec.quantities import NonNegativeCount, NonNegativeReal, PositiveCount, PositiveReal
+
+#: What may name a label of a node, and its value or a kind of accelerator.
+LABEL: Final = r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,126}$"
+WORD: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
 
 
 class Resources(Options):
@@ -17,6 +23,15 @@ class Resources(Options):
         default=0.0, description="GPUs of a worker; a share such as 0.5 is possible."
     )
     cpus_per_worker: PositiveCount = Field(default=1, description="CPU cores (and threads) of a worker.")
+    memory_bytes_per_worker: PositiveCount | None = Field(
+        default=None, description="Memory that Ray reserves for a worker, so that a node isn't given more of them."
+    )
+    accelerator: Annotated[str, Field(pattern=WORD)] | None = Field(
+        default=None, description="Kind of GPU that nodes must have, as Ray names it: H100, A100-80G."
+    )
+    labels: dict[Annotated[str, Field(pattern=LABEL)], Annotated[str, Field(pattern=WORD)]] = Field(
+        default={}, description="Labels that nodes must have, such as {pool: training}."
+    )
     world_size: PositiveCount = Field(
         default=1, description="Ranks that train one cell together: workers // world_size gangs, at least one."
     )

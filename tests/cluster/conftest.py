@@ -129,10 +129,10 @@ class Nodes:
         )
         self._await(lambda: self.get("/api/version") is not None, "the dashboard answers")
 
-    def add(self, name: str) -> None:
+    def add(self, name: str, *options: str) -> None:
         """Start a further node and wait until the cluster has it."""
         before = self.alive()
-        self._start(name, f"--address=127.0.0.1:{self.gcs_port}")
+        self._start(name, f"--address=127.0.0.1:{self.gcs_port}", *options)
         self._await(lambda: self.alive() > before, f"{name} has joined")
 
     def kill(self, name: str) -> None:

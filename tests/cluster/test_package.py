@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.errors import BadInput, Unreachable
 from orchestrator.execution.jobs import package
-from orchestrator.execution.jobs.package import pack
+from orchestrator.execution.jobs.package import JOB_FILE, pack
 from orchestrator.execution.jobs.server import server_address
 
 FILES = """
@@ -29,18 +29,18 @@ def folder(tmp_path):
 
 def names(archive):
     with zipfile.ZipFile(archive.path) as opened:
-        return {name for name in opened.namelist() if not name.startswith(("orchestrator/", "workers/"))}
+        return {name for name in opened.namelist() if not name.startswith(("orchestrator/", "workers/", JOB_FILE))}
 
 
 def test_hidden_files_environments_stores_and_caches_stay_here(folder, tmp_path):
-    made = pack(folder, tmp_path / "a.zip")
+    made = pack(folder, tmp_path / "a.zip", "job-1")
     assert names(made) == {"sweep.yaml", "texts/a.txt", "mine/a.py"}
     assert (made.files, made.size_bytes) == (3, made.path.stat().st_size)
 
 
-def test_scalaw_itself_goes_along_and_the_archive_is_the_same_again(folder, tmp_path):
-    first, second = (pack(folder, tmp_path / f"{k}.zip").path.read_bytes() for k in range(2))
-    assert first == second
+def test_scalaw_itself_goes_along_and_each_job_has_an_archive_of_its_own(folder, tmp_path):
+    first, again, other = (pack(folder, tmp_path / f"{k}.zip", f"job-{k // 2}").path.read_bytes() for k in range(3))
+    assert first == again != other
     with zipfile.ZipFile(tmp_path / "0.zip") as opened:
         assert {"orchestrator/cli/job.py", "workers/actor.py"} <= set(opened.namelist())
     assert len(first) < 1e6
@@ -49,25 +49,25 @@ def test_scalaw_itself_goes_along_and_the_archive_is_the_same_again(folder, tmp_
 def test_in_a_git_tree_what_git_ignores_stays_here(folder, tmp_path):
     (folder / ".gitignore").write_text("texts/\n")
     subprocess.run(["git", "init", "-q", str(folder)], check=True)
-    assert names(pack(folder, tmp_path / "a.zip")) == {"sweep.yaml", "mine/a.py"}
+    assert names(pack(folder, tmp_path / "a.zip", "job-1")) == {"sweep.yaml", "mine/a.py"}
 
 
 def test_patterns_leave_files_out(folder, tmp_path):
-    assert names(pack(folder, tmp_path / "a.zip", ["texts/*", "*.py"])) == {"sweep.yaml"}
+    assert names(pack(folder, tmp_path / "a.zip", "job-1", ["texts/*", "*.py"])) == {"sweep.yaml"}
 
 
 def test_a_folder_that_is_too_large_is_refused_with_its_largest_file(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(package, "LIMIT_BYTES", 3_000_000)
     (folder / "big.bin").write_bytes(b"x" * 4_000_000)
     with pytest.raises(Unreachable, match=r"holds 4 MB in 4 files.*largest: big\.bin 4 MB.*--working-dir"):
-        pack(folder, tmp_path / "a.zip")
+        pack(folder, tmp_path / "a.zip", "job-1")
     assert not (tmp_path / "a.zip").exists()
-    assert "big.bin" not in names(pack(folder, tmp_path / "a.zip", ["*.bin"]))
+    assert "big.bin" not in names(pack(folder, tmp_path / "a.zip", "job-1", ["*.bin"]))
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path):
     with pytest.raises(BadInput, match=r"--working-dir .*nix: there is no such folder"):
-        pack(tmp_path / "nix", tmp_path / "a.zip")
+        pack(tmp_path / "nix", tmp_path / "a.zip", "job-1")
 
 
 @pytest.mark.parametrize(

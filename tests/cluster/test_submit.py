@@ -57,7 +57,7 @@ def test_a_sweep_outlives_a_lost_node_uses_a_new_one_and_has_the_rows_of_a_local
     nodes.add("third")
     followed = nodes.scalaw("logs", job["job_id"], "--address", nodes.url, "--follow")
     assert followed.returncode == 0, followed.stderr
-    assert "small: 18 of 18 cells to train" in followed.stdout
+    assert "small: 18 of 18 cells to train, 3 at a time" in followed.stdout
     assert "small: 18 rows, 0 failed, 0 missing" in followed.stdout
 
     here = nodes.scalaw("run", path, "--store", local, "--no-dashboard")
@@ -111,6 +111,27 @@ def test_a_new_node_is_used_within_seconds_and_the_metrics_show_it(nodes):
 
     until(lambda: sum(busy()) >= 2, 60)  # Ray passes metrics on every ten seconds
     assert "ray_scalaw_commit_s_count" in nodes.metrics()
+    nodes.scalaw("stop", job["job_id"], "--address", nodes.url)
+
+
+def test_workers_go_to_nodes_with_the_labels_that_are_asked_for(nodes):
+    path, store = written(nodes, "labelled", 0.5), nodes.folder / "labelled-store"
+    to = ("--address", nodes.url, "--store", store, "--json", "--set")
+    refused = nodes.scalaw("submit", path, *to, "resources.labels={pool: blue}")
+    assert refused.returncode == 2
+    assert "too few for one worker (1 CPUs, 0 GPUs, label pool: blue each, on one node)" in refused.stderr
+    assert "resources.workers to wait for nodes" in refused.stderr
+
+    nodes.add("blue", "--labels=pool=blue")
+    sent = nodes.scalaw("submit", path, *to, "resources.labels={pool: blue}")
+    assert sent.returncode == 0, sent.stderr
+    job = json.loads(sent.stdout)
+    until(lambda: store.is_dir() and len(open_store(str(store)).done()) >= 2)
+    listed = nodes.get("/api/v0/nodes?limit=1000&detail=1")["data"]["result"]["result"]
+    (blue,) = [node["node_id"] for node in listed if node["state"] == "ALIVE" and node["labels"].get("pool") == "blue"]
+    actors = nodes.get("/api/v0/actors?limit=1000")["data"]["result"]["result"]
+    at_work = [a for a in actors if (a["name"] or "").startswith("scalaw-worker") and a["state"] == "ALIVE"]
+    assert {actor["node_id"] for actor in at_work} == {blue}
     nodes.scalaw("stop", job["job_id"], "--address", nodes.url)
 
 

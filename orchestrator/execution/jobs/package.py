@@ -1,4 +1,4 @@
-"""What goes with a job: scalaw itself and the working folder, as one small archive whose name is its content."""
+"""What goes with a job: scalaw itself and the working folder, as one small archive of its own."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ EXCLUDED_FOLDERS: Final = frozenset({"__pycache__", "node_modules", "venv", "env
 STORE_FOLDERS: Final = frozenset({"results", "sweeps"})
 #: Our own packages, which the job runs whatever is installed there.
 PACKAGES: Final = ("orchestrator", "workers")
+#: File that holds the job's id.
+JOB_FILE: Final = "scalaw-job-id"
 #: Time of every file in the archive, so that equal content gives equal archives.
 EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 
@@ -36,8 +38,11 @@ class Package:
     files: int
 
 
-def pack(folder: Path, target: Path, excludes: Sequence[str] = ()) -> Package:
-    """Write the archive of a working folder.
+def pack(folder: Path, target: Path, job_id: str, excludes: Sequence[str] = ()) -> Package:
+    """Write the archive of a working folder for one job.
+
+    The job's id is in it: Ray names archives by their content, and takes one away when a job that used it has ended, be
+    it that the next one has just begun with the same.
 
     In a git work tree these are the files that git doesn't ignore, elsewhere all; without hidden ones, virtual
     environments, stores and what matches ``excludes`` (`fnmatch`, on the path below the folder).
@@ -56,6 +61,7 @@ def pack(folder: Path, target: Path, excludes: Sequence[str] = ()) -> Package:
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
         for path in sorted(sizes):
             _add(archive, folder / path, path.as_posix())
+        archive.writestr(zipfile.ZipInfo(JOB_FILE, EPOCH), job_id)
         for package in PACKAGES:
             root = Path(__file__).resolve().parents[3] / package
             for path in sorted(root.rglob("*")):

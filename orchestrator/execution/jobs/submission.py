@@ -103,7 +103,7 @@ def submit(
             return Submission(job_id=running, attached=True, begun=True, package=None)
         job_id = f"scalaw-{sweep.name}-{identity[:8]}-{earlier + 1}"
         with tempfile.TemporaryDirectory() as scratch:
-            package = pack(folder, Path(scratch) / "sweep.zip", excludes)
+            package = pack(folder, Path(scratch) / "sweep.zip", job_id, excludes)
             tell(f"sending {package.files:,} files of {folder} and scalaw itself, {package.size_bytes / 1e3:,.0f} kB")
             server.submit(
                 entrypoint=ENTRYPOINT,
