@@ -74,6 +74,7 @@ def main() -> None:
             "RAY_PORT": str(free_port()),
             "RAY_DASHBOARD_PORT": str(dashboard),
             "RAY_METRICS_PORT": str(free_port()),
+            "RAY_AGENT_PORT": str(free_port()),
         }
         url = f"http://127.0.0.1:{dashboard}"
         head = [str(ROOT / "docker" / "entrypoint.sh"), "head", f"--temp-dir={folder / 'ray'}"]

@@ -22,12 +22,14 @@ head)
         --port="${RAY_PORT:-6379}" \
         --dashboard-host="${RAY_DASHBOARD_HOST:-127.0.0.1}" \
         --dashboard-port="${RAY_DASHBOARD_PORT:-8265}" \
+        --dashboard-agent-listen-port="${RAY_AGENT_PORT:-52365}" \
         --metrics-export-port="${RAY_METRICS_PORT:-8080}" "$@"
     ;;
 worker)
     need_token
     exec ray start --block --disable-usage-stats \
         --address="${RAY_HEAD:?name the head, HOST:6379}" \
+        --dashboard-agent-listen-port="${RAY_AGENT_PORT:-52365}" \
         --metrics-export-port="${RAY_METRICS_PORT:-8080}" "$@"
     ;;
 help)

@@ -91,9 +91,8 @@ class Containers:
             _end_session(process.pid)
 
     def _start(self, folder: Path, role: str, env: dict[str, str], *options: str) -> None:
-        agent = f"--dashboard-agent-listen-port={free_port()}"
-        command = [str(DOCKER / "entrypoint.sh"), role, agent, "--object-store-memory=100000000", *options]
-        env = {**env, "RAY_METRICS_PORT": str(free_port())}
+        command = [str(DOCKER / "entrypoint.sh"), role, "--object-store-memory=100000000", *options]
+        env = {**env, "RAY_METRICS_PORT": str(free_port()), "RAY_AGENT_PORT": str(free_port())}
         with (folder / role).open("wb") as out:
             started = subprocess.Popen(command, env=env, cwd=folder, stdout=out, stderr=out, start_new_session=True)
         self.processes.append(started)

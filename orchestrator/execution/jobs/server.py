@@ -17,6 +17,8 @@ from orchestrator.execution.knock import knock
 ADDRESS_VARIABLE: Final = "RAY_API_SERVER_ADDRESS"
 #: States of a job that ends no more.
 ENDED: Final = frozenset({"SUCCEEDED", "FAILED", "STOPPED"})
+#: Seconds that a cluster has to be ready for jobs; its dashboard answers before it is.
+AGENT_S: Final = 30.0
 #: Seconds between two looks at a job.
 LOOK_S: Final = 0.3
 
@@ -86,13 +88,17 @@ class JobServer:
 
         One of that id that is there already, submitted by another at the same moment, is as good.
         """
-        with self._refusals():
-            try:
-                return str(self._client.submit_job(**what))
-            except RuntimeError as failure:
-                if "already" in str(failure):
-                    return str(what["submission_id"])
-                raise
+        late = time.monotonic() + AGENT_S
+        while True:
+            with self._refusals():
+                try:
+                    return str(self._client.submit_job(**what))
+                except RuntimeError as failure:
+                    if "already" in str(failure):
+                        return str(what["submission_id"])
+                    if "No available agent" not in str(failure) or time.monotonic() > late:
+                        raise
+            time.sleep(1)
 
     def jobs(self) -> list[dict[str, Any]]:
         """Return the jobs that scalaw submitted, newest first: id, status, message, exit code, times (s)."""
@@ -159,8 +165,13 @@ class JobServer:
                 "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH to a file that holds the cluster's token"
             ) from failure
         except RuntimeError as failure:
-            said = str(failure).strip().splitlines()
-            raise Unreachable(f"the cluster at {self.address} refused: {said[0] if said else failure!r}") from failure
+            said = (str(failure).strip(" '").splitlines() or [repr(failure)])[0]
+            if "No available agent" in said:
+                said = (
+                    "no node takes jobs; is the head up, and does each Ray of one machine have its own agent port "
+                    "(--dashboard-agent-listen-port)?"
+                )
+            raise Unreachable(f"the cluster at {self.address} refused: {said}") from failure
         except (requests.exceptions.RequestException, ConnectionError, KeyError, ValueError) as failure:
             if self.address.startswith("https:") and isinstance(failure, ConnectionError):
                 raise Unreachable(

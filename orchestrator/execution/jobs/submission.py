@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from orchestrator.errors import BadInput, Interrupted, ScalawError, Unreachable
 from orchestrator.execution.heartbeat import JOB_VARIABLE
-from orchestrator.execution.jobs.entrypoint import ENTRYPOINT
+from orchestrator.execution.jobs.entrypoint import entrypoint
 from orchestrator.execution.jobs.order import MOST_BYTES, SCRATCH, VARIABLE, JobOrder
 from orchestrator.execution.jobs.package import Package, pack
 from orchestrator.execution.jobs.server import ENDED, LOOK_S, JobServer
@@ -106,7 +106,7 @@ def submit(
             package = pack(folder, Path(scratch) / "sweep.zip", job_id, excludes)
             tell(f"sending {package.files:,} files of {folder} and scalaw itself, {package.size_bytes / 1e3:,.0f} kB")
             server.submit(
-                entrypoint=ENTRYPOINT,
+                entrypoint=entrypoint(sweep.name),
                 submission_id=job_id,
                 runtime_env={
                     "working_dir": str(package.path),
