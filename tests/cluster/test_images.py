@@ -188,7 +188,6 @@ def test_the_slurm_script_leads_a_sweep_through_and_takes_its_token_away(tmp_pat
         "SLURM_JOB_NODELIST": "n[1-2]",
         "SLURM_CPUS_PER_TASK": "1",
         "RAY_PORT": str(port),
-        "JOIN_WAIT_S": "8",
     }
     with (tmp_path / "out").open("wb") as out:
         ran = subprocess.Popen(
