@@ -6,7 +6,7 @@ set -eu
 export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH
 
 need_token() {
-    if [ ! -r "$RAY_AUTH_TOKEN_PATH" ] || [ "$(wc -c <"$RAY_AUTH_TOKEN_PATH")" -lt 32 ]; then
+    if [ ! -r "$RAY_AUTH_TOKEN_PATH" ] || [ "$(tr -d '[:space:]' <"$RAY_AUTH_TOKEN_PATH" | wc -c)" -lt 32 ]; then
         echo "entrypoint: $RAY_AUTH_TOKEN_PATH must hold the cluster's token, at least 32 characters: openssl rand -hex 32" >&2
         exit 2
     fi

@@ -20,6 +20,9 @@ def command(address: ClusterAddress = None, json_: Json = False) -> None:
     if json_:
         emit_json(jobs)
         return
+    if not jobs:
+        show("no jobs of scalaw")
+        return
     from orchestrator.reporting.tables import records_table
 
     show(
@@ -34,7 +37,8 @@ def command(address: ClusterAddress = None, json_: Json = False) -> None:
                 }
                 for job in jobs
             ]
-        )
+        ),
+        width=200,
     )
 
 

@@ -99,6 +99,9 @@ def _run(arguments: list[str] | None) -> int:
     except UsageFault as refusal:
         refusal.show()
         return int(refusal.exit_code)
+    except KeyboardInterrupt:
+        typer.echo("scalaw: interrupted; run the same command again to go on", err=True)
+        return Interrupted.exit_code
     except BrokenPipeError:
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

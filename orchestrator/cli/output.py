@@ -33,11 +33,11 @@ def emit_json(document: Any) -> None:
     sys.stdout.write(json.dumps(document, indent=2, allow_nan=False) + "\n")
 
 
-def show(*renderables: Any) -> None:
-    """Print tables and text for a person, as wide as the terminal or 100 columns."""
+def show(*renderables: Any, width: int = 100) -> None:
+    """Print tables and text for a person, as wide as the terminal, or so many columns where there is none."""
     from rich.console import Console
 
-    console = Console() if sys.stdout.isatty() else Console(width=100)
+    console = Console() if sys.stdout.isatty() else Console(width=width)
     for renderable in renderables:
         console.print(renderable)
 

@@ -11,6 +11,7 @@ import typer
 
 from orchestrator.cli.output import ClusterAddress, Json, Overrides, SweepFile, emit_json
 from orchestrator.cli.run import Selection, fraction_of
+from orchestrator.errors import Interrupted
 
 NAME = "submit"
 
@@ -49,7 +50,7 @@ def command(
     fraction = fraction_of(select, budget_fraction)
     parsed = load_sweep(sweep, overrides=overrides or ())
     from orchestrator.execution.jobs.server import JobServer
-    from orchestrator.execution.jobs.submission import submit
+    from orchestrator.execution.jobs.submission import goes_on, submit
 
     flags = [] if share else ["--no-share"]
     flags += ["--retry-failed"] if retry_failed else []
@@ -86,5 +87,10 @@ def command(
         typer.echo(f"{parsed.name} {word}: job {found.job_id}\ndashboard: {dashboard}")
         typer.echo(f"follow it: scalaw logs {found.job_id} --address {server.address} --follow", err=True)
     if wait:
-        job = server.follow(found.job_id, lambda part: typer.echo(part, nl=False, err=True))
+        try:
+            job = server.follow(found.job_id, lambda part: typer.echo(part, nl=False, err=True))
+        except KeyboardInterrupt as interrupt:
+            raise Interrupted(goes_on(found.job_id, server.address)) from interrupt
+        if job["status"] == "STOPPED":
+            raise Interrupted(f"{found.job_id} was stopped; submit the sweep again to go on")
         raise typer.Exit(job["exit_code"] if job["exit_code"] is not None else int(job["status"] != "SUCCEEDED"))

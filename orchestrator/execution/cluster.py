@@ -66,7 +66,8 @@ def connected(address: str | None, *, cpus: int, dashboard: bool) -> Iterator[di
             context = ray.init(address or "local", **settings)
         except (ConnectionError, RuntimeError, ValueError, TimeoutError) as failure:
             where = f"the cluster at {address}" if address else "Ray on this machine"
-            raise Unreachable(f"{where} can't be reached: {str(failure).splitlines()[0]}") from failure
+            token = "; does RAY_AUTH_TOKEN_PATH name a file with its token?" if address else ""
+            raise Unreachable(f"{where} can't be reached: {str(failure).splitlines()[0]}{token}") from failure
         try:
             yield {"dashboard_url": context.dashboard_url}
         finally:

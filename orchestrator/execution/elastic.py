@@ -9,6 +9,7 @@ from typing import Final
 
 import ray
 from ray.autoscaler.sdk import request_resources
+from ray.util.client import ray as client
 
 from orchestrator.execution.pool import WorkerNeeds
 
@@ -66,7 +67,7 @@ class Elastic:
         self._ask(0)
 
     def _ask(self, gangs: int) -> None:
-        if gangs == self._asked:
+        if gangs == self._asked or client.is_connected():  # Ray Client has no way to the autoscaler
             return
         count, labels = gangs * self.needs.world_size, dict(self.needs.labels)
         request_resources(

@@ -12,6 +12,8 @@ from orchestrator.store import Store
 
 #: Environment variable by which a submitted driver knows its job.
 JOB_VARIABLE = "SCALAW_JOB_ID"
+#: That by which it knows the address that it was submitted to.
+ADDRESS_VARIABLE = "SCALAW_JOB_ADDRESS"
 #: A driver that wrote no heartbeat for this long is taken to be gone.
 STALE_S = 45.0
 
@@ -19,8 +21,9 @@ STALE_S = 45.0
 def beat(store: Store, sweep: str, counts: Mapping[str, Any]) -> None:
     """Write how far this driver is, or ``{"stopped": True}``."""
     job = os.environ.get(JOB_VARIABLE)
+    submitted = {"job_id": job, "job_address": os.environ.get(ADDRESS_VARIABLE)} if job else {}
     about = {"host": socket.gethostname(), "pid": os.getpid(), "updated_at": datetime.now(UTC).isoformat()}
-    store.save_heartbeat(sweep, {**counts, **about, **({"job_id": job} if job else {})})
+    store.save_heartbeat(sweep, {**counts, **about, **submitted})
 
 
 def driver_at_work(store: Store, sweep: str) -> bool:

@@ -18,6 +18,11 @@ def knock(address: str) -> None:
     Unreachable
         If nothing answers.
     """
+    if address.startswith(("http://", "https://")):
+        raise Unreachable(
+            f"{address} is a dashboard, to which scalaw submit sends jobs; a driver here joins HOST:6379 or "
+            "ray://HOST:10001"
+        )
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if not colon or not port.isdigit():
         return

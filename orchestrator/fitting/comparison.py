@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+from scipy.special import fdtri
 
 from orchestrator.errors import BadInput
 from orchestrator.fitting.axes import FloatArray, Mask, distinct, law_axes
@@ -27,6 +28,11 @@ MOST_GROUPS: Final = 12
 FEWEST_ROWS: Final = 6
 #: Share of the rows, cheapest first, from which sharing is tested on the rest.
 KNOWN_SHARE: Final = 0.8
+#: With which the mean square errors must differ, as an F ratio, before exponents are said to; both hold the same noise,
+#: so that it is met more seldom by chance.
+CONFIDENCE: Final = 0.95
+#: Mean square errors of the log loss below this are rounding.
+LEAST_SQUARE: Final = 1e-16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +53,9 @@ class Comparison:
         N and D of that point: the geometric means of the rows.
     shared_rmse_log, separate_rmse_log
         Errors on the dearer 20 % of the rows of fits to the others: with shared exponents, and of a law for each group.
+    sharing_holds
+        Whether shared exponents predict those rows as well: unless their mean square error is larger by more than an F
+        ratio of `CONFIDENCE`; None where that can't be tried.
     """
 
     by: str
@@ -56,13 +65,7 @@ class Comparison:
     at: dict[str, float]
     shared_rmse_log: float | None
     separate_rmse_log: float | None
-
-    @property
-    def sharing_holds(self) -> bool | None:
-        """Whether shared exponents predict dearer rows as well; None where that can't be tried."""
-        if self.shared_rmse_log is None or self.separate_rmse_log is None:
-            return None
-        return self.shared_rmse_log <= self.separate_rmse_log
+    sharing_holds: bool | None
 
     def sentences(self) -> list[str]:
         """Return the answer in words."""
@@ -75,7 +78,7 @@ class Comparison:
                 found.append(f"{b} reaches {a}'s loss with {factor.value:.2f}×{ends} of the data (at {where})")
         if self.sharing_holds is False:
             found.append(
-                "exponents differ between the groups: a law for each predicts dearer rows better "
+                "exponents differ between the groups: a law for each predicts dearer rows clearly better "
                 f"({self.separate_rmse_log:.4f} against {self.shared_rmse_log:.4f}), so the factors hold near "
                 f"{where} alone"
             )
@@ -130,7 +133,7 @@ def fit_by(table: pa.Table, by: str, *, target: str = "loss", bootstrap: int = 1
     moved = law.shift(np.concatenate([coords[None], drawn]), units.axes, units.loss)
     values = law.from_coords(moved, ("n", "d"))
     at = {axis: float(np.exp(np.mean(np.log(pair[axis])))) for axis in ("n", "d")}
-    shared_rmse, separate_rmse = _held_out(law, pair, loss, group)
+    shared_rmse, separate_rmse, holds = _held_out(law, pair, loss, group)
     return Comparison(
         by=by,
         shared={"alpha": _estimate(values[:, 0]), "beta": _estimate(values[:, 1])},
@@ -145,6 +148,7 @@ def fit_by(table: pa.Table, by: str, *, target: str = "loss", bootstrap: int = 1
         at=at,
         shared_rmse_log=shared_rmse,
         separate_rmse_log=separate_rmse,
+        sharing_holds=holds,
     )
 
 
@@ -188,15 +192,15 @@ def _data_needed(values: FloatArray, a: int, b: int, at: dict[str, float]) -> Fl
 
 def _held_out(
     law: GroupedChinchilla, pair: dict[str, FloatArray], loss: FloatArray, group: Any
-) -> tuple[float | None, float | None]:
-    """Return the errors on the dearer rows with shared exponents and with a law for each group."""
+) -> tuple[float | None, float | None, bool | None]:
+    """Return the errors on the dearer rows with shared exponents and with a law for each; and if sharing holds."""
     cost = pair["n"] * pair["d"]
     known = cost <= np.quantile(cost, KNOWN_SHARE)
     single = Chinchilla()
     parts = [(group == g) & known for g in range(law.count)]
     logs = {name: np.log(values) for name, values in pair.items()}
     if any(single.obstacle({k: v[rows] for k, v in logs.items()}) for rows in parts) or known.all():
-        return None, None
+        return None, None, None
     sample, units = _sample(pair, loss, group, known)
     coords = law.shift(law.solve(sample)[None], units.axes, units.loss)
     shared = law.log_loss(coords, {**logs, GROUP: group.astype(np.float64)})[0]
@@ -205,8 +209,11 @@ def _held_out(
         own, its_units = centred({name: values[rows] for name, values in pair.items()}, loss[rows])
         coords = single.shift(single.solve(own)[None], its_units.axes, its_units.loss)
         separate[group == g] = single.log_loss(coords, logs)[0][group == g]
-    errors = [(fitted - np.log(loss))[~known] for fitted in (shared, separate)]
-    return float(np.sqrt(np.mean(errors[0] ** 2))), float(np.sqrt(np.mean(errors[1] ** 2)))
+    squares = [((fitted - np.log(loss))[~known]) ** 2 for fitted in (shared, separate)]
+    shared_square, separate_square = (float(values.mean()) for values in squares)
+    count = squares[0].size
+    holds = shared_square <= max(separate_square, LEAST_SQUARE) * float(fdtri(count, count, CONFIDENCE))
+    return shared_square**0.5, separate_square**0.5, holds
 
 
 def _estimate(values: FloatArray) -> Estimate:

@@ -29,6 +29,8 @@ from orchestrator.spec.registries import LAWS
 
 #: Residuals kept for the noise of predictions.
 MOST_RESIDUALS = 1000
+#: Replicas from which the ends of a 90 % interval can be read.
+FEWEST_DRAWS = 20
 #: Folds whose errors stand for those of runs that are dearer still: a fifth of the rows.
 LAST_FOLDS = 2
 #: Column that says which rows were compressed alike; without it equal ε stands for that.
@@ -210,6 +212,8 @@ def _fit_law(law: Law, all_axes: Mapping[str, FloatArray], task: _Task) -> tuple
         warnings.append(f"it doesn't know compression: {task.left_out} compressed rows are left out")
     if no_held:
         warnings.append(f"no held-out error: {no_held}")
+    if 0 < len(draws) < FEWEST_DRAWS:
+        warnings.append(f"90 % intervals from {len(draws)} replicas say little; ask for {FEWEST_DRAWS} at least")
     if no_interval:
         warnings.append(f"no intervals: {no_interval}")
     if wanted and len(draws) < 0.9 * wanted:

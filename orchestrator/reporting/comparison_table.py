@@ -30,7 +30,7 @@ def comparison_table(found: Comparison) -> Group:
     if found.sharing_holds:
         lines.append(
             Text(
-                f"shared exponents predict the dearer rows at least as well as a law for each group "
+                f"shared exponents predict the dearer rows as well as a law for each group, within the noise "
                 f"(RMSE(log) {found.shared_rmse_log:.4f} against {found.separate_rmse_log:.4f})"
             )
         )

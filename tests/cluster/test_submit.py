@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -152,6 +154,37 @@ def test_working_files_go_along_and_relative_paths_mean_the_same_there(nodes):
     assert sent.returncode == 0, sent.stderr
     assert "sending 41 files" in sent.stderr
     assert [row["status"] for row in open_store(str(store)).results().to_pylist()] == ["ok", "ok"]
+
+
+def test_ctrl_c_leaves_the_job_and_says_how_to_stop_it_by_its_store(nodes):
+    path, store = written(nodes, "waited", 1.0), nodes.folder / "waited-store"
+    command = [BIN / "scalaw", "submit", path, "--address", nodes.url, "--store", store, "--wait"]
+    waiting = subprocess.Popen(
+        [str(word) for word in command], cwd=nodes.folder / "laptop", env=nodes.env, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    until(lambda: store.is_dir() and open_store(str(store)).done())
+    waiting.send_signal(signal.SIGINT)
+    _, said = waiting.communicate(timeout=30)
+    assert waiting.returncode == 130
+    assert "scalaw: the job goes on; stop it with: scalaw stop scalaw-waited-" in said
+    again = subprocess.Popen(
+        [str(word) for word in command], cwd=nodes.folder / "laptop", env=nodes.env, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    until(lambda: nodes.scalaw("status", store, "--json").stdout.find('"running"') > 0)
+    stopped = nodes.scalaw("stop", store)
+    assert (stopped.returncode, stopped.stdout) == (0, f"{store}: stopped\n")
+    _, said = again.communicate(timeout=60)
+    assert again.returncode == 130, said
+    assert "was stopped; submit the sweep again to go on" in said
+
+
+def test_ray_client_is_a_way_in_for_run(nodes):
+    path, store = written(nodes, "client"), nodes.folder / "client-store"
+    ran = nodes.scalaw("run", path, "--store", store, "--address", f"ray://127.0.0.1:{nodes.client_port}")
+    assert ran.returncode == 0, ran.stderr
+    assert len(open_store(str(store)).results()) == 27
 
 
 def test_a_sweep_that_the_cluster_refuses_is_refused_here_with_its_line(nodes):

@@ -15,9 +15,11 @@ from orchestrator.fitting.comparison import fit_by
 from .conftest import SHARED
 
 
-def runs(grid, factors: dict[str, float], *, beta: dict[str, float] | None = None, noise: float = 0.003) -> pa.Table:
+def runs(
+    grid, factors: dict[str, float], *, beta: dict[str, float] | None = None, noise: float = 0.003, seed: int = 1
+) -> pa.Table:
     """5 x 5 runs a group, of which the data are worth ``factors``."""
-    rng, parts = np.random.default_rng(1), []
+    rng, parts = np.random.default_rng(seed), []
     for name, factor in factors.items():
         axes = grid(n=list(np.geomspace(1e6, 1e8, 5)), d=list(np.geomspace(1e7, 1e9, 5)))
         exponent = (beta or {}).get(name, 0.35)
@@ -54,6 +56,14 @@ def test_groups_whose_exponents_differ_are_told_apart(grid):
     found = fit_by(runs(grid, {"a": 1.0, "b": 1.0}, beta={"b": 0.22}, noise=0.001), "recipe", bootstrap=0)
     assert found.sharing_holds is False
     assert found.sentences()[-1].startswith("exponents differ between the groups")
+
+
+def test_groups_with_the_same_exponents_are_seldom_told_apart_by_noise(grid):
+    held = 0
+    for seed in range(20):
+        found = fit_by(runs(grid, {"a": 1.0, "b": 1.4}, noise=0.01, seed=seed), "recipe", bootstrap=0)
+        held += bool(found.sharing_holds)
+    assert held >= 17
 
 
 def test_a_group_with_a_higher_floor_never_gets_there(grid):

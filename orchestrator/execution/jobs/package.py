@@ -15,7 +15,7 @@ from typing import Final
 from orchestrator.errors import BadInput, Unreachable
 
 #: Bytes of the working folder at most; what is larger belongs into a bucket, or where the cluster has it.
-LIMIT_BYTES: Final = 100 * 1024**2
+LIMIT_BYTES: Final = 100_000_000
 MOST_FILES: Final = 20_000
 #: Folders that are never sent; hidden files and folders aren't either.
 EXCLUDED_FOLDERS: Final = frozenset({"__pycache__", "node_modules", "venv", "env", "build", "dist"})
@@ -113,7 +113,7 @@ def _check_size(folder: Path, sizes: dict[Path, int]) -> None:
     total = sum(sizes.values())
     if total <= LIMIT_BYTES and len(sizes) <= MOST_FILES:
         return
-    largest = sorted(sizes, key=lambda path: -sizes[path])[:3]
+    largest = [path for path in sorted(sizes, key=lambda path: -sizes[path])[:3] if sizes[path] > 0.01 * total]
     named = ", ".join(f"{path.as_posix()} {sizes[path] / 1e6:.0f} MB" for path in largest)
     raise Unreachable(
         f"the working folder {folder} holds {total / 1e6:,.0f} MB in {len(sizes):,} files, more than a job carries "

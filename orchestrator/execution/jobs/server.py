@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -15,6 +17,8 @@ from orchestrator.execution.knock import knock
 
 #: Where Ray's own commands look for the server when none is named.
 ADDRESS_VARIABLE: Final = "RAY_API_SERVER_ADDRESS"
+#: Lines that Ray writes into a job's log before the job does.
+RAYS_OWN: Final = re.compile(r"^(\S+ \S+\tINFO job_manager\.py.*|Running entrypoint for job .*)\n?", re.MULTILINE)
 #: States of a job that ends no more.
 ENDED: Final = frozenset({"SUCCEEDED", "FAILED", "STOPPED"})
 #: Seconds that a cluster has to be ready for jobs; its dashboard answers before it is.
@@ -40,9 +44,7 @@ def server_address(address: str | None) -> str:
         )
     scheme, separator, rest = found.partition("://")
     if not separator:
-        raise Unreachable(
-            f"--address {found}: write the dashboard's address in full, http://{found.split(':')[0]}:8265"
-        )
+        raise Unreachable(f"--address {found}: write the dashboard's address in full, such as http://HOST:8265")
     if scheme == "ray":
         host = rest.split(":")[0]
         raise Unreachable(
@@ -75,6 +77,7 @@ class JobServer:
 
     def __init__(self, address: str | None) -> None:
         self.address = server_address(address)
+        _check_token()
         knock(urlsplit(self.address).netloc)
         with self._refusals():
             from ray.job_submission import JobSubmissionClient
@@ -120,9 +123,9 @@ class JobServer:
         return found
 
     def logs(self, job_id: str) -> str:
-        """Return what a job has printed so far."""
+        """Return what a job has printed so far, without the lines in which Ray starts it."""
         with self._refusals():
-            return str(self._client.get_job_logs(job_id))
+            return RAYS_OWN.sub("", str(self._client.get_job_logs(job_id)))
 
     def stop(self, job_id: str) -> None:
         """Ask a job to stop; it may take until the stages in flight are done."""
@@ -131,10 +134,15 @@ class JobServer:
 
     def follow(self, job_id: str, tell: Callable[[str], None]) -> dict[str, Any]:
         """Tell each further part of a job's log until it ends; return the job."""
-        told = 0
+        job, told = self.job(job_id), 0
         while True:
-            job = self.job(job_id)
-            text = self.logs(job_id)
+            try:
+                job, text = self.job(job_id), self.logs(job_id)
+            except Unreachable as failure:
+                raise Unreachable(
+                    f"{self.address} no longer answers; what is there tells: scalaw status {job['store']}; submit the "
+                    "sweep again when the cluster is back"
+                ) from failure
             if len(text) > told:
                 tell(text[told:])
                 told = len(text)
@@ -182,6 +190,13 @@ class JobServer:
                 f"{self.address} is no Ray dashboard ({type(failure).__name__}): jobs go to its port, mostly 8265, "
                 "not to 6379 (GCS) or 10001 (Ray Client)"
             ) from failure
+
+
+def _check_token() -> None:
+    """Refuse a token file that is named and isn't there; Ray would be refused by the cluster instead."""
+    path = os.environ.get("RAY_AUTH_TOKEN_PATH")
+    if path and not os.environ.get("RAY_AUTH_TOKEN") and not (Path(path).is_file() and Path(path).stat().st_size):
+        raise Unreachable(f"RAY_AUTH_TOKEN_PATH names {path}, where there is no token: write the cluster's token there")
 
 
 def _described(job: Any) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from orchestrator.errors import BadInput, Interrupted, ScalawError, Unreachable
-from orchestrator.execution.heartbeat import JOB_VARIABLE
+from orchestrator.execution.heartbeat import ADDRESS_VARIABLE, JOB_VARIABLE
 from orchestrator.execution.jobs.entrypoint import entrypoint
 from orchestrator.execution.jobs.order import MOST_BYTES, SCRATCH, VARIABLE, JobOrder
 from orchestrator.execution.jobs.package import Package, pack
@@ -85,6 +85,7 @@ def submit(
         If cluster or store can't be reached, from here or from there; no job is left.
     """
     where, proof = _prove(store, tell)
+    looked = True
     try:
         order = JobOrder(
             file=file,
@@ -105,30 +106,48 @@ def submit(
         with tempfile.TemporaryDirectory() as scratch:
             package = pack(folder, Path(scratch) / "sweep.zip", job_id, excludes)
             tell(f"sending {package.files:,} files of {folder} and scalaw itself, {package.size_bytes / 1e3:,.0f} kB")
-            server.submit(
-                entrypoint=entrypoint(sweep.name),
-                submission_id=job_id,
-                runtime_env={
-                    "working_dir": str(package.path),
-                    "env_vars": {
-                        VARIABLE: order.to_text(),
-                        JOB_VARIABLE: job_id,
-                        "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_WAIT_S),
-                    },
-                },
-                metadata={
-                    "job_name": f"scalaw {sweep.name}",
-                    "scalaw_sweep": sweep.name,
-                    "scalaw_id": identity,
-                    "scalaw_store": where,
-                    "scalaw_version": version("scalaw"),
-                },
-            )
-        begun = _await_begin(server, job_id, sweep.name)
-        return Submission(job_id=job_id, attached=False, begun=begun, package=package)
+            looked = False
+            try:
+                _send(server, job_id, sweep.name, identity, order, package)
+                looked = _await_begin(server, job_id, sweep.name)
+            except KeyboardInterrupt as interrupt:
+                raise Interrupted(goes_on(job_id, server.address)) from interrupt
+            except ScalawError:
+                looked = True
+                raise
+        return Submission(job_id=job_id, attached=False, begun=looked, package=package)
     finally:
-        if proof is not None:
+        if proof is not None and looked:  # a job that has not looked yet takes it away itself
             _forget(*proof)
+
+
+def _send(server: JobServer, job_id: str, sweep: str, identity: str, order: JobOrder, package: Package) -> None:
+    """Submit the job."""
+    server.submit(
+        entrypoint=entrypoint(sweep),
+        submission_id=job_id,
+        runtime_env={
+            "working_dir": str(package.path),
+            "env_vars": {
+                VARIABLE: order.to_text(),
+                JOB_VARIABLE: job_id,
+                ADDRESS_VARIABLE: server.address,
+                "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_WAIT_S),
+            },
+        },
+        metadata={
+            "job_name": f"scalaw {sweep}",
+            "scalaw_sweep": sweep,
+            "scalaw_id": identity,
+            "scalaw_store": order.store,
+            "scalaw_version": version("scalaw"),
+        },
+    )
+
+
+def goes_on(job_id: str, address: str) -> str:
+    """Return what a person who interrupts a submit should know."""
+    return f"the job goes on; stop it with: scalaw stop {job_id} --address {address}"
 
 
 def _prove(uri: str, tell: Callable[[str], None]) -> tuple[str, tuple[Store, str] | None]:

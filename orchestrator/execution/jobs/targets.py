@@ -70,6 +70,7 @@ class StoreRun:
 
     store: Store
     sweep: str
+    address: str | None = None
 
     def log(self) -> str:
         """Return what it has said so far."""
@@ -83,18 +84,24 @@ class StoreRun:
             tell(text.removeprefix(told) if text.startswith(told) else text)
             told = text
             if not working:
-                return None
+                break
             time.sleep(LOOK_S)
+        if not (self.store.heartbeat(self.sweep) or {}).get("stopped"):
+            raise Unreachable(
+                f"the driver of {self.sweep} is gone without a word: run or submit the sweep again to go on"
+            )
+        return None
 
     def stop(self, tell: Callable[[str], None]) -> str:
         """Stop its driver if it runs on this machine, wait for it and return how it stands."""
         heartbeat = self.store.heartbeat(self.sweep)
         if heartbeat is None or not driver_at_work(self.store, self.sweep):
             return "no driver is at work on it"
-        if heartbeat.get("host") != socket.gethostname() or heartbeat.get("job_id"):
-            job = heartbeat.get("job_id")
-            how = f"scalaw stop {job} --address URL" if job else "Ctrl-C there"
-            raise BadInput(f"the driver of {self.sweep} runs on {heartbeat.get('host')}: stop it by {how}")
+        job, address = heartbeat.get("job_id"), self.address or heartbeat.get("job_address")
+        if job and address:
+            return JobRun(JobServer(address), job).stop(tell)
+        if heartbeat.get("host") != socket.gethostname():
+            raise BadInput(f"the driver of {self.sweep} runs on {heartbeat.get('host')}: stop it there, by Ctrl-C")
         os.kill(int(heartbeat["pid"]), signal.SIGINT)
         tell("stopping: stages in flight finish and their states are kept")
         while driver_at_work(self.store, self.sweep):
@@ -123,4 +130,4 @@ def find_run(target: str, address: str | None, sweep: str | None) -> Run:
     name = store.only_sweep(sweep)
     if name is None:
         raise BadInput(f"nothing was run into {target} yet")
-    return StoreRun(store, name)
+    return StoreRun(store, name, known)
