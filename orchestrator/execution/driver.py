@@ -104,6 +104,12 @@ class Driver:
         for gang in self.pool.start(max(0, min(capacity, usable) - len(self.pool.gangs))):
             self._await(gang)
 
+    def close(self) -> None:
+        """End all workers, and ask the autoscaler for none."""
+        self.pool.stop()
+        if self.elastic is not None:
+            self.elastic.close()
+
     def _wants_more(self) -> bool:
         """Return whether the chooser wakes further stages."""
         while self.chooser is not None and not self.stop.asked and (cells := self.chooser.next_cells()):

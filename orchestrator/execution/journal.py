@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Final
 
@@ -35,6 +37,17 @@ class Journal:
     def note(self, sentence: str) -> None:
         """Keep a sentence, with the time (UTC)."""
         self._lines.append(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {sentence}")
+
+    @contextmanager
+    def kept(self, store: Store, sweep: str) -> Iterator[None]:
+        """Save at the end of a ``with`` block, however it ends."""
+        try:
+            yield
+        except Exception as failure:
+            self.note(f"ended by {type(failure).__name__}: {failure}")
+            raise
+        finally:
+            self.save(store, sweep)
 
     def save(self, store: Store, sweep: str) -> None:
         """Write what was said over what the last run of the sweep said."""

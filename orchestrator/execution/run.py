@@ -122,43 +122,26 @@ def run_sweep(
     plan = make_plan(sweep, share=share)
     for warning in plan.warnings:
         journal.say(f"warning: {warning}")
-    if address is not None:
-        knock(address)
-    _check_cores(sweep, address)
+    _check_room(sweep, address)
     target = open_store(store, create=True)
     _tell_of_another(target, sweep.name, journal)
     ids = [cell.id for cell in plan.cells]
-    rows = target.rows(ids)  # also sets damaged parts aside, so that their cells count as missing
-    failed = rows.filter(pc.equal(rows["status"], "failed")) if retry_failed else rows.slice(0, 0)
-    chooser = None
-    if budget_fraction is not None:
-        again = set(failed["cell_id"].to_pylist())
-        there = [row for row in rows.to_pylist() if row["cell_id"] not in again]
-        chooser = CellChooser(plan, budget_fraction, there, journal.say)
-    target.forget_failures(failed["cell_id"].to_pylist())
-    _commit_sweep(target, plan, None)
+    chooser = _prepared(plan, target, budget_fraction, journal, retry_failed=retry_failed)
     missing = _missing(plan.cells, target.done())
     spent = Spent()
     if not missing:
         journal.say(f"{sweep.name}: all {len(ids):,} cells are there")
     else:
-        try:
+        with journal.kept(target, sweep.name):
             spent = train(plan, missing, target, address, dashboard=dashboard, journal=journal, chooser=chooser)
-        except Exception as failure:
-            journal.note(f"ended by {type(failure).__name__}: {failure}")
-            raise
-        finally:
-            journal.save(target, sweep.name)
     done = target.done()
     missing = _missing(plan.cells, done)
     if chooser is not None:
         _commit_sweep(target, plan, chooser)
     target.compact(at_least=COMPACT_PARTS)
     fitted = answer(target, sweep.name)
-    journal.note(
-        f"{sweep.name}: {sum(status == 'ok' for status in map(done.get, ids)):,} of {len(ids):,} cells have a row; "
-        + (f"best law: {fitted.report.best.law}" if fitted.report and fitted.report.best else "no law fitted")
-    )
+    best = fitted.report.best if fitted.report else None
+    journal.note(f"{sweep.name}: {len(missing):,} of {len(ids):,} cells are missing; best law: {best and best.law}")
     journal.save(target, sweep.name)
     not_chosen = len(missing) if chooser is not None and chooser.reached else 0
     return RunResult(
@@ -177,8 +160,27 @@ def run_sweep(
     )
 
 
-def _check_cores(sweep: Any, address: str | None) -> None:
-    """Refuse a worker that this machine can't hold, unless it will run on a cluster elsewhere."""
+def _prepared(
+    plan: Plan, store: Store, budget_fraction: float | None, journal: Journal, *, retry_failed: bool
+) -> CellChooser | None:
+    """Make the store ready for the plan; return what chooses cells, or ``None`` where all are trained."""
+    ids = [cell.id for cell in plan.cells]
+    rows = store.rows(ids)  # also sets damaged parts aside, so that their cells count as missing
+    failed = rows.filter(pc.equal(rows["status"], "failed")) if retry_failed else rows.slice(0, 0)
+    again = failed["cell_id"].to_pylist()
+    chooser = None
+    if budget_fraction is not None:
+        there = [row for row in rows.to_pylist() if row["cell_id"] not in again]
+        chooser = CellChooser(plan, budget_fraction, there, journal.say)
+    store.forget_failures(again)
+    _commit_sweep(store, plan, None)
+    return chooser
+
+
+def _check_room(sweep: Any, address: str | None) -> None:
+    """Refuse a cluster that does not answer, and a worker that this machine can't hold where there is none."""
+    if address is not None:
+        knock(address)
     cores, needed = len(os.sched_getaffinity(0)), sweep.resources.cpus_per_worker
     if address is None and needed > cores:
         raise BadInput(

@@ -81,8 +81,9 @@ def train(
     tree = plan.tree.towards({cell.id for cell in cells})
     wanted = plan.gangs if resources.workers != "auto" else None
     cpus = max(len(os.sched_getaffinity(0)), needs.cpus * needs.world_size * (wanted or 1))
-    kept = store.checkpoints.names() & tree.stages.keys()
-    ledger = Ledger(tree, plan.rate, kept=kept, wanted=None if chooser is None else ())
+    ledger = Ledger(
+        tree, plan.rate, kept=store.checkpoints.names() & tree.stages.keys(), wanted=None if chooser is None else ()
+    )
     progress = _progress(plan, len(cells), sum(stage.flops for stage in tree), store, journal)
     with connected(address, cpus=cpus, dashboard=dashboard) as cluster, StopSignal() as stop:
         if cluster["dashboard_url"]:
@@ -95,7 +96,6 @@ def train(
         journal.say(f"{plan.sweep.name}: {len(cells):,} of {len(plan.cells):,} cells to train, {gangs:,} at a time")
         memory = StateMemory(_state_budget_bytes(resources, ray.cluster_resources()))
         pool = Pool(plan.context, store.uri, needs, namespace=f"scalaw-{plan.sweep.name}-{os.getpid()}")
-        elastic = None if address is None else Elastic(needs, wanted)
         driver = Driver(
             ledger,
             pool,
@@ -106,23 +106,17 @@ def train(
             max_retries=resources.max_retries,
             stage_timeout_s=resources.stage_timeout_s,
             chooser=chooser,
-            elastic=elastic,
+            elastic=None if address is None else Elastic(needs, wanted),
         )
         with progress:
             try:
                 driver.run(gangs)
             finally:
-                pool.stop()
-                if elastic is not None:
-                    elastic.close()
+                driver.close()
                 beat(store, plan.sweep.name, {"stopped": True})
-    return Spent(
-        ledger.flops_spent,
-        ledger.estimates.measured_s * needs.world_size,
-        interrupted=stop.asked and (ledger.unfinished > 0 or (chooser is not None and chooser.reached is None)),
-        peak_state_bytes=memory.peak_bytes,
-        spilled=memory.spilled,
-    )
+    left = ledger.unfinished > 0 or (chooser is not None and chooser.reached is None)
+    worker_s = ledger.estimates.measured_s * needs.world_size
+    return Spent(ledger.flops_spent, worker_s, stop.asked and left, memory.peak_bytes, memory.spilled)
 
 
 def _needs(plan: Plan) -> WorkerNeeds:

@@ -109,21 +109,9 @@ def fit(
     BadInput
         If the table, a law's name, ``hold_out``, ``bootstrap``, ``noise`` or ``resample`` is wrong.
     """
-    if isinstance(bootstrap, bool) or not isinstance(bootstrap, int) or bootstrap < 0:
-        raise BadInput(
-            f"bootstrap {bootstrap!r}: write a whole number of replicas, such as 1000, or 0 for no intervals"
-        )
-    if laws is not None and not laws:
-        raise BadInput(f"no laws were named; known: {', '.join(LAWS.names())}")
-    known_noise, known_resample = check_noise(noise), check_resample(resample)
-    columns = check_table(table, target)
-    loss = 1.0 / columns[target] if target in QUALITIES else columns[target]
-    axes = {name: columns[name] for name in AXES if name in columns and name != target}
-    held = held_out_rows(axes, hold_out)
-    no_held = "the axes don't vary" if hold_out not in (None, "none") else ""
-    ahead_of = folds(axes) if held is not None else ()
-    task = _Task(axes, loss, target, held, no_held, bootstrap, seed, known_noise, known_resample, ahead_of)
-
+    _check(bootstrap, laws)
+    task = _task(table, target, hold_out, bootstrap, seed, check_noise(noise), check_resample(resample))
+    axes, loss = task.columns, task.loss
     warnings = table_warnings(axes, loss, quality=target in QUALITIES)
     if noise == "seeds" and seed_noise(centred(axes, loss)[0]) is None:
         warnings.append("no point of the axes has several seeds: rows count alike; add seeds, or leave noise out")
@@ -148,6 +136,27 @@ def fit(
         n_rows=table.num_rows,
         separability=apart,
     )
+
+
+def _task(
+    table: pa.Table, target: str, hold_out: HoldOut, bootstrap: int, seed: int, noise: Noise, resample: Resample
+) -> _Task:
+    columns = check_table(table, target)
+    loss = 1.0 / columns[target] if target in QUALITIES else columns[target]
+    axes = {name: columns[name] for name in AXES if name in columns and name != target}
+    held = held_out_rows(axes, hold_out)
+    no_held = "the axes don't vary" if hold_out not in (None, "none") else ""
+    ahead_of = folds(axes) if held is not None else ()
+    return _Task(axes, loss, target, held, no_held, bootstrap, seed, noise, resample, ahead_of)
+
+
+def _check(bootstrap: int, laws: Sequence[str] | None) -> None:
+    if isinstance(bootstrap, bool) or not isinstance(bootstrap, int) or bootstrap < 0:
+        raise BadInput(
+            f"bootstrap {bootstrap!r}: write a whole number of replicas, such as 1000, or 0 for no intervals"
+        )
+    if laws is not None and not laws:
+        raise BadInput(f"no laws were named; known: {', '.join(LAWS.names())}")
 
 
 def _fit_laws(task: _Task, laws: Sequence[str] | None) -> tuple[dict[str, LawFit], dict[str, Ahead], list[str]]:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from orchestrator.errors import BadInput
-from orchestrator.fitting.axes import AXES, FloatArray
+from orchestrator.fitting.axes import AXES, FloatArray, Mask
 from orchestrator.fitting.check import QUALITIES, check_table
 from orchestrator.fitting.estimate import fit
 from orchestrator.fitting.holdout import held_out_rows
@@ -105,19 +105,8 @@ def replay(
     BadInput
         If the tables don't fit together, there is nothing to predict, or the budget pays for no fit.
     """
-    known = check_table(table, target)
-    axes = [axis for axis in AXES if axis in known]
-    if ahead is None:
-        mask = held_out_rows({axis: known[axis] for axis in axes}, "largest")
-        if mask is None:
-            raise BadInput("no axis varies, so there is nothing to predict; add rows")
-        points = known
-    else:
-        wanted = check_table(ahead, target)
-        if [axis for axis in AXES if axis in wanted] != axes:
-            raise BadInput(f"the rows to predict have other axes than {', '.join(axes)}; give both tables the same")
-        points = {name: np.concatenate([known[name], wanted[name]]) for name in (*axes, target)}
-        mask = np.arange(points[target].size) >= table.num_rows
+    points, mask = _points(table, ahead, target)
+    axes = [axis for axis in AXES if axis in points]
     candidates = np.flatnonzero(~mask)
     costs = Costs.apart(cost[candidates])
     selector = Selector(
@@ -153,6 +142,22 @@ def replay(
         rmse_log=rmse_log,
         covered=covered,
     )
+
+
+def _points(table: pa.Table, ahead: pa.Table | None, target: str) -> tuple[dict[str, FloatArray], Mask]:
+    """Return the rows of both tables as columns, and which of them are to be predicted."""
+    known = check_table(table, target)
+    axes = [axis for axis in AXES if axis in known]
+    if ahead is None:
+        mask = held_out_rows({axis: known[axis] for axis in axes}, "largest")
+        if mask is None:
+            raise BadInput("no axis varies, so there is nothing to predict; add rows")
+        return known, mask
+    wanted = check_table(ahead, target)
+    if [axis for axis in AXES if axis in wanted] != axes:
+        raise BadInput(f"the rows to predict have other axes than {', '.join(axes)}; give both tables the same")
+    points = {name: np.concatenate([known[name], wanted[name]]) for name in (*axes, target)}
+    return points, np.arange(points[target].size) >= table.num_rows
 
 
 def quality(report: FitReport, aims: pa.Table, truth: FloatArray) -> tuple[float, float]:
