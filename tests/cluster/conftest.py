@@ -135,12 +135,15 @@ class Nodes:
         self._await(lambda: self.alive() > before, f"{name} has joined")
 
     def kill(self, name: str) -> None:
-        """End a node and all its workers with SIGKILL."""
+        """End a node and all its workers with SIGKILL, and wait until the cluster knows."""
+        before = self.alive()
         _end_session(self.processes.pop(name).pid)
+        self._await(lambda: self.alive() < before, f"{name} is gone")
 
     def alive(self) -> int:
-        summary: Any = self.get("/nodes?view=summary")
-        return sum(node["raylet"].get("state") == "ALIVE" for node in summary["data"]["summary"])
+        """Return how many nodes there are, as GCS knows it; the dashboard's summary lags behind."""
+        listed: Any = self.get("/api/v0/nodes?limit=1000")
+        return sum(node["state"] == "ALIVE" for node in listed["data"]["result"]["result"])
 
     def get(self, path: str, token: str | None = CANARY) -> Any:
         """Return the JSON at a path of the dashboard, or None where nothing answers yet."""
@@ -183,8 +186,8 @@ class Nodes:
         )
 
     def close(self) -> None:
-        for name in list(self.processes):
-            self.kill(name)
+        for process in self.processes.values():
+            _end_session(process.pid)
 
     def _start(self, name: str, *options: str) -> None:
         folder = self.folder / name
@@ -198,7 +201,7 @@ class Nodes:
             self.processes[name] = subprocess.Popen(
                 command,
                 cwd=folder,
-                env={**self.env, "PATH": "/usr/bin:/bin"},
+                env={**{k: v for k, v in self.env.items() if not k.startswith("COVERAGE")}, "PATH": "/usr/bin:/bin"},
                 stdout=out,
                 stderr=out,
                 start_new_session=True,

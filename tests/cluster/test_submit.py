@@ -66,7 +66,8 @@ def test_a_sweep_outlives_a_lost_node_uses_a_new_one_and_has_the_rows_of_a_local
     assert here.returncode == 0, here.stderr
     assert rows(store) == rows(local)
     listed = json.loads(nodes.scalaw("list", "--address", nodes.url, "--json").stdout)
-    assert [one["status"] for one in listed if one["job_id"] == job["job_id"]] == ["SUCCEEDED"]
+    (ended,) = [one for one in listed if one["job_id"] == job["job_id"]]
+    assert (ended["status"], ended["exit_code"]) == ("SUCCEEDED", 0), ended["message"]
 
 
 def test_a_submit_again_attaches_and_a_stopped_sweep_goes_on_without_repeating_a_cell(nodes):
