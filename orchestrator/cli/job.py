@@ -32,7 +32,13 @@ def main() -> None:
     sweep = f"{Path(tempfile.mkdtemp(prefix=SCRATCH, dir='.')).name}/{Path(order.file).name}"
     Path(sweep).write_text(order.text, encoding="utf-8")
     changes = [word for change in order.overrides for word in ("--set", change)]
-    scalaw(["run", sweep, "--store", order.store, "--address", "auto", *changes, *order.flags])
+    try:
+        scalaw(["run", sweep, "--store", order.store, "--address", "auto", *changes, *order.flags])
+    except SystemExit as end:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        # Ray is shut down; what is left of the interpreter's end can crash after a node was lost, and fail the job.
+        os._exit(end.code if isinstance(end.code, int) else 0)
 
 
 def _check_python(order: JobOrder) -> None:

@@ -127,23 +127,28 @@ class Nodes:
             *(f"--temp-dir={folder / 'ray'}", f"--ray-client-server-port={self.client_port}"),
         )
         self._await(lambda: self.get("/api/version") is not None, "the dashboard answers")
+        self._await(self._ids, "the head is a node")
+        self.ids = {"head": self._ids().pop()}
 
     def add(self, name: str, *options: str) -> None:
         """Start a further node and wait until the cluster has it."""
-        before = self.alive()
         self._start(name, f"--address=127.0.0.1:{self.gcs_port}", *options)
-        self._await(lambda: self.alive() > before, f"{name} has joined")
+        self._await(lambda: self._ids() - set(self.ids.values()), f"{name} has joined")
+        (self.ids[name],) = self._ids() - set(self.ids.values())
 
     def kill(self, name: str) -> None:
         """End a node and all its workers with SIGKILL, and wait until the cluster knows."""
-        before = self.alive()
         _end_session(self.processes.pop(name).pid)
-        self._await(lambda: self.alive() < before, f"{name} is gone")
+        self._await(lambda: self.ids[name] not in self._ids(), f"{name} is gone")
 
     def alive(self) -> int:
-        """Return how many nodes there are, as GCS knows it; the dashboard's summary lags behind."""
+        """Return how many nodes there are."""
+        return len(self._ids())
+
+    def _ids(self) -> set[str]:
+        """Return the ids of the nodes that live, as GCS knows them; the dashboard's summary lags behind."""
         listed: Any = self.get("/api/v0/nodes?limit=1000")
-        return sum(node["state"] == "ALIVE" for node in listed["data"]["result"]["result"])
+        return {node["node_id"] for node in listed["data"]["result"]["result"] if node["state"] == "ALIVE"}
 
     def get(self, path: str, token: str | None = CANARY) -> Any:
         """Return the JSON at a path of the dashboard, or None where nothing answers yet."""
