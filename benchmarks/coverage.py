@@ -65,9 +65,8 @@ def print_simulated(sweeps: int, bootstrap: int, resample: str, laws: Sequence[s
             for seed in range(sweeps):
                 random = np.random.default_rng([seed, int(noise * 1e6)])
                 loss = clean * np.exp(random.normal(0, noise, clean.size))
-                found = fit(pa.table({**used, "loss": loss}), laws=[name], bootstrap=bootstrap, resample=resample).fits[
-                    name
-                ]
+                table = pa.table({**used, "loss": loss})
+                found = fit(table, laws=[name], bootstrap=bootstrap, resample=resample).fits[name]
                 for parameter in asked:
                     estimate = found.params[parameter]
                     if estimate.lo is not None and estimate.hi is not None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from orchestrator.errors import ScalawError, Unreachable
 from orchestrator.execution.jobs.order import SCRATCH, VARIABLE, JobOrder
 
-#: What a driver imports: module, and the package that has it where the names differ.
+#: Modules that a driver imports.
 NEEDED = ("torch", "ray", "numpy", "pyarrow", "pydantic", "yaml", "typer", "rich", "obstore", "duckdb", "safetensors")
 
 
@@ -62,14 +62,12 @@ def _check_store(order: JobOrder) -> None:
     from orchestrator.store import open_store
 
     store = open_store(order.store, create=True)
-    try:
-        store.blobs.get(order.proof)
-    except FileNotFoundError as error:
+    if not store.sees_mark(order.proof):
         raise Unreachable(
             f"the cluster does not see the store {order.store} that this machine has: name a bucket (s3://…), or a "
             "folder that both have mounted"
-        ) from error
-    store.blobs.delete(order.proof)
+        )
+    store.take_mark(order.proof)
 
 
 if __name__ == "__main__":

@@ -24,21 +24,27 @@ class Selection(StrEnum):
     active = "active"
 
 
+Share = Annotated[bool, typer.Option("--share/--no-share", help="Train once what cells have in common.")]
+RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Train failed cells again.")]
+Select = Annotated[
+    Selection, typer.Option("--select", help="active: cells are chosen by what they tell for what they cost.")
+]
+BudgetFraction = Annotated[
+    float | None,
+    typer.Option("--budget-fraction", metavar="F", help="With active: share of the grid's FLOPs; default 0.1."),
+]
+
+
 def command(
     sweep: SweepFile,
     store: Annotated[str, typer.Option("--store", metavar="URI", help="Folder or bucket that keeps the rows.")],
     address: Annotated[
         str | None, typer.Option("--address", metavar="ADDR", help="Ray cluster to join; default: start Ray here.")
     ] = None,
-    share: Annotated[bool, typer.Option("--share/--no-share", help="Train once what cells have in common.")] = True,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Train failed cells again.")] = False,
-    select: Annotated[
-        Selection, typer.Option("--select", help="active: cells are chosen by what they tell for what they cost.")
-    ] = Selection.grid,
-    budget_fraction: Annotated[
-        float | None,
-        typer.Option("--budget-fraction", metavar="F", help="With active: share of the grid's FLOPs; default 0.1."),
-    ] = None,
+    share: Share = True,
+    retry_failed: RetryFailed = False,
+    select: Select = Selection.grid,
+    budget_fraction: BudgetFraction = None,
     dashboard: Annotated[bool, typer.Option("--dashboard/--no-dashboard", help="Serve Ray's dashboard.")] = True,
     overrides: Overrides = None,
     json_: Json = False,

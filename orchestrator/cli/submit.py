@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli.output import ClusterAddress, Json, Overrides, SweepFile, emit_json
-from orchestrator.cli.run import Selection, fraction_of
+from orchestrator.cli.run import BudgetFraction, RetryFailed, Select, Selection, Share, fraction_of
 from orchestrator.errors import Interrupted
 
 NAME = "submit"
@@ -23,15 +23,10 @@ def command(
     ],
     address: ClusterAddress = None,
     wait: Annotated[bool, typer.Option("--wait", help="Follow the job's log to its end, and exit as it does.")] = False,
-    share: Annotated[bool, typer.Option("--share/--no-share", help="Train once what cells have in common.")] = True,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Train failed cells again.")] = False,
-    select: Annotated[
-        Selection, typer.Option("--select", help="active: cells are chosen by what they tell for what they cost.")
-    ] = Selection.grid,
-    budget_fraction: Annotated[
-        float | None,
-        typer.Option("--budget-fraction", metavar="F", help="With active: share of the grid's FLOPs; default 0.1."),
-    ] = None,
+    share: Share = True,
+    retry_failed: RetryFailed = False,
+    select: Select = Selection.grid,
+    budget_fraction: BudgetFraction = None,
     working_dir: Annotated[
         str, typer.Option("--working-dir", metavar="DIR", help="Folder that is sent along; the job runs in it.")
     ] = ".",

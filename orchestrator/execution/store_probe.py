@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import Any, Final
 
 import ray
@@ -20,12 +19,10 @@ ANSWER_S: Final = 60.0
 def _sees(uri: str, key: str) -> str:
     """Return why this node does not see a blob, or nothing."""
     try:
-        open_store(uri, create=True).blobs.get(key)
-    except FileNotFoundError:
-        return "does not see what the driver wrote there"
+        there = open_store(uri, create=True).sees_mark(key)
     except ScalawError as refusal:
         return str(refusal)
-    return ""
+    return "" if there else "does not see what the driver wrote there"
 
 
 def check_nodes_see(store: Store) -> None:
@@ -36,8 +33,7 @@ def check_nodes_see(store: Store) -> None:
     Unreachable
         If one of them can't.
     """
-    key = f"logs/probe-{uuid.uuid4().hex}"
-    store.blobs.put_new(key, b"scalaw")
+    key = store.leave_mark()
     try:
         nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
         asked = {
@@ -50,7 +46,7 @@ def check_nodes_see(store: Store) -> None:
         found = {asked[one]: _answer(one) for one in ready}
         wrong = {**{node: why for node, why in found.items() if why}, **{asked[one]: "does not answer" for one in late}}
     finally:
-        store.blobs.delete(key)
+        store.take_mark(key)
     if wrong:
         node, why = next(iter(wrong.items()))
         raise Unreachable(

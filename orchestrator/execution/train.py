@@ -51,10 +51,8 @@ def train(
     ----------
     cells
         Those that the store lacks.
-    address, dashboard
-        As in :func:`orchestrator.run_sweep`.
-    journal
-        Takes what is said.
+    address, dashboard, journal
+        As in :func:`orchestrator.run_sweep`; the journal takes what is said.
     chooser
         Chooses which of the cells are trained; ``None``: all.
 

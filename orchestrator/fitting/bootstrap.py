@@ -8,7 +8,6 @@ from typing import Final, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.errors import BadInput
 from orchestrator.fitting.axes import FloatArray
 from orchestrator.fitting.law import Law, Sample
 
@@ -22,20 +21,6 @@ MOST_ROWS: Final = 1000
 BATCH: Final = 40_000
 #: Sizes N below which drawing them together says nothing.
 FEWEST_CLUSTERS: Final = 5
-
-
-def check_resample(resample: str) -> Resample:
-    """Return a word that names a way to resample.
-
-    Raises
-    ------
-    BadInput
-        If it is another.
-    """
-    for known in RESAMPLES:
-        if resample == known:
-            return known
-    raise BadInput(f"resample {resample!r}: expected one of {', '.join(RESAMPLES)}")
 
 
 def no_clusters(sample: Sample) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -18,8 +18,24 @@ from orchestrator.fitting.axes import AXES, FloatArray
 SOURCE: Final = b"scalaw.source"
 FIRST_ROW: Final = b"scalaw.first_row"
 
+Word = TypeVar("Word", bound=str)
+
 #: Targets that grow with quality, between 0 and 1; every other target is a loss.
 QUALITIES: Final = frozenset({"accuracy", "precision_macro", "recall_macro", "f1_macro", "fidelity"})
+
+
+def one_of(what: str, given: str, known: Sequence[Word]) -> Word:
+    """Return the word among some known ones.
+
+    Raises
+    ------
+    BadInput
+        If it is another.
+    """
+    for word in known:
+        if given == word:
+            return word
+    raise BadInput(f"{what} {given!r}: expected one of {', '.join(known)}")
 
 
 def check_table(table: pa.Table, target: str) -> dict[str, FloatArray]:

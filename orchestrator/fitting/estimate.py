@@ -10,9 +10,9 @@ import pyarrow as pa
 
 from orchestrator.errors import BadInput
 from orchestrator.fitting.axes import AXES, MEANING, FloatArray, Mask, law_axes, training_cost, varies
-from orchestrator.fitting.bootstrap import Resample, check_resample, no_clusters, replicas
+from orchestrator.fitting.bootstrap import RESAMPLES, Resample, no_clusters, replicas
 from orchestrator.fitting.carrying import missing_axes, obstacle, used_axes
-from orchestrator.fitting.check import QUALITIES, check_table
+from orchestrator.fitting.check import QUALITIES, check_table, one_of
 from orchestrator.fitting.choice import Ahead, ranking
 from orchestrator.fitting.conditioning import directions, identifiability
 from orchestrator.fitting.diagnose import best_warnings, law_warnings, table_warnings
@@ -20,7 +20,7 @@ from orchestrator.fitting.holdout import HoldOut, held_out_rows
 from orchestrator.fitting.huber import huber_sum
 from orchestrator.fitting.identify import at_bounds, unidentified
 from orchestrator.fitting.law import Law
-from orchestrator.fitting.noise import Noise, check_noise, cost_noise, seed_noise, solved
+from orchestrator.fitting.noise import NOISES, Noise, cost_noise, seed_noise, solved
 from orchestrator.fitting.result import Estimate, FitReport, LawFit
 from orchestrator.fitting.rolling import Fold, errors_ahead, folds
 from orchestrator.fitting.sample import centred
@@ -110,7 +110,8 @@ def fit(
         If the table, a law's name, ``hold_out``, ``bootstrap``, ``noise`` or ``resample`` is wrong.
     """
     _check(bootstrap, laws)
-    task = _task(table, target, hold_out, bootstrap, seed, check_noise(noise), check_resample(resample))
+    words = one_of("noise", noise, NOISES), one_of("resample", resample, RESAMPLES)
+    task = _task(table, target, hold_out, bootstrap, seed, *words)
     axes, loss = task.columns, task.loss
     warnings = table_warnings(axes, loss, quality=target in QUALITIES)
     if noise == "seeds" and seed_noise(centred(axes, loss)[0]) is None:
@@ -214,7 +215,8 @@ def _fit_law(law: Law, all_axes: Mapping[str, FloatArray], task: _Task) -> tuple
     spread = float(((sample.log_loss - sample.log_loss.mean()) ** 2).sum())
     r2 = 1.0 - float((residuals**2).sum()) / spread
     ends = np.quantile(draws, [0.05, 0.95], axis=0) if len(draws) else None
-    withheld = unidentified(law, sample, coords, ends, float(task.loss.min()))
+    seen, edges = directions(law, sample, coords), at_bounds(law, sample, coords)
+    withheld = unidentified(law, sample, seen, edges, ends, float(task.loss.min()))
     held_out, no_held = _held_out(law, axes, task)
     warnings = law_warnings(law, all_axes, axes, residuals, r2, solution, ends, withheld)
     if task.left_out:
@@ -259,9 +261,7 @@ def _fit_law(law: Law, all_axes: Mapping[str, FloatArray], task: _Task) -> tuple
         seed=task.seed,
         noise_power=power,
         noise_cost=float(np.exp(np.log(training_cost(axes)).mean())),
-        identifiability=identifiability(
-            parameters, directions(law, sample, coords), list(at_bounds(law, sample, coords))
-        ),
+        identifiability=identifiability(parameters, seen, list(edges)),
         ahead=random.permutation(last)[:MOST_RESIDUALS],
         dearest=float(training_cost(axes).max() * (1 + 1e-9)),
     )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
 
 from orchestrator.fitting.axes import MEANING, FloatArray, distinct
-from orchestrator.fitting.conditioning import LEAST_INFLUENCE, LEAST_SHARE, Directions, directions
+from orchestrator.fitting.conditioning import LEAST_INFLUENCE, LEAST_SHARE, Directions
 from orchestrator.fitting.law import Law, LogAxes, Parameter, Sample
 
 #: An axis is collinear where less than this share of its spread is its own.
@@ -22,13 +22,15 @@ EDGE: Final = 1.0
 WIDEST: Final = {"factor": 1e6, "saturation": 10.0, "exponent": 2.0, "power": 2.0, "floor": 0.8}
 
 
-def unidentified(law: Law, sample: Sample, coords: FloatArray, ends: FloatArray | None, least: float) -> dict[str, str]:
+def unidentified(
+    law: Law, sample: Sample, seen: Directions, edges: Mapping[str, str], ends: FloatArray | None, least: float
+) -> dict[str, str]:
     """Return the parameters without a number, each with the reason.
 
     Parameters
     ----------
-    coords
-        Solution on the sample, shape (P,).
+    seen, edges
+        What `directions` and `at_bounds` say of the solution.
     ends
         Lower and upper end of each parameter's interval in its own unit, shape (2, P); None without a bootstrap.
     least
@@ -42,9 +44,9 @@ def unidentified(law: Law, sample: Sample, coords: FloatArray, ends: FloatArray 
         reasons.update({p.name: why for p in parameters if set(p.axes) & set(tied)})
     for name, why in _floor_or_exponent(parameters, sample.log_axes).items():
         reasons.setdefault(name, why)
-    for name, why in _unseen(directions(law, sample, coords), sample.log_axes, parameters).items():
+    for name, why in _unseen(seen, sample.log_axes, parameters).items():
         reasons.setdefault(name, why)
-    for name, why in at_bounds(law, sample, coords).items():
+    for name, why in edges.items():
         reasons.setdefault(name, why)
     if ends is not None:
         for parameter, (low, high) in zip(parameters, ends.T, strict=True):

@@ -11,7 +11,6 @@ from typing import Final, Literal, get_args
 
 import numpy as np
 
-from orchestrator.errors import BadInput
 from orchestrator.fitting.axes import FloatArray, training_cost
 from orchestrator.fitting.law import Law, LogAxes, Sample
 from orchestrator.fitting.search import best_coords
@@ -27,20 +26,6 @@ LEAST: Final = 1e-5
 #: The noise's power of the cost at most, and the largest ratio of a row's noise to the typical one.
 STEEPEST: Final = 1.0
 MOST_RATIO: Final = 10.0
-
-
-def check_noise(noise: str) -> Noise:
-    """Return a word that names a model of the noise.
-
-    Raises
-    ------
-    BadInput
-        If it is another.
-    """
-    for known in NOISES:
-        if noise == known:
-            return known
-    raise BadInput(f"noise {noise!r}: expected one of {', '.join(NOISES)}")
 
 
 def solved(law: Law, sample: Sample, noise: Noise) -> tuple[Sample, FloatArray, float]:

@@ -23,6 +23,8 @@ from orchestrator.store.schema import ROW_SCHEMA
 
 #: Folders that a store consists of; one of them marks a folder as ours.
 FOLDERS = frozenset({"sweeps", "results", "fits", "checkpoints", "logs", "damaged"})
+#: What a mark holds.
+MARK = b"scalaw"
 
 
 def open_store(uri: str, *, create: bool = False) -> Store:
@@ -198,12 +200,28 @@ class Store:
         Unreachable
             If one of them fails.
         """
-        key = f"logs/probe-{uuid.uuid4().hex}"
-        self.blobs.put_new(key, b"scalaw")
+        key = self.leave_mark()
         try:
-            if self.blobs.get(key) != b"scalaw":
+            if self.blobs.get(key) != MARK:
                 raise Unreachable(f"the store {self.uri} does not give back what was written")
         except FileNotFoundError as error:
             raise Unreachable(f"the store {self.uri} lost what was written a moment ago") from error
         finally:
-            self.blobs.delete(key)
+            self.take_mark(key)
+
+    def leave_mark(self) -> str:
+        """Write a small blob by which another process knows this store; return its key."""
+        key = f"logs/mark-{uuid.uuid4().hex}"
+        self.blobs.put_new(key, MARK)
+        return key
+
+    def sees_mark(self, key: str) -> bool:
+        """Return whether what `leave_mark` wrote elsewhere is here."""
+        try:
+            return self.blobs.get(key) == MARK
+        except FileNotFoundError:
+            return False
+
+    def take_mark(self, key: str) -> None:
+        """Take a mark away."""
+        self.blobs.delete(key)

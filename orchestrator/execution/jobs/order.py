@@ -27,7 +27,7 @@ class JobOrder:
     flags
         Further words of ``scalaw run``.
     proof
-        Key of a blob that `submit` wrote to the store, which the cluster must see; ``None`` where it could not.
+        Key of the mark that `submit` left in the store, which the cluster must see; ``None`` where it could not.
     python
         Version of the Python that submits, ``3.11``.
     """

@@ -106,7 +106,7 @@ class JobServer:
     def jobs(self) -> list[dict[str, Any]]:
         """Return the jobs that scalaw submitted, newest first: id, status, message, exit code, times (s)."""
         with self._refusals():
-            found = [job for job in self._client.list_jobs() if (job.metadata or {}).get("scalaw_sweep")]
+            found = [job for job in self._client.list_jobs() if _is_ours(job)]
         return [_described(job) for job in sorted(found, key=lambda job: -(job.start_time or 0))]
 
     def job(self, job_id: str) -> dict[str, Any]:
@@ -117,10 +117,16 @@ class JobServer:
         BadInput
             If there is no such job.
         """
-        found = next((job for job in self.jobs() if job["job_id"] == job_id), None)
-        if found is None:
+        with self._refusals():
+            try:
+                found = self._client.get_job_info(job_id)
+            except RuntimeError as failure:
+                if "404" not in str(failure):
+                    raise
+                found = None
+        if found is None or not _is_ours(found):
             raise BadInput(f"{self.address} has no scalaw job {job_id}; see: scalaw list --address {self.address}")
-        return found
+        return _described(found)
 
     def logs(self, job_id: str) -> str:
         """Return what a job has printed so far, without the lines in which Ray starts it."""
@@ -197,6 +203,10 @@ def _check_token() -> None:
     path = os.environ.get("RAY_AUTH_TOKEN_PATH")
     if path and not os.environ.get("RAY_AUTH_TOKEN") and not (Path(path).is_file() and Path(path).stat().st_size):
         raise Unreachable(f"RAY_AUTH_TOKEN_PATH names {path}, where there is no token: write the cluster's token there")
+
+
+def _is_ours(job: Any) -> bool:
+    return bool((job.metadata or {}).get("scalaw_sweep"))
 
 
 def _described(job: Any) -> dict[str, Any]:

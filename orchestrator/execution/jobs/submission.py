@@ -6,7 +6,6 @@ import re
 import sys
 import tempfile
 import time
-import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -154,8 +153,7 @@ def _prove(uri: str, tell: Callable[[str], None]) -> tuple[str, tuple[Store, str
     """Write what the cluster must see in the store; return its full address, and where and what was written."""
     try:
         store = open_store(uri, create=True)
-        key = f"logs/submit-{uuid.uuid4().hex}"
-        store.blobs.put_new(key, b"scalaw")
+        key = store.leave_mark()
     except Unreachable as failure:
         if "://" not in uri or uri.startswith("file:"):
             raise
@@ -166,7 +164,7 @@ def _prove(uri: str, tell: Callable[[str], None]) -> tuple[str, tuple[Store, str
 
 def _forget(store: Store, key: str) -> None:
     """Take away what was written, and the folder where it holds nothing else."""
-    store.blobs.delete(key)
+    store.take_mark(key)
     if "://" not in store.uri:
         for folder in (Path(store.uri, "logs"), Path(store.uri)):
             with suppress(OSError):
