@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import secrets
@@ -162,14 +163,16 @@ class Nodes:
             return None
 
     def metrics(self) -> str:
-        """Return what all nodes export for Prometheus."""
+        """Return what all nodes export for Prometheus; one that starts or is gone exports nothing."""
         summary: Any = self.get("/nodes?view=summary")
         found = []
         for node in summary["data"]["summary"]:
-            if node["raylet"].get("state") == "ALIVE":
-                url = f"http://127.0.0.1:{node['raylet']['metricsExportPort']}/metrics"
-                with urllib.request.urlopen(url, timeout=10) as answer:
-                    found.append(answer.read().decode())
+            url = f"http://127.0.0.1:{node['raylet'].get('metricsExportPort')}/metrics"
+            with (
+                suppress(urllib.error.URLError, http.client.InvalidURL),
+                urllib.request.urlopen(url, timeout=10) as answer,
+            ):
+                found.append(answer.read().decode())
         return "\n".join(found)
 
     def scalaw(self, *arguments: object, **changes: Any) -> subprocess.CompletedProcess[str]:

@@ -113,7 +113,7 @@ def test_a_new_node_is_used_within_seconds_and_the_metrics_show_it(nodes):
         return [float(one.split()[-1]) for one in lines if 'state="busy"' in one and 'sweep="grows"' in one]
 
     until(lambda: sum(busy()) >= 2, 60)  # Ray passes metrics on every ten seconds
-    assert "ray_scalaw_commit_s_count" in nodes.metrics()
+    until(lambda: "ray_scalaw_commit_s_count" in nodes.metrics(), 60)
     nodes.scalaw("stop", job["job_id"], "--address", nodes.url)
 
 

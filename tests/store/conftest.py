@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -79,12 +80,24 @@ def process() -> Iterator[Process]:
 
 @pytest.fixture(scope="session")
 def s3_endpoint() -> Iterator[str]:
-    """Address of an S3 server on this machine."""
+    """Address of an S3 server on this machine.
+
+    S3 decides a conditional put in one step; moto's threads look and write in two, so here they take turns.
+    """
     server = pytest.importorskip("moto.server").ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    responses = pytest.importorskip("moto.s3.responses").S3Response
+    turn, put = threading.Lock(), responses._key_response_put
+
+    def in_turn(*arguments: Any) -> Any:
+        with turn:
+            return put(*arguments)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(responses, "_key_response_put", in_turn)
+        server.start()
+        host, port = server.get_host_and_port()
+        yield f"http://{host}:{port}"
+        server.stop()
 
 
 @pytest.fixture
