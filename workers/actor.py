@@ -64,7 +64,6 @@ class Worker:
         self.context = context
         self.rank = rank
         self.on_gpu = on_gpu
-        self.stage = "idle"
         self.meeting: Any = None
         self.store = open_store(store_uri)
         self.engine = FAMILIES.load(context.family)().engine()(context, rank, on_gpu=on_gpu)
@@ -77,7 +76,7 @@ class Worker:
         self.limits = threadpool_limits(limits=threads)
 
     def __repr__(self) -> str:
-        return f"{self.name}({self.stage})"
+        return self.name  # Ray reads it once; the stage is the name of the task
 
     def meet(self) -> tuple[str, int]:
         """Open the place where this generation of the gang meets; return its host and port."""
@@ -129,7 +128,6 @@ class Worker:
             done = [self._run_chain(orders[0], parents[0], started)]
         else:
             done = self._run_lot(orders, parents, started)
-        self.stage = "idle"
         seconds = (time.perf_counter() - begun) / len(orders)
         results = [replace(result, seconds=seconds, kept=self.keeper.kept) for result, _ in done]
         return results, *(state for _, state in done)
@@ -144,7 +142,6 @@ class Worker:
             chain, state, spared = self._from(order, parent)
             row = None
             for stage in chain:
-                self.stage = f"{stage.kind} {stage.id[:8]}"
                 if stage.kind == "evaluate":
                     row = self._measure(stage, state, order.attempt, started) if self.rank.leads else None
                     state = None
@@ -162,7 +159,6 @@ class Worker:
             states: list[Any] = [self._from(order, parent)[1] for order, parent in zip(orders, parents, strict=True)]
             for k in range(trained):
                 going = [i for i, state in enumerate(states) if not isinstance(state, ArithmeticError)]
-                self.stage = f"{orders[0].chain[k].kind} {orders[0].chain[k].id[:8]} and {len(going) - 1} more seeds"
                 together = self.engine.train_together([orders[i].chain[k] for i in going], [states[i] for i in going])
                 states = [together.pop(0) if i in going else state for i, state in enumerate(states)]
         except Exception:

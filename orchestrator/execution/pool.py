@@ -87,8 +87,8 @@ class Pool:
 
     def submit(self, name: str, orders: list[WorkOrder], parents: list[Any]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
         """Send work to a gang; return the references of each rank's results, and of the states on rank 0."""
-        count = 1 + len(orders)
-        sent: list[Any] = [r.run.options(num_returns=count).remote(orders, *parents) for r in self.gangs[name].ranks]
+        options = {"num_returns": 1 + len(orders), "name": _task_name(orders)}
+        sent: list[Any] = [rank.run.options(**options).remote(orders, *parents) for rank in self.gangs[name].ranks]
         return tuple(results for results, *_ in sent), tuple(sent[0][1:])
 
     def keep(self, name: str, stage: Stage, state: Any) -> Any:
@@ -151,3 +151,11 @@ class Pool:
     def _kill(gang: Gang) -> None:
         for rank in gang.ranks:
             ray.kill(rank)
+
+
+def _task_name(orders: list[WorkOrder]) -> str:
+    """Return what Ray's dashboard shows while a gang is at it."""
+    chain = orders[0].chain
+    kinds = " + ".join(dict.fromkeys(stage.kind for stage in chain))
+    more = f" and {len(orders) - 1} more" if len(orders) > 1 else ""
+    return f"{kinds} N={chain[0].shape.params_non_embedding:,} seed {chain[0].seed}{more} {chain[0].id[:8]}"

@@ -43,8 +43,8 @@ class Progress:
         On stderr; its console decides by itself whether it is a terminal.
     heartbeat
         Called with the counts at most once in ``LINE_S``; keeps ``scalaw status`` informed.
-    metrics
-        Takes the same for Ray's dashboard.
+    metrics, message
+        Take the same for Ray's dashboard.
     """
 
     name: str
@@ -55,6 +55,7 @@ class Progress:
     journal: Journal
     heartbeat: Callable[[dict[str, Any]], None]
     metrics: Metrics | None = None
+    message: Callable[[str], None] | None = None
     done: int = 0
     failed: int = 0
     _live: Live | None = None
@@ -117,6 +118,8 @@ class Progress:
                 self.journal.say(line)
             else:
                 self.journal.note(line)
+            if self.message is not None:
+                self.message(facts)
             self.beat()
 
     def _measure(self, ledger: Ledger, workers: dict[str, int]) -> None:

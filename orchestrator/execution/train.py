@@ -69,6 +69,7 @@ def train(
     from orchestrator.execution.driver import Driver
     from orchestrator.execution.elastic import Elastic
     from orchestrator.execution.interrupt import StopSignal
+    from orchestrator.execution.jobs.message import JobMessage
     from orchestrator.execution.ledger import Ledger
     from orchestrator.execution.metrics import Metrics
     from orchestrator.execution.pool import Pool
@@ -88,7 +89,7 @@ def train(
             journal.say(f"Ray dashboard: http://{cluster['dashboard_url']}")
         if address is not None:
             check_nodes_see(store)
-        progress.metrics = Metrics(plan.sweep.name)
+        progress.metrics, progress.message = Metrics(plan.sweep.name), JobMessage().say
         progress.beat()
         gangs = min(wanted or _fitting_gangs(needs), len(cells))
         journal.say(f"{plan.sweep.name}: {len(cells):,} of {len(plan.cells):,} cells to train, {gangs:,} at a time")

@@ -70,12 +70,12 @@ class Containers:
         }
         self.worker_env = {**self.env, "RAY_HEAD": f"127.0.0.1:{gcs}"}
         self.processes: list[subprocess.Popen[bytes]] = []
-        self._start(folder, "head", self.env, f"--temp-dir={folder / 'ray'}", "--num-cpus=0")
+        self._start(folder, "head", self.env, f"--temp-dir={folder / 'h'}", "--num-cpus=0")
         late = time.monotonic() + START_S
         while self.health(head=True) != 0:
             assert time.monotonic() < late, (folder / "head").read_text()
             time.sleep(0.5)
-        self._start(folder, "worker", self.worker_env, "--num-cpus=1")
+        self._start(folder, "worker", self.worker_env, f"--temp-dir={folder / 'w'}", "--num-cpus=1")
 
     def health(self, *, head: bool) -> int:
         """Return the exit code of the health check."""
@@ -125,7 +125,7 @@ class Nodes:
         self._start(
             "head",
             *("--head", f"--port={self.gcs_port}", "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}"),
-            *(f"--temp-dir={folder / 'ray'}", f"--ray-client-server-port={self.client_port}"),
+            f"--ray-client-server-port={self.client_port}",
         )
         self._await(lambda: self.get("/api/version") is not None, "the dashboard answers")
         self._await(self._ids, "the head is a node")
@@ -198,10 +198,10 @@ class Nodes:
             _end_session(process.pid)
 
     def _start(self, name: str, *options: str) -> None:
-        folder = self.folder / name
+        folder, scratch = self.folder / name, self.folder / f"r{len(self.processes)}"
         folder.mkdir()
         command = [
-            *(str(BIN / "ray"), "start", "--block", "--num-cpus=1", "--disable-usage-stats"),
+            *(str(BIN / "ray"), "start", "--block", "--num-cpus=1", "--disable-usage-stats", f"--temp-dir={scratch}"),
             *(f"--dashboard-agent-listen-port={free_port()}", "--object-store-memory=100000000", *options),
         ]
         with (folder / "out").open("wb") as out:

@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import compose_spec
+import kubernetes_validate
 import pytest
 import yaml
 
@@ -45,10 +47,18 @@ def test_the_dockerfile_pins_its_base_drops_root_and_has_no_compiler():
             assert (ROOT / name).exists(), name
 
 
+def test_hadolint_has_nothing_to_say_of_the_dockerfile():
+    linted = subprocess.run([BIN / "hadolint", DOCKER / "Dockerfile"], capture_output=True, text=True, check=False)
+    assert linted.returncode == 0, linted.stdout
+
+
 @pytest.mark.parametrize("name", ["compose.yaml", "compose.gpu.yaml"])
 def test_compose_opens_ports_on_this_machine_alone_and_hands_secrets_over_as_files(name):
     document = load(name)
+    known = {field.alias or name for name, field in compose_spec.Service.model_fields.items()}
+    compose_spec.ComposeSpecification.model_validate(document)  # types; it would pass over names that are unknown
     for service in document["services"].values():
+        assert set(service) <= known
         assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
         assert not service.get("privileged")
         assert service.get("network_mode") != "host"
@@ -76,7 +86,7 @@ def test_the_board_and_the_scraping_name_metrics_that_a_sweep_exports():
     assert load("grafana/provisioning/datasources/prometheus.yaml")["datasources"][0]["uid"] == "prometheus"
 
 
-#: Fields of KubeRay's RayCluster, RayJob and of pods that the manifests may use (API reference of KubeRay 1.6).
+#: Fields of KubeRay's RayCluster and RayJob that the manifests may use (API reference of KubeRay 1.6).
 CLUSTER = {
     "rayVersion", "authOptions", "enableInTreeAutoscaling", "autoscalerOptions", "headGroupSpec", "workerGroupSpecs",
     "gcsFaultToleranceOptions", "headServiceAnnotations", "suspend",
@@ -86,22 +96,7 @@ JOB = {
     "activeDeadlineSeconds", "runtimeEnvYAML", "rayClusterSpec", "metadata", "jobId", "submitterPodTemplate",
 }  # fmt: skip
 GROUP = {"groupName", "replicas", "minReplicas", "maxReplicas", "rayStartParams", "template", "idleTimeoutSeconds"}
-POD = {
-    "automountServiceAccountToken", "securityContext", "tolerations", "containers", "volumes", "nodeSelector",
-    "serviceAccountName",
-}  # fmt: skip
-CONTAINER = {
-    "name",
-    "image",
-    "securityContext",
-    "ports",
-    "env",
-    "envFrom",
-    "resources",
-    "volumeMounts",
-    "command",
-    "args",
-}
+KUBERNETES = "1.33"
 
 
 @pytest.mark.parametrize(
@@ -129,10 +124,11 @@ def test_kuberay_manifests_use_known_fields_with_token_limits_and_no_root(name, 
         assert set(group) <= GROUP
         assert all(isinstance(value, str) for value in group["rayStartParams"].values())
         pod = group["template"]["spec"]
-        assert set(pod) <= POD
+        labels = {"name": "pod", **group["template"].get("metadata", {})}
+        whole = {"apiVersion": "v1", "kind": "Pod", "metadata": labels, "spec": pod}
+        kubernetes_validate.validate(whole, KUBERNETES, strict=True)
         assert pod["securityContext"]["runAsNonRoot"] is True
         for container in pod["containers"]:
-            assert set(container) <= CONTAINER
             assert container["securityContext"]["allowPrivilegeEscalation"] is False
             assert set(container["resources"]["limits"]) >= {"cpu", "memory"}
             for port in container.get("ports", []):
@@ -143,6 +139,8 @@ def test_kuberay_manifests_use_known_fields_with_token_limits_and_no_root(name, 
 def test_scripts_are_sound_shell(script):
     shell = "bash" if script.endswith("sbatch") else "sh"
     assert subprocess.run([shell, "-n", DOCKER / script], check=False).returncode == 0
+    linted = subprocess.run([BIN / "shellcheck", DOCKER / script], capture_output=True, text=True, check=False)
+    assert linted.returncode == 0, linted.stdout
     assert re.search(r"^set -euo? ?", (DOCKER / script).read_text(), re.MULTILINE)
     assert os.access(DOCKER / script, os.X_OK) or script.endswith("sbatch")
 

@@ -79,8 +79,8 @@ def test_the_token_stands_in_no_argument_log_row_or_metadata(nodes):
     said.append(json.dumps(nodes.get(f"/api/jobs/{job}")) + json.dumps(nodes.get("/nodes?view=summary")))
     said.append(str(open_store(str(store)).results().to_pylist()))
     said += [p.read_text(errors="replace") for p in store.rglob("*") if p.is_file()]
-    said += [p.read_text(errors="replace") for p in (nodes.folder / "ray").rglob("*.log")]
-    said += [p.read_text(errors="replace") for p in (nodes.folder / "ray").rglob("*.out")]
+    said += [p.read_text(errors="replace") for p in nodes.folder.rglob("*.log")]
+    said += [p.read_text(errors="replace") for p in nodes.folder.rglob("*.out")]
     assert nodes.token.encode() not in arguments
     assert not [text[:200] for text in said if nodes.token in text]
     assert len(open_store(str(store)).results()) == 4
