@@ -59,12 +59,12 @@ def pool_of(plan: Plan, folder: str, *, threads: int = 1) -> Pool:
     """Return a pool that has not started."""
     open_store(folder, create=True).probe()
     needs = WorkerNeeds(cpus=threads, gpus=0.0, world_size=plan.sweep.resources.world_size)
-    return Pool(plan.context, folder, needs, namespace=f"gang-{time.monotonic_ns()}")
+    return Pool(plan.context, folder, {"train": needs}, namespace=f"gang-{time.monotonic_ns()}")
 
 
 def warm(pool: Pool) -> str:
     """Start a pool's one gang, wait until its ranks have met, and return its name."""
-    [gang] = pool.start(1)
+    [gang] = pool.start("train", 1)
     ray.get(list(gang.ready))
     return gang.name
 

@@ -205,7 +205,7 @@ class Worker:
             **self.engine.measure(stage, parent),
             "flops_evaluation": stage.flops_evaluation,
             "device_kind": self.engine.device_kind,
-            "world_size": self.rank.world_size,
+            "world_size": stage.recipe.world_size,
             "attempt": attempt,
             "worker": self.name,
             "started_at": started,

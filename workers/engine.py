@@ -239,7 +239,7 @@ class TorchEngine:
         scores = data.scores(module, stage.seed, examples)
         times, warnings = self._times(module, stage.data)
         warnings += slower(times, parent.reference)
-        wall_s = time.perf_counter() - begun + parent.wall_s
+        spent_s = time.perf_counter() - begun
         accounted = account(self.context, cell, module, parent, scores)
         warnings += unmet(accounted, parent.facts)
         return {
@@ -248,8 +248,8 @@ class TorchEngine:
             **accounted,
             "warnings": "; ".join(warnings) or None,
             "bits_per_byte": scores["val_loss"] / math.log(2) if data.manifest.tokens_per_example else None,
-            "wall_s": wall_s,
-            "device_s": wall_s * self.rank.world_size,
+            "wall_s": spent_s + parent.wall_s,
+            "device_s": spent_s * self.rank.world_size + parent.wall_s * stage.recipe.world_size,
             "threads": torch.get_num_threads(),
             "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         }

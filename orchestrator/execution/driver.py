@@ -17,7 +17,7 @@ from orchestrator.execution.ledger import Ledger
 from orchestrator.execution.pool import Gang, Pool
 from orchestrator.execution.progress import Progress
 from orchestrator.execution.state_memory import StateMemory, expected_bytes
-from orchestrator.planning.tree import Stage
+from orchestrator.planning.tree import Role, Stage
 from orchestrator.store import Store
 from orchestrator.store.cell_row import failure_row
 from workers.orders import StageResult, WorkOrder
@@ -67,12 +67,17 @@ class Driver:
     _holders: dict[str, str] = field(default_factory=dict)
     _failed_starts: int = 0
 
-    def run(self, gangs: int) -> None:
+    def run(self, gangs: int, scorers: int = 0) -> None:
         """Start the gangs and return when every stage is done or failed, or a stop was asked for.
 
         With a chooser, cells come in batches: it is asked for the next where one is done.
+
+        Parameters
+        ----------
+        gangs, scorers
+            Gangs that train, and workers that evaluate and compress beside them.
         """
-        for gang in self.pool.start(gangs):
+        for gang in [*self.pool.start("score", scorers), *self.pool.start("train", gangs)]:
             self._await(gang)
         while self.ledger.unfinished or self._wants_more():
             self._send()
@@ -93,16 +98,22 @@ class Driver:
 
     def _resize(self) -> None:
         """Start gangs on nodes that have come and the plan can use; give up those that wait for nodes that are gone."""
-        usable = self.ledger.ready + len({id(flight) for flight in self._flights.values()})
+        usable = self.ledger.ready("train") + self._training
         capacity = None if self.elastic is None or self.stop.asked else self.elastic.capacity(usable)
         if capacity is None:
             return
-        surplus = len(self.pool.gangs) - capacity
-        for gang in list({gang.name: gang for gang in self._starting.values()}.values())[: max(0, surplus)]:
+        surplus = max(0, self.pool.size("train") - capacity)
+        waiting = {gang.name: gang for gang in self._starting.values() if gang.role == "train"}
+        for gang in list(waiting.values())[:surplus]:
             self._starting = {reference: other for reference, other in self._starting.items() if other is not gang}
             self.pool.drop(gang.name)
-        for gang in self.pool.start(max(0, min(capacity, usable) - len(self.pool.gangs))):
+        for gang in self.pool.start("train", max(0, min(capacity, usable) - self.pool.size("train"))):
             self._await(gang)
+
+    @property
+    def _training(self) -> int:
+        """Pieces of training on their way."""
+        return len({id(flight) for flight in self._flights.values() if flight.gang.role == "train"})
 
     def close(self) -> None:
         """End all workers, and ask the autoscaler for none."""
@@ -140,8 +151,12 @@ class Driver:
         self._starting.update(dict.fromkeys(gang.ready, gang))
 
     def _send(self) -> None:
-        while not self.stop.asked and self._free():
-            stage = self.ledger.pop(len(self.pool.gangs))
+        for role in self.pool.needs:
+            self._send_to(role)
+
+    def _send_to(self, role: Role) -> None:
+        while not self.stop.asked and self._free(role):
+            stage = self.ledger.pop(self.pool.size(role), role)
             if stage is None:
                 return
             chain = self.ledger.tree.chain(stage)
@@ -156,7 +171,7 @@ class Driver:
         """Return chains of other seeds that train along with one, where the recipe has it so."""
         if not (chain[0].recipe.fuse and self.ledger.untried(chain[0]) and any(stage.steps for stage in chain)):
             return []
-        return self.ledger.pop_like(chain, len(self._free()))
+        return self.ledger.pop_like(chain, len(self._free("train")))
 
     def _dispatch(self, chains: list[list[Stage]], gang: str, *, short: bool) -> None:
         parents = [
@@ -180,14 +195,15 @@ class Driver:
             unkept_s=self.ledger.unkept_s.get(stage.parent or "", 0.0),
         )
 
-    def _free(self) -> list[str]:
-        """Return the gangs that are idle, else those that have a single short chain to finish first."""
-        idle = [name for name, load in self._loads.items() if not load]
-        return idle or [name for name, load in self._loads.items() if len(load) == 1 and load[0].short]
+    def _free(self, role: Role) -> list[str]:
+        """Return the gangs of a role that are idle, else those that have a single short chain to finish first."""
+        loads = {name: load for name, load in self._loads.items() if self.pool.gangs[name].role == role}
+        idle = [name for name, load in loads.items() if not load]
+        return idle or [name for name, load in loads.items() if len(load) == 1 and load[0].short]
 
     def _gang_for(self, stage: Stage) -> str:
         """Return the free gang that left the parent's state, if there is one, as it has the state at hand."""
-        free = self._free()
+        free = self._free(self.ledger.tree.role(stage))
         holder = self._holders.get(stage.parent or "")
         return holder if holder in free else free[0]
 

@@ -10,7 +10,7 @@ from typing import Any
 from orchestrator.execution.estimates import Estimates
 from orchestrator.planning.cost import Rate
 from orchestrator.planning.priority import ReadyQueue
-from orchestrator.planning.tree import Stage, StageTree
+from orchestrator.planning.tree import Role, Stage, StageTree
 
 #: Chains that are trained as one batched model at most.
 MOST_FUSED = 64
@@ -75,7 +75,8 @@ class Ledger:
 
     def __post_init__(self) -> None:
         self.estimates = Estimates(self.tree, self.rate)
-        self._ready = ReadyQueue(self.tree.remaining_s(self.estimates.stages_s))
+        remaining_s = self.tree.remaining_s(self.estimates.stages_s)
+        self._ready: dict[Role, ReadyQueue] = {"train": ReadyQueue(remaining_s), "score": ReadyQueue(remaining_s)}
         self._checkpoints.update(self.kept)
         needed = self._needed(None)
         self.dormant.update(needed if self.wanted is not None else ())
@@ -100,10 +101,9 @@ class Ledger:
         """Stages that are to be done, and are neither done nor failed."""
         return len(self.tree) - len(self.done) - len(self.failed) - len(self.dormant)
 
-    @property
-    def ready(self) -> int:
-        """Stages that could be sent now."""
-        return len(self._ready)
+    def ready(self, *roles: Role) -> int:
+        """Return how many stages could be sent now, if there were workers of some roles."""
+        return sum(len(self._ready[role]) for role in roles)
 
     def want(self, cell_ids: Collection[str]) -> None:
         """Wake the stages that lead to some cells."""
@@ -117,20 +117,20 @@ class Ledger:
 
     def push(self, stage: Stage) -> None:
         """Make a stage ready to be sent."""
-        self._ready.push(stage)
+        self._ready[self.tree.role(stage)].push(stage)
 
-    def pop(self, gangs: int) -> Stage | None:
-        """Return the ready stage that goes next on so many gangs, or ``None``."""
-        return self._ready.pop(self.estimates.left_s, gangs)
+    def pop(self, gangs: int, role: Role = "train") -> Stage | None:
+        """Return the ready stage that goes next on so many gangs of a role, or ``None``."""
+        return self._ready[role].pop(self.estimates.left_s, gangs)
 
     def pop_like(self, chain: Sequence[Stage], idle_gangs: int) -> list[list[Stage]]:
         """Return further ready chains that differ from one in the seed alone: this gang's share of them, taken."""
         wanted = [seedless(stage) for stage in chain]
-        chains = map(self.tree.chain, filter(self.untried, self._ready))
+        chains = map(self.tree.chain, filter(self.untried, self._ready["train"]))
         like = [other for other in chains if [seedless(s) for s in other] == wanted]
         share = like[: min(MOST_FUSED, -(-(len(like) + 1) // max(1, idle_gangs))) - 1]
         for other in share:
-            self._ready.remove(other[0])
+            self._ready["train"].remove(other[0])
         return share
 
     def untried(self, stage: Stage) -> bool:
@@ -168,7 +168,8 @@ class Ledger:
                 self.push(child)
         self._release(first)
         if self.estimates.learn(chain, seconds):
-            self._ready.reorder(self.tree.remaining_s(self.estimates.stages_s))
+            for queue in self._ready.values():
+                queue.reorder(self.tree.remaining_s(self.estimates.stages_s))
 
     def fail(self, stage: Stage) -> list[Stage]:
         """Note a stage and all that needs it as failed; return them, dormant ones included."""

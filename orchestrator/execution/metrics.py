@@ -48,7 +48,7 @@ class Metrics:
             self._set(self._workers, count, state=state)
         for kind, count in Tally(ledger.tree.stages[stage_id].kind for stage_id in ledger.done).items():
             self._set(self._stages, count, kind=kind)
-        self._set(self._ready, ledger.ready)
+        self._set(self._ready, ledger.ready("train", "score"))
         self._set(self._flops, ledger.flops_spent / max(1e-9, time.monotonic() - self._begun_s))
         self._set(self._left, ledger.eta_s(max(1, workers.get("busy", 0) + workers.get("idle", 0))))
         for name, value in exponents.items():

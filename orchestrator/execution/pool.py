@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import ray
 from ray.actor import ActorHandle
@@ -12,10 +12,13 @@ from ray.util.placement_group import PlacementGroup, placement_group, remove_pla
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from orchestrator.planning.context import RunContext
-from orchestrator.planning.tree import Stage
+from orchestrator.planning.tree import Role, Stage
 from workers.actor import WorkerActor
 from workers.orders import WorkOrder
 from workers.rank import Rank
+
+#: What workers are called in Ray's dashboard, before their number.
+TITLES: Final[dict[Role, str]] = {"train": "scalaw-worker", "score": "scalaw-cpu-worker"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +51,7 @@ class Gang:
     """Workers that train a cell together, rank 0 first; mostly one alone."""
 
     name: str
+    role: Role
     ranks: tuple[ActorHandle[Any], ...]
     ready: tuple[Any, ...]
 
@@ -57,22 +61,27 @@ class Pool:
     """The gangs of one sweep.
 
     Guarantees: a gang runs one chain of stages at a time, in the order of sending; its workers answer to
-    ``scalaw-worker-K`` (``scalaw-worker-K-rank-R`` in a gang of several) in Ray's dashboard; ranks of a gang share a
-    placement group, and a rebuilt gang meets anew, on another port.
+    ``scalaw-worker-K`` (``scalaw-worker-K-rank-R`` in a gang of several, ``scalaw-cpu-worker-K`` where it only
+    evaluates and compresses) in Ray's dashboard; ranks of a gang share a placement group, and a rebuilt gang meets
+    anew, on another port.
     """
 
     context: RunContext
     store_uri: str
-    needs: WorkerNeeds
+    needs: Mapping[Role, WorkerNeeds]
     namespace: str
     gangs: dict[str, Gang] = field(default_factory=dict)
     generation: int = 0
     _places: dict[str, PlacementGroup] = field(default_factory=dict)
 
-    def start(self, count: int) -> list[Gang]:
+    def size(self, role: Role) -> int:
+        """Return how many gangs of a role there are."""
+        return sum(gang.role == role for gang in self.gangs.values())
+
+    def start(self, role: Role, count: int) -> list[Gang]:
         """Start so many further gangs; each is warm once all its ``ready`` references can be got."""
-        names = (f"scalaw-worker-{k}" for k in range(len(self.gangs) + count))
-        return [self._start(name) for name in [name for name in names if name not in self.gangs][:count]]
+        names = (f"{TITLES[role]}-{k}" for k in range(len(self.gangs) + count))
+        return [self._start(name, role) for name in [name for name in names if name not in self.gangs][:count]]
 
     def drop(self, name: str) -> None:
         """Give a gang up, and what is reserved for it."""
@@ -82,8 +91,9 @@ class Pool:
 
     def replace(self, name: str) -> Gang:
         """Start a new gang in the place of one that lost a rank; the ranks left would wait for it in vain."""
-        self._kill(self.gangs.pop(name))
-        return self._start(name)
+        lost = self.gangs.pop(name)
+        self._kill(lost)
+        return self._start(name, lost.role)
 
     def submit(self, name: str, orders: list[WorkOrder], parents: list[Any]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
         """Send work to a gang; return the references of each rank's results, and of the states on rank 0."""
@@ -104,46 +114,47 @@ class Pool:
             remove_placement_group(place)
         self._places.clear()
 
-    def _start(self, name: str) -> Gang:
+    def _start(self, name: str, role: Role) -> Gang:
         self.generation += 1
-        size = self.needs.world_size
-        ranks = tuple(self._actor(name, Rank(k, size)) for k in range(size))
+        needs = self.needs[role]
+        size = needs.world_size
+        ranks = tuple(self._actor(name, needs, Rank(k, size)) for k in range(size))
         place = [ranks[0].meet.remote()] if size > 1 else []  # in a list, so that ranks wait for it themselves
-        gang = Gang(name, ranks, tuple(rank.join.remote(place) for rank in ranks))
+        gang = Gang(name, role, ranks, tuple(rank.join.remote(place) for rank in ranks))
         self.gangs[name] = gang
         return gang
 
-    def _actor(self, gang: str, rank: Rank) -> ActorHandle[Any]:
+    def _actor(self, gang: str, needs: WorkerNeeds, rank: Rank) -> ActorHandle[Any]:
         name = f"{gang}-rank-{rank.index}" if rank.world_size > 1 else gang
         options: dict[str, Any] = {}
         if rank.world_size > 1:
-            options["scheduling_strategy"] = PlacementGroupSchedulingStrategy(self._place(gang), rank.index)
+            options["scheduling_strategy"] = PlacementGroupSchedulingStrategy(self._place(gang, needs), rank.index)
         actor: ActorHandle[Any] = WorkerActor.options(
             name=name,
             namespace=f"{self.namespace}-{self.generation}",  # a dead actor's name may still be taken for a moment
-            num_cpus=self.needs.cpus,
-            num_gpus=self.needs.gpus,
-            memory=self.needs.memory_bytes,
-            accelerator_type=self.needs.accelerator,
-            label_selector=dict(self.needs.labels) or None,
+            num_cpus=needs.cpus,
+            num_gpus=needs.gpus,
+            memory=needs.memory_bytes,
+            accelerator_type=needs.accelerator,
+            label_selector=dict(needs.labels) or None,
             **options,
         ).remote(
             name,
             self.context,
             self.store_uri,
-            threads=self.needs.cpus,
-            on_gpu=self.needs.gpus > 0,
+            threads=needs.cpus,
+            on_gpu=needs.gpus > 0,
             rank=rank,
-            checkpoint_interval_s=self.needs.checkpoint_interval_s,
+            checkpoint_interval_s=needs.checkpoint_interval_s,
         )
         return actor
 
-    def _place(self, gang: str) -> PlacementGroup:
+    def _place(self, gang: str, needs: WorkerNeeds) -> PlacementGroup:
         """Return where a gang's ranks run, as near to each other as the cluster allows."""
         if gang not in self._places:
-            count, labels = self.needs.world_size, dict(self.needs.labels)
+            count, labels = needs.world_size, dict(needs.labels)
             self._places[gang] = placement_group(
-                [self.needs.bundle] * count, strategy="PACK", bundle_label_selector=[labels] * count if labels else None
+                [needs.bundle] * count, strategy="PACK", bundle_label_selector=[labels] * count if labels else None
             )
         return self._places[gang]
 

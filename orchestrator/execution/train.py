@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import BadInput
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from orchestrator.execution.choosing import CellChooser
     from orchestrator.execution.pool import WorkerNeeds
     from orchestrator.execution.progress import Progress
+    from orchestrator.planning.tree import Role
 
 #: Share of the object store that states may take; Ray needs the rest for arguments and rows in flight.
 STATE_SHARE = 0.5
@@ -76,10 +77,11 @@ def train(
     from orchestrator.execution.state_memory import StateMemory
     from orchestrator.execution.store_probe import check_nodes_see
 
-    resources, needs = plan.sweep.resources, _needs(plan)
-    tree = plan.tree.towards({cell.id for cell in cells})
+    resources, roles = plan.sweep.resources, _needs(plan)
+    needs, scoring, scorers = roles["train"], roles.get("score"), resources.cpu_workers
+    tree = replace(plan.tree.towards({cell.id for cell in cells}), scored_apart=scoring is not None)
     wanted = plan.gangs if resources.workers != "auto" else None
-    cpus = max(len(os.sched_getaffinity(0)), needs.cpus * needs.world_size * (wanted or 1))
+    cpus = max(len(os.sched_getaffinity(0)), needs.cpus * (needs.world_size * (wanted or 1) + scorers))
     ledger = Ledger(
         tree, plan.rate, kept=store.checkpoints.names() & tree.stages.keys(), wanted=None if chooser is None else ()
     )
@@ -91,10 +93,13 @@ def train(
             check_nodes_see(store)
         progress.metrics, progress.message = Metrics(plan.sweep.name), JobMessage().say
         progress.beat()
-        gangs = min(wanted or _fitting_gangs(needs), len(cells))
-        journal.say(f"{plan.sweep.name}: {len(cells):,} of {len(plan.cells):,} cells to train, {gangs:,} at a time")
+        gangs = min(wanted or _fitting_gangs(needs, scoring, scorers), len(cells))
+        beside = f", {scorers:,} CPU workers beside them" if scorers else ""
+        journal.say(
+            f"{plan.sweep.name}: {len(cells):,} of {len(plan.cells):,} cells to train, {gangs:,} at a time{beside}"
+        )
         memory = StateMemory(_state_budget_bytes(resources, ray.cluster_resources()))
-        pool = Pool(plan.context, store.uri, needs, namespace=f"scalaw-{plan.sweep.name}-{os.getpid()}")
+        pool = Pool(plan.context, store.uri, roles, namespace=f"scalaw-{plan.sweep.name}-{os.getpid()}")
         driver = Driver(
             ledger,
             pool,
@@ -105,11 +110,11 @@ def train(
             max_retries=resources.max_retries,
             stage_timeout_s=resources.stage_timeout_s,
             chooser=chooser,
-            elastic=None if address is None else Elastic(needs, wanted),
+            elastic=None if address is None else Elastic(needs, wanted, scoring, scorers),
         )
         with progress:
             try:
-                driver.run(gangs)
+                driver.run(gangs, scorers)
             finally:
                 driver.close()
                 beat(store, plan.sweep.name, {"stopped": True})
@@ -118,11 +123,11 @@ def train(
     return Spent(ledger.flops_spent, worker_s, stop.asked and left, memory.peak_bytes, memory.spilled)
 
 
-def _needs(plan: Plan) -> WorkerNeeds:
+def _needs(plan: Plan) -> dict[Role, WorkerNeeds]:
     from orchestrator.execution.pool import WorkerNeeds
 
     resources = plan.sweep.resources
-    return WorkerNeeds(
+    training = WorkerNeeds(
         cpus=resources.cpus_per_worker,
         gpus=resources.gpus_per_worker,
         world_size=resources.world_size,
@@ -131,6 +136,9 @@ def _needs(plan: Plan) -> WorkerNeeds:
         accelerator=resources.accelerator,
         labels=resources.labels,
     )
+    if not resources.cpu_workers:
+        return {"train": training}
+    return {"train": training, "score": replace(training, gpus=0.0, world_size=1, accelerator=None, labels={})}
 
 
 def _progress(plan: Plan, missing: int, flops: int, store: Store, journal: Journal) -> Progress:
@@ -152,8 +160,8 @@ def _progress(plan: Plan, missing: int, flops: int, store: Store, journal: Journ
     )
 
 
-def _fitting_gangs(needs: WorkerNeeds) -> int:
-    """Return how many gangs of workers the cluster holds.
+def _fitting_gangs(needs: WorkerNeeds, scoring: WorkerNeeds | None, scorers: int) -> int:
+    """Return how many gangs of workers the cluster holds beside those that evaluate and compress.
 
     Raises
     ------
@@ -164,17 +172,18 @@ def _fitting_gangs(needs: WorkerNeeds) -> int:
 
     from orchestrator.execution.elastic import fitting_gangs
 
-    found = fitting_gangs(needs)
+    found = fitting_gangs(needs, scoring, scorers)
     if not found:
         there = ray.cluster_resources()
         asked = [f"{needs.cpus} CPUs", f"{needs.gpus:g} GPUs"]
         asked += [f"{needs.memory_bytes:,} bytes of memory"] if needs.memory_bytes else []
         asked += [f"accelerator {needs.accelerator}"] if needs.accelerator else []
         asked += [f"label {name}: {value}" for name, value in needs.labels.items()]
+        beside = f" beside {scorers:,} CPU workers" if scorers else ""
         raise BadInput(
             f"the cluster has {there.get('CPU', 0):g} CPUs and {there.get('GPU', 0):g} GPUs, too few for "
             f"{'one worker' if needs.world_size == 1 else f'{needs.world_size} workers'} "
-            f"({', '.join(asked)} each, on one node); ask for less under resources, or name a number of "
+            f"({', '.join(asked)} each, on one node){beside}; ask for less under resources, or name a number of "
             "resources.workers to wait for nodes that an autoscaler adds"
         )
     return found

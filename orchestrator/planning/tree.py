@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
@@ -14,6 +14,8 @@ from orchestrator.planning.recipe import Recipe
 from orchestrator.planning.tuning import Tuning
 
 Kind = Literal["trunk", "cooldown", "merge", "finetune", "compress", "evaluate"]
+#: Which workers run a stage: those that train, or those that evaluate and compress beside them.
+Role = Literal["train", "score"]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -80,9 +82,16 @@ class Stage:
 
 @dataclass(frozen=True)
 class StageTree:
-    """Stages by id, parents before children."""
+    """Stages by id, parents before children.
+
+    Parameters
+    ----------
+    scored_apart
+        Whether there are workers that evaluate and compress only.
+    """
 
     stages: dict[str, Stage] = field(default_factory=dict)
+    scored_apart: bool = False
 
     def __len__(self) -> int:
         return len(self.stages)
@@ -117,6 +126,11 @@ class StageTree:
             found.extend(self.children.get(stage.id, ()))
         return found
 
+    def role(self, stage: Stage) -> Role:
+        """Return who runs a stage; a gang of several compresses by itself, since recovery trains as it does."""
+        light = stage.kind == "evaluate" or (stage.kind == "compress" and stage.recipe.world_size == 1)
+        return "score" if self.scored_apart and light else "train"
+
     def chain(self, stage: Stage) -> list[Stage]:
         """Return a stage and those that follow it without a fork: what one worker does in one go.
 
@@ -127,6 +141,8 @@ class StageTree:
         while len(below := self.children.get(found[-1].id, [])) == 1:
             if stage.recipe.world_size > 1 and below[0].phase != stage.phase:
                 break
+            if self.role(below[0]) != self.role(stage):
+                break
             found.extend(below)
         return found
 
@@ -136,7 +152,7 @@ class StageTree:
         for stage in reversed(self.stages.values()):
             if stage.id in wanted or (stage.cell is not None and stage.cell.id in cell_ids):
                 wanted |= {stage.id, stage.parent or stage.id}
-        return StageTree({stage_id: stage for stage_id, stage in self.stages.items() if stage_id in wanted})
+        return replace(self, stages={key: stage for key, stage in self.stages.items() if key in wanted})
 
     def cells(self, stages: Iterable[Stage] | None = None) -> list[Cell]:
         """Return the cells that the given stages (default: all) measure."""

@@ -23,6 +23,10 @@ class Resources(Options):
         default=0.0, description="GPUs of a worker; a share such as 0.5 is possible."
     )
     cpus_per_worker: PositiveCount = Field(default=1, description="CPU cores (and threads) of a worker.")
+    cpu_workers: NonNegativeCount = Field(
+        default=0,
+        description="Workers without a GPU that evaluate and compress while the others train; 0: those do both.",
+    )
     memory_bytes_per_worker: PositiveCount | None = Field(
         default=None, description="Memory that Ray reserves for a worker, so that a node isn't given more of them."
     )

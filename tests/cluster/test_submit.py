@@ -117,6 +117,20 @@ def test_a_new_node_is_used_within_seconds_and_the_metrics_show_it(nodes):
     nodes.scalaw("stop", job["job_id"], "--address", nodes.url)
 
 
+def test_gpus_train_while_workers_without_one_evaluate(nodes):
+    nodes.add("box", "--num-gpus=1")
+    path, store = written(nodes, "mixed", 0.3), nodes.folder / "mixed-store"
+    wanted = ("--set", "resources.gpus_per_worker=1", "--set", "resources.cpu_workers=1")
+    sent = nodes.scalaw("submit", path, "--address", nodes.url, "--store", store, "--json", *wanted)
+    assert sent.returncode == 0, sent.stderr
+    until(lambda: store.is_dir() and len(open_store(str(store)).done()) >= 2)
+    listed = nodes.get("/api/v0/actors?limit=1000")["data"]["result"]["result"]
+    at_work = {a["name"]: a["node_id"] for a in listed if "scalaw" in (a["name"] or "") and a["state"] == "ALIVE"}
+    assert at_work["scalaw-worker-0"] == nodes.ids["box"] != at_work["scalaw-cpu-worker-0"]
+    assert {row["worker"] for row in open_store(str(store)).results().to_pylist()} == {"scalaw-cpu-worker-0"}
+    nodes.scalaw("stop", json.loads(sent.stdout)["job_id"], "--address", nodes.url)
+
+
 def test_workers_go_to_nodes_with_the_labels_that_are_asked_for(nodes):
     path, store = written(nodes, "labelled", 0.5), nodes.folder / "labelled-store"
     to = ("--address", nodes.url, "--store", store, "--json", "--set")

@@ -32,8 +32,8 @@ def started(cluster, monkeypatch):
     """Every gang that a run starts, as references to its ranks' process ids."""
     gangs, start = [], Pool._start
 
-    def noting(pool, name):
-        gang = start(pool, name)
+    def noting(pool, name, role):
+        gang = start(pool, name, role)
         gangs.append([rank.__ray_call__.remote(lambda worker: os.getpid()) for rank in gang.ranks])
         return gang
 
@@ -46,9 +46,9 @@ def drivers(monkeypatch):
     """The drivers of the runs so far."""
     found, run = [], Driver.run
 
-    def noting(driver, gangs):
+    def noting(driver, gangs, scorers):
         found.append(driver)
-        run(driver, gangs)
+        run(driver, gangs, scorers)
 
     monkeypatch.setattr(Driver, "run", noting)
     return found
