@@ -18,6 +18,10 @@ role=${1:-help}
 case $role in
 head)
     need_token
+    if [ "${RAY_PORT:-6379}" -ge 10002 ] && [ "${RAY_PORT:-6379}" -le 19999 ]; then
+        echo "entrypoint: RAY_PORT $RAY_PORT lies among the ports of Ray's workers, 10002 to 19999: choose another" >&2
+        exit 2
+    fi
     exec ray start --head --block --disable-usage-stats \
         --port="${RAY_PORT:-6379}" \
         --dashboard-host="${RAY_DASHBOARD_HOST:-127.0.0.1}" \

@@ -97,7 +97,11 @@ def _run(arguments: list[str] | None) -> int:
         typer.echo(f"scalaw: {refusal}", err=True)
         return refusal.exit_code
     except UsageFault as refusal:
-        refusal.show()
+        said = refusal.format_message()
+        if refusal.ctx is None or "\n" in said:  # no verb: the help
+            refusal.show()
+        else:
+            typer.echo(f"scalaw: {said.rstrip('.')}; see {refusal.ctx.command_path} -h", err=True)
         return int(refusal.exit_code)
     except KeyboardInterrupt:
         typer.echo("scalaw: interrupted; run the same command again to go on", err=True)

@@ -248,7 +248,24 @@ def _from_table(
                 raise BadInput(f"{flag} chooses among the rows of a store; {where} is a table of its own: leave it out")
         axes = map_columns(table, parse_map(mapping) if mapping else {}, target, keep)
     means = "unique" if "e" in axes.column_names else "seen"
-    return Evidence(axes=axes, settings={**DEFAULTS, "target": target}, title=Path(where).name, d_means=means)
+    return Evidence(
+        axes=axes,
+        settings={**DEFAULTS, "target": target},
+        title=Path(where).name,
+        d_means=means,
+        notes=_copies(axes),
+    )
+
+
+def _copies(axes: pa.Table) -> tuple[str, ...]:
+    """Return a warning where rows of a table stand in it more than once."""
+    copies = axes.num_rows - axes.group_by(axes.column_names).aggregate([]).num_rows
+    if not copies:
+        return ()
+    return (
+        f"{copies:,} of {axes.num_rows:,} rows repeat another to the last digit: if they are copies and no further "
+        "seeds, drop them, as they make intervals too narrow",
+    )
 
 
 def _hold_out(text: str) -> str | float:

@@ -113,7 +113,7 @@ def _numeric(table: pa.Table, name: str) -> FloatArray:
     column = table[name].combine_chunks()
     if column.null_count:
         row = int(np.argmax(pc.is_null(column).to_numpy(zero_copy_only=False)))
-        raise BadInput(f"{_place(table, row)}: {name} is empty: fill it in or drop the row")
+        raise BadInput(f"{_place(table, row)}: {name} is empty (or nan): fill it in or drop the row")
     kind = column.type
     if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
         raise BadInput(_not_numeric(table, name, column))

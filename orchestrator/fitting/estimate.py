@@ -167,7 +167,13 @@ def _fit_laws(task: _Task, laws: Sequence[str] | None) -> tuple[dict[str, LawFit
     ahead: dict[str, Ahead] = {}
     reasons: list[str] = []
     for name in LAWS.names() if laws is None else dict.fromkeys(laws):
-        law: Law = LAWS.load(name)()
+        try:
+            law: Law = LAWS.load(name)()
+        except BadInput as refusal:
+            if laws is not None:
+                raise
+            reasons.append(f"{name} is left out: {refusal}")
+            continue
         part = task if "eps" in (*law.required, *law.optional) else bare
         axes = law_axes(part.columns, data_seen=law.data_seen)
         if laws is None and (missing_axes(law, axes) or 0 < len(used_axes(law, axes)) < law.fewest_axes):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import obstore
@@ -12,6 +14,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError
 from orchestrator.errors import Unreachable
 
 if TYPE_CHECKING:
+    from obstore import ObjectMeta
     from obstore.store import ObjectStore
 
 #: Where cloud machines ask for their own role; obstore does so where the environment has no credentials.
@@ -20,6 +23,14 @@ NO_CREDENTIALS = (
     "the environment has no credentials (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, GOOGLE_APPLICATION_CREDENTIALS, "
     "AZURE_STORAGE_ACCOUNT_KEY), and this machine has no role of its own"
 )
+
+
+@dataclass(frozen=True)
+class Listed:
+    """What a bucket says of an object: its size, and what changes when its content does."""
+
+    size_bytes: int
+    version: str
 
 
 class ObjectBlobs:
@@ -63,6 +74,26 @@ class ObjectBlobs:
             keys = [item["path"] for chunk in obstore.list(self.bucket, prefix=folder) for item in chunk]
         return sorted(key for key in keys if not _hidden(key))
 
+    def listing(self) -> dict[str, Listed]:
+        """Return all objects below, with those that :meth:`list` hides; folders' own objects are left out."""
+        with self._reachable("list", "the root"):
+            items = [item for chunk in obstore.list(self.bucket) for item in chunk]
+        return {item["path"]: _listed(item) for item in items if item["size"] or not item["path"].endswith("/")}
+
+    def listing_of(self, key: str) -> dict[str, Listed]:
+        """Return one object likewise, or nothing where it isn't there."""
+        with self._reachable("read", key):
+            try:
+                return {key: _listed(obstore.head(self.bucket, key))}
+            except FileNotFoundError:
+                return {}
+
+    def download(self, key: str, path: Path) -> None:
+        """Write an object to a file, piece by piece."""
+        with self._reachable("read", key), path.open("wb") as file:
+            for piece in obstore.get(self.bucket, key).stream():
+                file.write(piece)
+
     def children(self) -> set[str]:
         """See ``Blobs``."""
         with self._reachable("list", "the root"):
@@ -89,7 +120,7 @@ class ObjectBlobs:
         except (BaseError, OSError) as error:
             if missing_is_an_answer and isinstance(error, FileNotFoundError):
                 raise
-            raise Unreachable(f"can't {verb} {key} in the store {self.uri}: {_reason(error)}") from error
+            raise Unreachable(f"can't {verb} {key} in {self.uri}: {_reason(error)}") from error
 
 
 def _reason(error: Exception) -> str:
@@ -98,6 +129,10 @@ def _reason(error: Exception) -> str:
     if any(host in first for host in METADATA_HOSTS):
         return f"{NO_CREDENTIALS} ({first})"
     return first
+
+
+def _listed(item: ObjectMeta) -> Listed:
+    return Listed(item["size"], item["e_tag"] or item["last_modified"].isoformat())
 
 
 def _hidden(key: str) -> bool:

@@ -239,3 +239,28 @@ def test_flags_without_effect_and_columns_not_there_are_refused(scalaw, runs_csv
     assert answer.code == 2
     assert words in answer.err
     assert answer.out == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("run", "--stroe", "x"), "scalaw: No such option: --stroe"),
+        (("fit",), "scalaw: Missing argument 'STORE|TABLE'; see"),
+        (("fti",), "scalaw: No such command 'fti'"),
+    ],
+)
+def test_a_wrong_flag_is_refused_in_one_line(scalaw, words, said):
+    answer = scalaw(*words)
+    assert answer.code == 2
+    assert answer.err.startswith(said)
+    assert answer.err.count("\n") == 1
+
+
+def test_rows_that_stand_twice_in_a_table_are_pointed_out(scalaw, runs_csv):
+    usual = ("--map", "n=size,d=tok,loss=l", "--law", "chinchilla", "--bootstrap", "0")
+    assert "repeat another" not in scalaw("fit", runs_csv, *usual).err
+    lines = runs_csv.read_text().splitlines()
+    runs_csv.write_text("\n".join([*lines, *lines[1:4]]) + "\n")
+    assert f"3 of {len(lines) + 2} rows repeat another to the last digit" in " ".join(
+        scalaw("fit", runs_csv, *usual).err.split()
+    )

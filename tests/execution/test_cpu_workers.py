@@ -56,7 +56,7 @@ def test_rows_are_the_same_and_the_losses_come_from_the_cpu_worker(cluster, driv
 @pytest.mark.slow
 def test_a_cluster_without_room_for_both_is_refused(cluster, tmp_path, console):
     sweep = parse_sweep(TEXT, overrides=["resources.workers=auto", "resources.cpu_workers=3"])
-    with pytest.raises(BadInput, match="too few for one worker .* beside 3 CPU workers"):
+    with pytest.raises(BadInput, match=r"too few for one worker .* beside 3 CPU workers"):
         run_sweep(sweep, store=str(tmp_path / "store"), address="auto", console=console)
 
 

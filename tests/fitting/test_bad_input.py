@@ -11,6 +11,7 @@ import pytest
 
 from orchestrator.errors import BadInput
 from orchestrator.fitting import fit, map_columns, parse_map, read_table
+from orchestrator.spec.registries import LAWS
 
 GOOD = {"n": [1e5, 1e6, 1e7, 1e5], "d": [1e6, 1e6, 1e7, 1e7], "loss": [4.0, 3.5, 3.0, 3.7]}
 
@@ -151,3 +152,12 @@ def test_strings_that_are_numbers_are_said_to_be_of_the_wrong_kind():
     table = pa.table({**GOOD, "n": np.array(["1", "2", "3", "4"])})
     with pytest.raises(BadInput, match="holds string, not numbers"):
         fit(table)
+
+
+def test_a_law_of_a_package_that_is_broken_is_left_out_unless_it_is_asked_for(monkeypatch):
+    monkeypatch.setitem(LAWS.__dict__, "installed", {"theirs": "no_such_module_anywhere:Law"})
+    report = fit(pa.table(GOOD), bootstrap=0)
+    assert report.fits
+    assert any(line.startswith("theirs is left out: the law 'theirs' can't be imported") for line in report.warnings)
+    with pytest.raises(BadInput, match="can't be imported from no_such_module_anywhere"):
+        fit(pa.table(GOOD), laws=["theirs"])

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import threading
-import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,12 +19,6 @@ from orchestrator.store.store import Store, open_store
 
 REPOSITORY = Path(__file__).parents[2]
 STARTED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-AWS = {
-    "AWS_ACCESS_KEY_ID": "testing",
-    "AWS_SECRET_ACCESS_KEY": "testing",
-    "AWS_REGION": "us-east-1",
-    "AWS_DEFAULT_REGION": "us-east-1",
-}
 
 Row = Callable[..., dict[str, Any]]
 Process = Callable[..., "subprocess.Popen[str]"]
@@ -76,38 +68,6 @@ def process() -> Iterator[Process]:
     for running in started:
         running.kill()
         running.communicate()
-
-
-@pytest.fixture(scope="session")
-def s3_endpoint() -> Iterator[str]:
-    """Address of an S3 server on this machine.
-
-    S3 decides a conditional put in one step; moto's threads look and write in two, so here they take turns.
-    """
-    server = pytest.importorskip("moto.server").ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    responses = pytest.importorskip("moto.s3.responses").S3Response
-    turn, put = threading.Lock(), responses._key_response_put
-
-    def in_turn(*arguments: Any) -> Any:
-        with turn:
-            return put(*arguments)
-
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(responses, "_key_response_put", in_turn)
-        server.start()
-        host, port = server.get_host_and_port()
-        yield f"http://{host}:{port}"
-        server.stop()
-
-
-@pytest.fixture
-def s3_uri(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """URI of an empty prefix in a bucket of that server."""
-    boto3 = pytest.importorskip("boto3")
-    for name, value in {**AWS, "AWS_ENDPOINT_URL": s3_endpoint}.items():
-        monkeypatch.setenv(name, value)
-    boto3.client("s3").create_bucket(Bucket="bucket")
-    return f"s3://bucket/{uuid.uuid4().hex}"
 
 
 @pytest.fixture

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from orchestrator.errors import BadOption
+from workers.sources.staging import on_this_node
 
 FOLDER = "cifar-10-batches-py"
 TRAIN_FILES = tuple(f"data_batch_{i}" for i in range(1, 6))
@@ -50,7 +50,7 @@ def read_batches(root: str, files: Sequence[str]) -> tuple[npt.NDArray[np.uint8]
     """
     images, labels = [], []
     for name in files:
-        path = Path(root).expanduser() / FOLDER / name
+        path = on_this_node(root, key="root") / FOLDER / name
         if not path.is_file():
             raise BadOption(
                 "data",

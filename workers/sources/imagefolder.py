@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -19,6 +18,7 @@ from workers.sources.hashed_split import SPLIT_RULE, halves
 from workers.sources.image_listing import ListedImage, class_folders, list_images
 from workers.sources.lazy_split import FolderSplit
 from workers.sources.source import Dataset, Indices
+from workers.sources.staging import on_this_node
 
 #: ImageNet's, of values between 0 and 1.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -30,7 +30,9 @@ Positions: TypeAlias = dict[str, tuple[str, Indices]]
 class ImageFolderOptions(Options):
     """YAML keys beside ``source: imagefolder``."""
 
-    root: str = Field(description="folder with train/CLASS/…, val/CLASS/… and, if there, test/CLASS/…")
+    root: str = Field(
+        description="folder, here or in a bucket, with train/CLASS/…, val/CLASS/… and, if there, test/CLASS/…"
+    )
     image_size: PositiveCount = Field(224, description="side in pixels after resizing and cropping the centre")
 
 
@@ -74,7 +76,7 @@ class ImageFolder:
                 transforms.Normalize(MEAN, STD),
             ]
         )
-        root = Path(chosen.root).expanduser()
+        root = on_this_node(chosen.root, key="root")
         folders = {name: datasets.ImageFolder(str(root / name), transform=prepare, loader=_decode) for name in listed}
         splits = {name: FolderSplit(folders[folder], where) for name, (folder, where) in positions.items()}
         return Dataset(manifest=_manifest(chosen, listed, positions), **splits)
@@ -82,7 +84,7 @@ class ImageFolder:
 
 def _survey(options: ImageFolderOptions) -> tuple[Listed, Positions]:
     """List every image, and say for each split which folder it is read from and at which positions."""
-    root = Path(options.root).expanduser()
+    root = on_this_node(options.root, key="root")
     if not root.is_dir():
         raise BadOption("data", "root", f"{root} doesn't exist: give a folder that holds train/ and val/")
     classes = class_folders(root / "train")

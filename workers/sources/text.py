@@ -14,6 +14,7 @@ from orchestrator.planning.manifest import DataManifest
 from orchestrator.spec.options import Options
 from workers.sources.byte_corpus import byte_dataset, byte_manifest
 from workers.sources.source import Dataset
+from workers.sources.staging import on_this_node
 
 #: What is read in a folder; a file that is named itself may have any suffix.
 PROSE = (".txt", ".text", ".md", ".rst", ".tex", ".html", ".xml", ".json", ".jsonl", ".csv", ".tsv", ".yaml", ".toml")
@@ -24,7 +25,9 @@ LARGEST_PIECE_BYTES, SMALLEST_PIECE_BYTES, FEWEST_PIECES = 65_536, 1_024, 256
 class TextFilesOptions(Options):
     """YAML keys beside ``source: text``."""
 
-    paths: Annotated[list[str], Field(min_length=1)] = Field(description="text files, and folders searched for them")
+    paths: Annotated[list[str], Field(min_length=1)] = Field(
+        description="text files and folders searched for them, here or in a bucket"
+    )
 
 
 class TextFiles:
@@ -69,7 +72,7 @@ def _pieces(paths: Sequence[str]) -> Iterator[bytes]:
 
 
 def _files(path: str) -> Iterator[Path]:
-    root = Path(path).expanduser()
+    root = on_this_node(path, key="paths")
     if root.is_file():
         yield root
         return
