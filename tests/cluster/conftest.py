@@ -110,15 +110,15 @@ def containers(tmp_path_factory):
 
 
 class Nodes:
-    """The nodes, by name; ``head`` is there from the start."""
+    """The nodes, by name; ``head`` is there from the start. ``changes`` go to the environment of all."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **changes: str) -> None:
         self.folder, self.token = folder, CANARY
         token = folder / "token"
         token.write_text(CANARY)
         token.chmod(0o600)
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-        self.env = {**inherited, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}
+        self.env = {**inherited, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token), **changes}
         self.gcs_port, self.client_port, dashboard = free_port(), free_port(), free_port()
         self.url = f"http://127.0.0.1:{dashboard}"
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -222,6 +222,29 @@ class Nodes:
                 said = "\n".join((f / "out").read_text() for f in self.folder.iterdir() if (f / "out").exists())
                 raise TimeoutError(f"after {START_S:g} s it is not so that {what}:\n{said[-3000:]}")
             time.sleep(0.3)
+
+
+@pytest.fixture(scope="module")
+def encrypted(tmp_path_factory):
+    """A head that speaks TLS alone to its processes, and the authority that its certificate is from."""
+    authority, folder = pytest.importorskip("trustme").CA(), tmp_path_factory.mktemp("t")
+    issued = authority.issue_cert("localhost", "127.0.0.1", ray_address())
+    names = {"RAY_TLS_SERVER_CERT": "cert.pem", "RAY_TLS_SERVER_KEY": "key.pem", "RAY_TLS_CA_CERT": "ca.pem"}
+    authority.cert_pem.write_to_path(folder / "ca.pem")
+    issued.private_key_pem.write_to_path(folder / "key.pem")
+    issued.cert_chain_pems[0].write_to_path(folder / "cert.pem")
+    found = Nodes(folder, RAY_USE_TLS="1", **{name: str(folder / file) for name, file in names.items()})
+    try:
+        yield found, issued
+    finally:
+        found.close()
+
+
+def ray_address() -> str:
+    """Return the address under which this machine's nodes know each other."""
+    import ray
+
+    return str(ray.util.get_node_ip_address())
 
 
 @pytest.fixture(scope="session")
