@@ -94,11 +94,7 @@ def train(
         progress.metrics, progress.message = Metrics(plan.sweep.name), JobMessage().say
         progress.beat()
         gangs = min(wanted or _fitting_gangs(needs, scoring, scorers), len(cells))
-        beside = f", {scorers:,} CPU workers beside them" if scorers else ""
-        journal.say(
-            f"{plan.sweep.name}: {len(cells):,} of {len(plan.cells):,} cells to train, {gangs:,} at a time{beside}"
-        )
-        memory = StateMemory(_state_budget_bytes(resources, ray.cluster_resources()))
+        journal.say(_intention(plan, len(cells), gangs, scorers))
         pool = Pool(plan.context, store.uri, roles, namespace=f"scalaw-{plan.sweep.name}-{os.getpid()}")
         driver = Driver(
             ledger,
@@ -106,7 +102,7 @@ def train(
             store,
             progress,
             stop,
-            memory,
+            StateMemory(_state_budget_bytes(resources, ray.cluster_resources())),
             max_retries=resources.max_retries,
             stage_timeout_s=resources.stage_timeout_s,
             chooser=chooser,
@@ -120,7 +116,12 @@ def train(
                 beat(store, plan.sweep.name, {"stopped": True})
     left = ledger.unfinished > 0 or (chooser is not None and chooser.reached is None)
     worker_s = ledger.estimates.measured_s * needs.world_size
-    return Spent(ledger.flops_spent, worker_s, stop.asked and left, memory.peak_bytes, memory.spilled)
+    return Spent(ledger.flops_spent, worker_s, stop.asked and left, driver.memory.peak_bytes, driver.memory.spilled)
+
+
+def _intention(plan: Plan, missing: int, gangs: int, scorers: int) -> str:
+    beside = f", {scorers:,} CPU workers beside them" if scorers else ""
+    return f"{plan.sweep.name}: {missing:,} of {len(plan.cells):,} cells to train, {gangs:,} at a time{beside}"
 
 
 def _needs(plan: Plan) -> dict[Role, WorkerNeeds]:

@@ -247,9 +247,9 @@ def ray_address() -> str:
     return str(ray.util.get_node_ip_address())
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def nodes(tmp_path_factory):
-    """A head and two further nodes, one CPU each."""
+    """A head and two further nodes, one CPU each; gone before other tests come, as even idle they take of two cores."""
     pytest.importorskip("ray")
     found = Nodes(tmp_path_factory.mktemp("c"))
     try:

@@ -114,7 +114,7 @@ def test_a_new_node_is_used_within_seconds_and_the_metrics_show_it(nodes):
 
     until(lambda: sum(busy()) >= 2, 60)  # Ray passes metrics on every ten seconds
     until(lambda: "ray_scalaw_commit_s_count" in nodes.metrics(), 60)
-    nodes.scalaw("stop", job["job_id"], "--address", nodes.url)
+    assert nodes.scalaw("stop", job["job_id"], "--address", nodes.url).returncode == 0
 
 
 def test_gpus_train_while_workers_without_one_evaluate(nodes):

@@ -46,9 +46,6 @@ def proxy(encrypted):
 
         do_GET = do_POST = do_PUT = do_DELETE = _pass_on  # noqa: N815 (the standard library's names)
 
-        def log_message(self, *arguments):
-            """Say nothing."""
-
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     issued.configure_cert(context)

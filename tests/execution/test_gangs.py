@@ -146,8 +146,8 @@ def test_a_rank_does_not_wait_for_ever_for_a_rank_0_that_hangs(cluster, tmp_path
 def test_starts_that_fail_now_and_then_do_not_end_a_sweep(cluster, sweep, tmp_path, console, monkeypatch):
     begun, start, failing = [], Pool._start, ray.remote(num_cpus=0)(lambda: 1 / 0)
 
-    def with_bad_luck(pool, name):
-        gang = start(pool, name)
+    def with_bad_luck(pool, name, role):
+        gang = start(pool, name, role)
         begun.append(gang)
         if len(begun) % 2 == 0:
             return replace(gang, ready=(failing.remote(),))
