@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from sklearn.metrics import precision_recall_fscore_support
 
 from workers.training.feed import Feed, Pick
 from workers.training.loop import cross_entropy
@@ -59,5 +58,7 @@ def _summed_loss(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
 
 def class_scores(predicted: np.ndarray, true: np.ndarray) -> dict[str, float]:
     """Return macro precision, recall and F1 over the labels that occur; an empty class counts as 0."""
+    from sklearn.metrics import precision_recall_fscore_support  # a second to load, and text never asks
+
     precision, recall, f1, _ = precision_recall_fscore_support(true, predicted, average="macro", zero_division=0)
     return {"precision_macro": float(precision), "recall_macro": float(recall), "f1_macro": float(f1)}
