@@ -110,22 +110,32 @@ def containers(tmp_path_factory):
 
 
 class Nodes:
-    """The nodes, by name; ``head`` is there from the start. ``changes`` go to the environment of all."""
+    """The nodes, by name; ``head`` is there from the start.
 
-    def __init__(self, folder: Path, **changes: str) -> None:
+    Parameters
+    ----------
+    options
+        Of the head, after ``ray start``.
+    gcs_port
+        Its port; a free one where it is left out.
+    changes
+        Go to the environment of all.
+    """
+
+    def __init__(self, folder: Path, *options: str, gcs_port: int | None = None, **changes: str) -> None:
         self.folder, self.token = folder, CANARY
         token = folder / "token"
         token.write_text(CANARY)
         token.chmod(0o600)
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
         self.env = {**inherited, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token), **changes}
-        self.gcs_port, self.client_port, dashboard = free_port(), free_port(), free_port()
+        self.gcs_port, self.client_port, dashboard = gcs_port or free_port(), free_port(), free_port()
         self.url = f"http://127.0.0.1:{dashboard}"
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self._start(
             "head",
             *("--head", f"--port={self.gcs_port}", "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}"),
-            f"--ray-client-server-port={self.client_port}",
+            *(f"--ray-client-server-port={self.client_port}", *options),
         )
         self._await(lambda: self.get("/api/version") is not None, "the dashboard answers")
         self._await(self._ids, "the head is a node")
