@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 from rich.console import Console
 
@@ -115,7 +117,7 @@ def run_sweep(
     BadInput
         If the sweep can't be planned or the store is another's; nothing was started or written.
     Unreachable
-        If store or cluster can't be reached.
+        If store or cluster can't be reached; nothing was written.
     """
     begun = time.perf_counter()
     journal = Journal(console or Console(stderr=True))
@@ -126,23 +128,22 @@ def run_sweep(
     target = open_store(store, create=True)
     _tell_of_another(target, sweep.name, journal)
     ids = [cell.id for cell in plan.cells]
-    chooser = _prepared(plan, target, budget_fraction, journal, retry_failed=retry_failed)
-    missing = _missing(plan.cells, target.done())
+    rows = target.rows(ids)  # also sets damaged parts aside, so that their cells count as missing
+    again = _failed(rows) if retry_failed else set()
+    chooser = None if budget_fraction is None else _chooser(plan, budget_fraction, rows, again, journal)
+    begin = partial(_begin, target, plan, again)
+    missing = _missing(plan.cells, target.done().keys() - again)
     spent = Spent()
     if not missing:
+        begin()
         journal.say(f"{sweep.name}: all {len(ids):,} cells are there")
     else:
-        with journal.kept(target, sweep.name):
-            spent = train(plan, missing, target, address, dashboard=dashboard, journal=journal, chooser=chooser)
+        spent = train(plan, missing, target, address, begin, dashboard=dashboard, journal=journal, chooser=chooser)
     done = target.done()
-    missing = _missing(plan.cells, done)
+    missing = _missing(plan.cells, done.keys())
     if chooser is not None:
         _commit_sweep(target, plan, chooser)
-    target.compact(at_least=COMPACT_PARTS)
-    fitted = answer(target, sweep.name)
-    best = fitted.report.best if fitted.report else None
-    journal.note(f"{sweep.name}: {len(missing):,} of {len(ids):,} cells are missing; best law: {best and best.law}")
-    journal.save(target, sweep.name)
+    fitted = _answered(target, sweep.name, journal, missing=len(missing))
     not_chosen = len(missing) if chooser is not None and chooser.reached else 0
     return RunResult(
         sweep=sweep.name,
@@ -160,21 +161,31 @@ def run_sweep(
     )
 
 
-def _prepared(
-    plan: Plan, store: Store, budget_fraction: float | None, journal: Journal, *, retry_failed: bool
-) -> CellChooser | None:
-    """Make the store ready for the plan; return what chooses cells, or ``None`` where all are trained."""
-    ids = [cell.id for cell in plan.cells]
-    rows = store.rows(ids)  # also sets damaged parts aside, so that their cells count as missing
-    failed = rows.filter(pc.equal(rows["status"], "failed")) if retry_failed else rows.slice(0, 0)
-    again = failed["cell_id"].to_pylist()
-    chooser = None
-    if budget_fraction is not None:
-        there = [row for row in rows.to_pylist() if row["cell_id"] not in again]
-        chooser = CellChooser(plan, budget_fraction, there, journal.say)
+def _answered(store: Store, sweep: str, journal: Journal, *, missing: int) -> Answer:
+    """Tidy the store and fit what it holds."""
+    store.compact(at_least=COMPACT_PARTS)
+    found = answer(store, sweep)
+    best = found.report.best if found.report else None
+    journal.note(f"{sweep}: {missing:,} cells are missing; best law: {best and best.law}")
+    journal.save(store, sweep)
+    return found
+
+
+def _failed(rows: pa.Table) -> set[str]:
+    return set(rows.filter(pc.equal(rows["status"], "failed"))["cell_id"].to_pylist())
+
+
+def _chooser(
+    plan: Plan, budget_fraction: float, rows: pa.Table, again: Collection[str], journal: Journal
+) -> CellChooser:
+    there = [row for row in rows.to_pylist() if row["cell_id"] not in again]
+    return CellChooser(plan, budget_fraction, there, journal.say)
+
+
+def _begin(store: Store, plan: Plan, again: Collection[str]) -> None:
+    """Make the store ready for the plan, once it is sure that the plan can be run."""
     store.forget_failures(again)
     _commit_sweep(store, plan, None)
-    return chooser
 
 
 def _check_room(sweep: Any, address: str | None) -> None:
@@ -197,7 +208,7 @@ def _tell_of_another(store: Store, sweep: str, journal: Journal) -> None:
         )
 
 
-def _missing(cells: list[Cell], done: Mapping[str, str]) -> list[Cell]:
+def _missing(cells: list[Cell], done: Collection[str]) -> list[Cell]:
     return [cell for cell in cells if cell.id not in done]
 
 

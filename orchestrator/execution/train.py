@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +41,7 @@ def train(
     cells: list[Cell],
     store: Store,
     address: str | None,
+    begin: Callable[[], None],
     *,
     dashboard: bool,
     journal: Journal,
@@ -52,6 +53,8 @@ def train(
     ----------
     cells
         Those that the store lacks.
+    begin
+        Called once the cluster is there and holds a gang; before that nothing is written.
     address, dashboard, journal
         As in :func:`orchestrator.run_sweep`; the journal takes what is said.
     chooser
@@ -75,25 +78,21 @@ def train(
     from orchestrator.execution.metrics import Metrics
     from orchestrator.execution.pool import Pool
     from orchestrator.execution.state_memory import StateMemory
-    from orchestrator.execution.store_probe import check_nodes_see
 
     resources, roles = plan.sweep.resources, _needs(plan)
     needs, scoring, scorers = roles["train"], roles.get("score"), resources.cpu_workers
     tree = replace(plan.tree.towards({cell.id for cell in cells}), scored_apart=scoring is not None)
     wanted = plan.gangs if resources.workers != "auto" else None
     cpus = max(len(os.sched_getaffinity(0)), needs.cpus * (needs.world_size * (wanted or 1) + scorers))
-    ledger = Ledger(
-        tree, plan.rate, kept=store.checkpoints.names() & tree.stages.keys(), wanted=None if chooser is None else ()
-    )
+    kept = store.checkpoints.names() & tree.stages.keys()
+    ledger = Ledger(tree, plan.rate, kept=kept, wanted=None if chooser is None else ())
     progress = _progress(plan, len(cells), sum(stage.flops for stage in tree), store, journal)
     with connected(address, cpus=cpus, dashboard=dashboard) as cluster, StopSignal() as stop:
-        if cluster["dashboard_url"]:
-            journal.say(f"Ray dashboard: http://{cluster['dashboard_url']}")
-        if address is not None:
-            check_nodes_see(store)
+        _look_around(cluster["dashboard_url"], None if address is None else store, journal)
+        gangs = min(wanted or _fitting_gangs(needs, scoring, scorers), len(cells))
+        begin()
         progress.metrics, progress.message = Metrics(plan.sweep.name), JobMessage().say
         progress.beat()
-        gangs = min(wanted or _fitting_gangs(needs, scoring, scorers), len(cells))
         journal.say(_intention(plan, len(cells), gangs, scorers))
         pool = Pool(plan.context, store.uri, roles, namespace=f"scalaw-{plan.sweep.name}-{os.getpid()}")
         driver = Driver(
@@ -108,7 +107,7 @@ def train(
             chooser=chooser,
             elastic=None if address is None else Elastic(needs, wanted, scoring, scorers),
         )
-        with progress:
+        with journal.kept(store, plan.sweep.name), progress:
             try:
                 driver.run(gangs, scorers)
             finally:
@@ -117,6 +116,16 @@ def train(
     left = ledger.unfinished > 0 or (chooser is not None and chooser.reached is None)
     worker_s = ledger.estimates.measured_s * needs.world_size
     return Spent(ledger.flops_spent, worker_s, stop.asked and left, driver.memory.peak_bytes, driver.memory.spilled)
+
+
+def _look_around(dashboard: str, shared: Store | None, journal: Journal) -> None:
+    """Say where the dashboard is, and let all nodes try a store that they are to share."""
+    from orchestrator.execution.store_probe import check_nodes_see
+
+    if dashboard:
+        journal.say(f"Ray dashboard: http://{dashboard}")
+    if shared is not None:
+        check_nodes_see(shared)
 
 
 def _intention(plan: Plan, missing: int, gangs: int, scorers: int) -> str:

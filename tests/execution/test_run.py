@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.errors import BadInput
 from orchestrator.execution.run import run_sweep
 from orchestrator.planning import make_plan
 from orchestrator.store import open_store
+from orchestrator.store.cell_row import failure_row
 
 pytestmark = pytest.mark.slow
 
@@ -147,3 +149,20 @@ def test_a_stage_over_its_time_limit_fails_its_cells_alone(cluster, sweep, tmp_p
     assert time.monotonic() - begun < 60
     rows = open_store(str(tmp_path / "s")).results().to_pylist()
     assert all("stage_timeout_s" in row["error"] for row in rows)
+
+
+def test_a_cluster_that_can_not_run_the_sweep_costs_no_failure_row_and_leaves_no_sweep(
+    cluster, sweep, tmp_path, console
+):
+    too_large, new, old = sweep(overrides=["resources.cpus_per_worker=1000"]), tmp_path / "new", tmp_path / "old"
+    with pytest.raises(BadInput, match="too few for one worker"):
+        run_sweep(too_large, store=str(new), address="auto", console=console)
+    assert not [path for path in new.rglob("*") if path.is_file()]
+
+    store, plan = open_store(str(old), create=True), make_plan(too_large)
+    store.commit_row(failure_row(plan.cells[0], plan.context, error="no luck", attempt=1, worker="w"))
+    with pytest.raises(BadInput, match="too few for one worker"):
+        run_sweep(too_large, store=str(old), address="auto", retry_failed=True, console=console)
+    assert store.done() == {plan.cells[0].id: "failed"}
+    result = run_sweep(sweep(), store=str(old), retry_failed=True, console=console)
+    assert (result.rows, result.failed) == (27, 0)
