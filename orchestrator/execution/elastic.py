@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -17,33 +17,31 @@ from orchestrator.execution.pool import WorkerNeeds
 LOOK_S: Final = 2.0
 
 
-def fitting_gangs(needs: WorkerNeeds, scoring: WorkerNeeds | None = None, scorers: int = 0) -> int:
+def fitting_gangs(needs: WorkerNeeds, beside: Sequence[WorkerNeeds] = ()) -> int:
     """Return how many gangs the nodes that are alive hold, node by node: a worker does not span two.
 
     Parameters
     ----------
     needs
         Of a worker that trains.
-    scoring, scorers
-        What workers beside them need, and how many there are: each takes the place where least training is lost. Where
-        one has no place, nothing fits, since training alone yields no row.
+    beside
+        Of each worker that evaluates: it takes the place where least training is lost. Where one has no place, nothing
+        fits, since training alone yields no row.
     """
     alive = [node for node in ray.nodes() if node["Alive"]]
     free = [dict(node["Resources"]) for node in alive]
     suited = [needs.labels.items() <= node["Labels"].items() for node in alive]
 
-    def lost(k: int) -> float:
-        bundle = scoring.bundle if scoring else {}
+    def lost(k: int, bundle: Mapping[str, float]) -> int:
         less = {name: amount - bundle.get(name, 0.0) for name, amount in free[k].items()}
         return _workers(free[k], needs) - _workers(less, needs) if suited[k] else 0
 
-    for _ in range(scorers if scoring else 0):
-        assert scoring is not None
-        places = [k for k in range(len(free)) if _workers(free[k], scoring)]
+    for other in beside:
+        places = [k for k in range(len(free)) if _workers(free[k], other)]
         if not places:
             return 0
-        taken = free[min(places, key=lost)]
-        for name, amount in scoring.bundle.items():
+        taken = free[min(places, key=lambda k: lost(k, other.bundle))]
+        for name, amount in other.bundle.items():
             taken[name] -= amount
     return sum(_workers(there, needs) for there, fits in zip(free, suited, strict=True) if fits) // needs.world_size
 
@@ -62,17 +60,16 @@ class Elastic:
         Of one worker.
     most
         Gangs that the sweep allows; ``None``: as many as there is room for.
-    scoring, scorers
-        What workers that evaluate and compress need, and how many the sweep has.
+    beside
+        Needs of each worker that evaluates and compresses.
     fitting
         Returns how many gangs the cluster holds beside those workers.
     """
 
     needs: WorkerNeeds
     most: int | None
-    scoring: WorkerNeeds | None = None
-    scorers: int = 0
-    fitting: Callable[[WorkerNeeds, WorkerNeeds | None, int], int] = fitting_gangs
+    beside: Sequence[WorkerNeeds] = ()
+    fitting: Callable[[WorkerNeeds, Sequence[WorkerNeeds]], int] = fitting_gangs
     _looked_s: float = field(default=float("-inf"))
     _asked: int = 0
 
@@ -87,7 +84,7 @@ class Elastic:
         if time.monotonic() - self._looked_s < LOOK_S:
             return None
         self._looked_s = time.monotonic()
-        fitting = self.fitting(self.needs, self.scoring, self.scorers)
+        fitting = self.fitting(self.needs, self.beside)
         self._ask(usable if self.most is None else min(usable, self.most))
         return max(1, fitting if self.most is None else min(fitting, self.most))
 
@@ -99,7 +96,7 @@ class Elastic:
         if gangs == self._asked or client.is_connected():  # Ray Client has no way to the autoscaler
             return
         count, labels = gangs * self.needs.world_size, dict(self.needs.labels)
-        beside = [self.scoring.bundle] * self.scorers if self.scoring and gangs else []
-        selectors = [*[labels] * count, *[{} for _ in beside]] if labels else None
-        request_resources(bundles=[*[self.needs.bundle] * count, *beside], bundle_label_selectors=selectors)
+        beside = [other.bundle for other in self.beside] if gangs else []
+        selectors = [labels] * count + [{}] * len(beside) if labels else None
+        request_resources(bundles=[self.needs.bundle] * count + beside, bundle_label_selectors=selectors)
         self._asked = gangs

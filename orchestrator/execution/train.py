@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -73,27 +73,27 @@ def train(
     from orchestrator.execution.driver import Driver
     from orchestrator.execution.elastic import Elastic
     from orchestrator.execution.interrupt import StopSignal
-    from orchestrator.execution.jobs.message import JobMessage
     from orchestrator.execution.ledger import Ledger
-    from orchestrator.execution.metrics import Metrics
     from orchestrator.execution.pool import Pool
     from orchestrator.execution.state_memory import StateMemory
 
     resources, roles = plan.sweep.resources, _needs(plan)
-    needs, scoring, scorers = roles["train"], roles.get("score"), resources.cpu_workers
-    tree = replace(plan.tree.towards({cell.id for cell in cells}), scored_apart=scoring is not None)
+    needs = roles["train"]
+    beside = [other for role, other in roles.items() if role == "score"] * min(resources.cpu_workers, len(cells))
+    tree = replace(plan.tree.towards({cell.id for cell in cells}), scored_apart=bool(beside))
     wanted = plan.gangs if resources.workers != "auto" else None
-    cpus = max(len(os.sched_getaffinity(0)), needs.cpus * (needs.world_size * (wanted or 1) + scorers))
     kept = store.checkpoints.names() & tree.stages.keys()
     ledger = Ledger(tree, plan.rate, kept=kept, wanted=None if chooser is None else ())
-    progress = _progress(plan, len(cells), sum(stage.flops for stage in tree), store, journal)
-    with connected(address, cpus=cpus, dashboard=dashboard) as cluster, StopSignal() as stop:
+    with (
+        connected(address, cpus=_cores(needs, wanted or 1, len(beside)), dashboard=dashboard) as cluster,
+        StopSignal() as stop,
+    ):
         _look_around(cluster["dashboard_url"], None if address is None else store, journal)
-        gangs = min(wanted or _fitting_gangs(needs, scoring, scorers), len(cells))
+        gangs = min(wanted or _fitting_gangs(needs, beside), len(cells))
         begin()
-        progress.metrics, progress.message = Metrics(plan.sweep.name), JobMessage().say
+        progress = _progress(plan, len(cells), sum(stage.flops for stage in tree), store, journal)
         progress.beat()
-        journal.say(_intention(plan, len(cells), gangs, scorers))
+        journal.say(_intention(plan, len(cells), gangs, len(beside)))
         pool = Pool(plan.context, store.uri, roles, namespace=f"scalaw-{plan.sweep.name}-{os.getpid()}")
         driver = Driver(
             ledger,
@@ -105,17 +105,22 @@ def train(
             max_retries=resources.max_retries,
             stage_timeout_s=resources.stage_timeout_s,
             chooser=chooser,
-            elastic=None if address is None else Elastic(needs, wanted, scoring, scorers),
+            elastic=None if address is None else Elastic(needs, wanted, beside),
         )
         with journal.kept(store, plan.sweep.name), progress:
             try:
-                driver.run(gangs, scorers)
+                driver.run(gangs, len(beside))
             finally:
                 driver.close()
                 beat(store, plan.sweep.name, {"stopped": True})
     left = ledger.unfinished > 0 or (chooser is not None and chooser.reached is None)
     worker_s = ledger.estimates.measured_s * needs.world_size
     return Spent(ledger.flops_spent, worker_s, stop.asked and left, driver.memory.peak_bytes, driver.memory.spilled)
+
+
+def _cores(needs: WorkerNeeds, gangs: int, scorers: int) -> int:
+    """Return the CPUs that a Ray of this machine is told to have: those it has, or what was asked for by number."""
+    return max(len(os.sched_getaffinity(0)), needs.cpus * (needs.world_size * gangs + scorers))
 
 
 def _look_around(dashboard: str, shared: Store | None, journal: Journal) -> None:
@@ -152,7 +157,9 @@ def _needs(plan: Plan) -> dict[Role, WorkerNeeds]:
 
 
 def _progress(plan: Plan, missing: int, flops: int, store: Store, journal: Journal) -> Progress:
+    from orchestrator.execution.jobs.message import JobMessage
     from orchestrator.execution.live_fit import LiveFit
+    from orchestrator.execution.metrics import Metrics
     from orchestrator.execution.progress import Progress
 
     def heartbeat(counts: dict[str, Any]) -> None:
@@ -167,10 +174,12 @@ def _progress(plan: Plan, missing: int, flops: int, store: Store, journal: Journ
         fit=LiveFit(plan.sweep.fit.target, recipe_name(plan.cells[0].recipe)),
         journal=journal,
         heartbeat=heartbeat,
+        metrics=Metrics(plan.sweep.name),
+        message=JobMessage().say,
     )
 
 
-def _fitting_gangs(needs: WorkerNeeds, scoring: WorkerNeeds | None, scorers: int) -> int:
+def _fitting_gangs(needs: WorkerNeeds, beside: Sequence[WorkerNeeds]) -> int:
     """Return how many gangs of workers the cluster holds beside those that evaluate and compress.
 
     Raises
@@ -182,18 +191,18 @@ def _fitting_gangs(needs: WorkerNeeds, scoring: WorkerNeeds | None, scorers: int
 
     from orchestrator.execution.elastic import fitting_gangs
 
-    found = fitting_gangs(needs, scoring, scorers)
+    found = fitting_gangs(needs, beside)
     if not found:
         there = ray.cluster_resources()
         asked = [f"{needs.cpus} CPUs", f"{needs.gpus:g} GPUs"]
         asked += [f"{needs.memory_bytes:,} bytes of memory"] if needs.memory_bytes else []
         asked += [f"accelerator {needs.accelerator}"] if needs.accelerator else []
         asked += [f"label {name}: {value}" for name, value in needs.labels.items()]
-        beside = f" beside {scorers:,} CPU workers" if scorers else ""
+        others = f" beside {len(beside):,} CPU workers" if beside else ""
         raise BadInput(
             f"the cluster has {there.get('CPU', 0):g} CPUs and {there.get('GPU', 0):g} GPUs, too few for "
             f"{'one worker' if needs.world_size == 1 else f'{needs.world_size} workers'} "
-            f"({', '.join(asked)} each, on one node){beside}; ask for less under resources, or name a number of "
+            f"({', '.join(asked)} each, on one node){others}; ask for less under resources, or name a number of "
             "resources.workers to wait for nodes that an autoscaler adds"
         )
     return found

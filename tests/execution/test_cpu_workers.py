@@ -72,12 +72,12 @@ def test_a_cluster_without_room_for_both_is_refused(cluster, tmp_path, console):
 def test_cpu_workers_take_room_from_those_that_train(monkeypatch, nodes, scorers, gangs):
     there = [{"Alive": True, "Labels": {}, "Resources": node} for node in nodes]
     monkeypatch.setattr(elastic.ray, "nodes", lambda: there)
-    assert fitting_gangs(ONE_CPU, ONE_CPU, scorers) == gangs
+    assert fitting_gangs(ONE_CPU, [ONE_CPU] * scorers) == gangs
 
 
 def test_cpu_workers_leave_the_nodes_with_gpus_to_training(monkeypatch):
     box, plain = {"CPU": 2.0, "GPU": 2.0}, {"CPU": 2.0}
     there = [{"Alive": True, "Labels": {}, "Resources": node} for node in (box, plain)]
     monkeypatch.setattr(elastic.ray, "nodes", lambda: there)
-    assert fitting_gangs(WorkerNeeds(cpus=1, gpus=1.0), ONE_CPU, 2) == 2
-    assert fitting_gangs(WorkerNeeds(cpus=1, gpus=1.0), ONE_CPU, 3) == 1
+    assert fitting_gangs(WorkerNeeds(cpus=1, gpus=1.0), [ONE_CPU] * 2) == 2
+    assert fitting_gangs(WorkerNeeds(cpus=1, gpus=1.0), [ONE_CPU] * 3) == 1
