@@ -79,7 +79,8 @@ def train(
 
     resources, roles = plan.sweep.resources, _needs(plan)
     needs = roles["train"]
-    beside = [other for role, other in roles.items() if role == "score"] * min(resources.cpu_workers, len(cells))
+    most = len(cells) if address is not None else min(len(cells), len(os.sched_getaffinity(0)))
+    beside = [other for role, other in roles.items() if role == "score"] * min(resources.cpu_workers, most)
     tree = replace(plan.tree.towards({cell.id for cell in cells}), scored_apart=bool(beside))
     wanted = plan.gangs if resources.workers != "auto" else None
     kept = store.checkpoints.names() & tree.stages.keys()
