@@ -33,6 +33,13 @@ def emit_json(document: Any) -> None:
     sys.stdout.write(json.dumps(document, indent=2, allow_nan=False) + "\n")
 
 
+def line_width() -> int:
+    """Return the characters of a line: the terminal's, or as many as a person still reads in a file."""
+    from rich.console import Console
+
+    return Console().width if sys.stdout.isatty() else 200
+
+
 def show(*renderables: Any, width: int = 100) -> None:
     """Print tables and text for a person, as wide as the terminal, or so many columns where there is none."""
     from rich.console import Console

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.output import Json, StoreUri, SweepName, emit_json, show
+from orchestrator.cli.output import Json, StoreUri, SweepName, emit_json, line_width, show
 
 NAME = "query"
 
@@ -30,4 +30,5 @@ def command(
         return
     from orchestrator.reporting.tables import records_table
 
-    show(records_table(records))
+    width = line_width()
+    show(records_table(records, width), width=width)

@@ -11,7 +11,7 @@ import typer
 
 from orchestrator.cli.output import ClusterAddress, Json, Overrides, SweepFile, emit_json
 from orchestrator.cli.run import BudgetFraction, RetryFailed, Select, Selection, Share, fraction_of
-from orchestrator.errors import Interrupted
+from orchestrator.errors import Interrupted, Unreachable
 
 NAME = "submit"
 
@@ -88,4 +88,7 @@ def command(
             raise Interrupted(goes_on(found.job_id, server.address)) from interrupt
         if job["status"] == "STOPPED":
             raise Interrupted(f"{found.job_id} was stopped; submit the sweep again to go on")
-        raise typer.Exit(job["exit_code"] if job["exit_code"] is not None else int(job["status"] != "SUCCEEDED"))
+        code = job["exit_code"] if job["exit_code"] is not None else int(job["status"] != "SUCCEEDED")
+        if code < 0 or code > Interrupted.exit_code:
+            raise Unreachable(f"the driver of {found.job_id} was ended by a signal; submit the sweep again to go on")
+        raise typer.Exit(code)

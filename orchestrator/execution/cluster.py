@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import sys
+import tempfile
 from collections.abc import Iterator
 from typing import Any
 
@@ -62,9 +64,16 @@ def connected(address: str | None, *, cpus: int, dashboard: bool) -> Iterator[di
             "object_store_memory": OBJECT_STORE_BYTES,
         }
     with _on_loopback() if address is None else contextlib.nullcontext():
+        aside: list[str] = []
         try:
-            context = ray.init(address or "local", **settings)
+            with _said_aside(aside) if address else contextlib.nullcontext():
+                context = ray.init(address or "local", **settings)
         except (ConnectionError, RuntimeError, ValueError, TimeoutError) as failure:
+            if "InvalidAuthToken" in "".join(aside):
+                raise Unreachable(
+                    f"the cluster at {address} refuses our token: set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH to a "
+                    "file that holds the cluster's token"
+                ) from failure
             where = f"the cluster at {address}" if address else "Ray on this machine"
             token = "; does RAY_AUTH_TOKEN_PATH name a file with its token?" if address else ""
             raise Unreachable(f"{where} can't be reached: {str(failure).splitlines()[0]}{token}") from failure
@@ -73,6 +82,29 @@ def connected(address: str | None, *, cpus: int, dashboard: bool) -> Iterator[di
         finally:
             with undisturbed():  # half shut down, Ray ends the process with code 1 as soon as it meets an old reference
                 ray.shutdown()
+
+
+def head_has_ended() -> bool:
+    """Return whether a Ray that this process has started has lost its head; of one that it joined it knows nothing."""
+    node, needed = (
+        ray._private.worker._global_node,
+        (ray_constants.PROCESS_TYPE_GCS_SERVER, ray_constants.PROCESS_TYPE_RAYLET),
+    )
+    return node is not None and any(kind in needed for kind, _ in node.dead_processes())
+
+
+@contextlib.contextmanager
+def _said_aside(lines: list[str]) -> Iterator[None]:
+    """Collect what is written to stderr: Ray's C++ parts repeat themselves each second while they are refused."""
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as aside, os.fdopen(os.dup(2), "wb") as kept:
+        os.dup2(aside.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept.fileno(), 2)
+            aside.seek(0)
+            lines += aside.read().decode(errors="replace").splitlines(keepends=True)
 
 
 @contextlib.contextmanager

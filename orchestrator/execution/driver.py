@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import ray
 from ray.exceptions import RayError
 
-from orchestrator.errors import ScalawError
+from orchestrator.errors import Interrupted, ScalawError
 from orchestrator.execution.choosing import CellChooser
 from orchestrator.execution.elastic import Elastic
 from orchestrator.execution.interrupt import StopSignal
@@ -61,6 +62,7 @@ class Driver:
     stage_timeout_s: float | None
     chooser: CellChooser | None = None
     elastic: Elastic | None = None
+    head_has_ended: Callable[[], bool] = lambda: False  # of a Ray that the run has started
     _loads: dict[str, list[_Flight]] = field(default_factory=dict)
     _starting: dict[Any, Gang] = field(default_factory=dict)
     _flights: dict[Any, _Flight] = field(default_factory=dict)
@@ -81,6 +83,11 @@ class Driver:
             self._await(gang)
         while self.ledger.unfinished or self._wants_more():
             self._send()
+            if self.stop.asked and self.head_has_ended():
+                raise Interrupted(
+                    "Ray was ended by the signal that was to stop the sweep, as it went to all processes of the group; "
+                    "rows and checkpoints are kept: run the same command again to go on"
+                )
             if self.stop.asked and not self._flights:
                 self._keep_states()
                 return

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from orchestrator.errors import BadInput
 from orchestrator.fitting import axes_from_rows, fit, fit_rows, map_columns, parse_map, read_table, recipes_in
@@ -27,6 +28,8 @@ DEFAULTS: dict[str, Any] = {
     "noise": "equal",
     "resample": "case",
 }
+#: A point is far where it lies this many times above the largest row, or below the smallest.
+FAR = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +122,7 @@ class Evidence:
         if chosen is None:
             raise BadInput("no law can predict here: " + "; ".join(report.warnings))
         table = pa.table({axis: [value] for axis, value in numbers.items()})
+        far = [_far(axis, numbers[axis], self.axes[axis]) for axis in numbers if axis in self.axes.column_names]
         lo, hi = (chosen if law else report).predict_interval(table, level)
         return {
             "target": self.settings["target"],
@@ -131,7 +135,7 @@ class Evidence:
             "laws_in_interval": [law] if law else report.near,
             **numbers,
             "d_means": self.d_means,
-            "warnings": [*self.notes, *report.warnings, *chosen.warnings],
+            "warnings": [*filter(None, far), *self.notes, *report.warnings, *chosen.warnings],
         }
 
     def commit(self, report: FitReport) -> None:
@@ -223,6 +227,15 @@ def from_store(
         task=task or _task_of(document, finetuned),
         notes=tuple(notes),
     )
+
+
+def _far(axis: str, value: float, rows: pa.ChunkedArray) -> str | None:
+    """Return a warning where a point lies an order of magnitude outside the rows."""
+    low, high = (float(end.as_py()) for end in pc.min_max(rows).values())
+    if low / FAR <= value <= high * FAR:
+        return None
+    measured = f"({low:.3g} to {high:.3g})"
+    return f"{_flag(axis)} {value:.3g} lies far outside the rows {measured}: the interval knows of no change out there"
 
 
 def _flag(axis: str) -> str:

@@ -69,7 +69,7 @@ def train(
     """
     import ray
 
-    from orchestrator.execution.cluster import connected
+    from orchestrator.execution.cluster import connected, head_has_ended
     from orchestrator.execution.driver import Driver
     from orchestrator.execution.elastic import Elastic
     from orchestrator.execution.interrupt import StopSignal
@@ -107,6 +107,7 @@ def train(
             stage_timeout_s=resources.stage_timeout_s,
             chooser=chooser,
             elastic=None if address is None else Elastic(needs, wanted, beside),
+            head_has_ended=head_has_ended,
         )
         with journal.kept(store, plan.sweep.name), progress:
             try:

@@ -49,17 +49,32 @@ def fit_table(report: FitReport) -> Table | Text:
     return table
 
 
-def records_table(records: Sequence[dict[str, Any]]) -> Table | Text:
-    """Return records as a table, columns in the order of the first record, numbers to the right."""
+def records_table(records: Sequence[dict[str, Any]], width: int | None = None) -> Table | Text:
+    """Return records as a table, columns in the order of the first record, numbers to the right.
+
+    Parameters
+    ----------
+    width
+        Characters of a line. A table that is wider becomes a block of lines a record, so that every value stands whole.
+    """
     if not records:
         return Text("no rows")
+    cells = [[_cell(value) for value in record.values()] for record in records]
+    widest = [max(map(len, column)) for column in zip(records[0], *cells, strict=True)]
+    if width is not None and sum(widest) + 3 * len(widest) > width:
+        return _blocks(list(records[0]), cells)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in records[0]:
         numeric = all(isinstance(record[name], int | float | None) for record in records)
         table.add_column(Text(name), justify="right" if numeric else "left", overflow="fold")
-    for record in records:
-        table.add_row(*(Text(_cell(value)) for value in record.values()))
+    for row in cells:
+        table.add_row(*map(Text, row))
     return table
+
+
+def _blocks(names: Sequence[str], cells: Sequence[Sequence[str]]) -> Text:
+    indent = max(map(len, names))
+    return Text("\n\n".join("\n".join(f"{n:<{indent}}  {v}" for n, v in zip(names, row, strict=True)) for row in cells))
 
 
 def _notes(report: FitReport) -> Text | None:

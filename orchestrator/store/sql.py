@@ -65,6 +65,10 @@ def query(store: Store, sql: str, *, sweep: str | None = None) -> list[dict[str,
         return [dict(zip(names, map(_plain, row), strict=True)) for row in cursor.fetchall()]
     except duckdb.Error as failure:
         raise BadInput(f"SQL: {_first_line(failure)}") from failure
+    except RuntimeError as failure:  # what DuckDB makes of Ctrl-C
+        if "interrupted" not in str(failure):
+            raise
+        raise KeyboardInterrupt from failure
     finally:
         con.close()
 

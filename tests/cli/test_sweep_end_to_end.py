@@ -42,10 +42,10 @@ def test_a_sweep_runs_is_queried_and_fitted(simulated, tmp_path, scalaw):
     assert scalaw("fit", store, "--json").document["fits"]["product"]["n_rows"] == 27
 
 
-def started(path, store):
+def started(path, store, **options):
     process = subprocess.Popen(
         [*SCALAW, "run", str(path), "--store", str(store), "--no-dashboard", "--set", "model.stage_s=0.2"],
-        stderr=subprocess.PIPE, text=True,
+        stderr=subprocess.PIPE, text=True, **options,
     )  # fmt: skip
     deadline = time.monotonic() + 90
     while not list((store / "results").glob("*.parquet")) if (store / "results").exists() else True:
@@ -83,6 +83,16 @@ def test_ctrl_c_twice_stops_now_and_says_how_to_go_on(simulated, tmp_path):
     assert process.returncode == 130, err
     assert err.count("run the same command again to go on") == 1, err
     assert "Traceback" not in err
+
+
+def test_a_signal_to_all_processes_of_the_group_ends_it_as_ctrl_c_does(simulated, tmp_path):
+    """As timeout(1), scancel --full and systemd send it: Ray's own processes get it as well."""
+    process = started(simulated, tmp_path / "store", start_new_session=True)
+    os.killpg(process.pid, signal.SIGTERM)
+    _, err = process.communicate(timeout=100)
+    assert process.returncode == 130, err
+    assert "run the same command again to go on" in err.splitlines()[-1]
+    assert rows(tmp_path / "store")
 
 
 def test_a_killed_driver_loses_nothing_and_repeats_no_cell(simulated, tmp_path):

@@ -105,6 +105,9 @@ def test_predict_and_plot_a_table(scalaw, runs_csv, tmp_path):
     truth = 1.7 + 400 / 1e9**0.34 + 900 / 6.4e10**0.36
     assert document["value"] == pytest.approx(truth, rel=1e-3)
     assert document["lo"] <= document["value"] <= document["hi"]
+    assert not any("far outside" in warning for warning in document["warnings"])
+    far = scalaw("predict", runs_csv, *mapping, "--n", "1e15", "--d", "64B", "--law", "chinchilla", "--json").document
+    assert far["warnings"][0].startswith("--n 1e+15 lies far outside the rows")
     assert scalaw("plot", runs_csv, *mapping, "--law", "chinchilla", "-o", tmp_path / "f.png").code == 0
     assert (tmp_path / "f.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
 

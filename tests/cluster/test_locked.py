@@ -60,9 +60,15 @@ def test_a_driver_gets_in_with_the_token_and_not_without(nodes):
 
     cases = list(product(ways, hands))
     strangers = [case for case in cases if case[1] != "right"]
-    with ThreadPoolExecutor(len(strangers)) as threads:
+    sweep = Path(__file__).parents[2] / "sweeps/simulated.yaml"
+    run = ("run", sweep, "--store", nodes.folder / "stranger", "--address", ways["gcs"])
+    with ThreadPoolExecutor(len(strangers) + 1) as threads:
+        by_run = threads.submit(lambda: nodes.scalaw(*run, **hands["wrong"]))
         found = dict(zip(strangers, threads.map(try_it, strangers), strict=True))
     found.update({case: try_it(case) for case in cases if case not in found})
+    assert by_run.result().returncode == 3
+    assert by_run.result().stderr.startswith(f"scalaw: the cluster at {ways['gcs']} refuses our token: set")
+    assert by_run.result().stderr.count("\n") == 1
     inside = {case for case, tried in found.items() if tried.returncode == 0 and "in with" in tried.stdout}
     assert inside == {("gcs", "right"), ("client", "right")}, {c: t.stderr[-500:] for c, t in found.items()}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -193,6 +194,24 @@ def test_ctrl_c_leaves_the_job_and_says_how_to_stop_it_by_its_store(nodes):
     _, said = again.communicate(timeout=60)
     assert again.returncode == 130, said
     assert "was stopped; submit the sweep again to go on" in said
+
+
+def test_a_killed_driver_is_told_to_whoever_waits(nodes):
+    path, store = written(nodes, "killed", 1.0), nodes.folder / "killed-store"
+    (nodes.folder / "laptop").mkdir(exist_ok=True)
+    command = [BIN / "scalaw", "submit", path, "--address", nodes.url, "--store", store, "--wait"]
+    waiting = subprocess.Popen(
+        [str(word) for word in command], cwd=nodes.folder / "laptop", env=nodes.env, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    until(lambda: store.is_dir() and open_store(str(store)).done())
+    (job,) = [one for one in nodes.get("/api/jobs/") if (one["metadata"] or {}).get("scalaw_sweep") == "killed"]
+    os.kill(int(job["driver_info"]["pid"]), signal.SIGKILL)
+    _, said = waiting.communicate(timeout=60)
+    assert waiting.returncode == 3, said
+    assert said.splitlines()[-1] == (
+        f"scalaw: the driver of {job['submission_id']} was ended by a signal; submit the sweep again to go on"
+    )
 
 
 def test_ray_client_is_a_way_in_for_run(nodes):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.errors import BadInput
+from orchestrator.errors import BadInput, Interrupted
 from orchestrator.execution.run import run_sweep
 from orchestrator.planning import make_plan
 from orchestrator.store import open_store
@@ -166,3 +166,13 @@ def test_a_cluster_that_can_not_run_the_sweep_costs_no_failure_row_and_leaves_no
     assert store.done() == {plan.cells[0].id: "failed"}
     result = run_sweep(sweep(), store=str(old), retry_failed=True, console=console)
     assert (result.rows, result.failed) == (27, 0)
+
+
+def test_a_ray_that_the_signal_has_ended_too_is_not_waited_for(cluster, sweep, tmp_path, console, monkeypatch, when):
+    monkeypatch.setattr("orchestrator.execution.cluster.head_has_ended", lambda: True)
+    store = open_store(str(tmp_path), create=True)
+    struck = when(lambda: len(store.done()) >= 2, lambda: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(Interrupted, match=r"Ray was ended by the signal .* run the same command again to go on"):
+        run_sweep(sweep(overrides=["model.stage_s=0.2"]), store=str(tmp_path), console=console)
+    struck.result()
+    assert 2 <= len(store.done()) < 27

@@ -80,3 +80,12 @@ def test_numbers_stand_to_the_right_even_below_an_empty_cell() -> None:
 
 def test_no_records_read_no_rows() -> None:
     assert rendered(records_table([])) == "no rows\n"
+
+
+def test_records_that_are_wider_than_a_line_stand_one_below_the_other_with_every_value_whole() -> None:
+    records = [{f"column_{k}": 10**k for k in range(20)} | {"cell_id": "ab" * 32} for _ in range(2)]
+    text = rendered(records_table(records, 100))
+    assert text.count("ab" * 32) == 2
+    assert line_with(text, "column_19 ").split() == ["column_19", str(10**19)]
+    assert "column_1 " not in line_with(text, "column_0 ")
+    assert len(rendered(records_table([{"a": 1, "b": 2}], 100)).strip().splitlines()) == 3

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+import threading
 from pathlib import Path
 
 import pyarrow as pa
@@ -151,3 +154,13 @@ def test_nothing_is_spilled_beside_the_caller(filled, tmp_path, monkeypatch):
     before = set(Path.cwd().iterdir())
     assert query(filled, "select count(*) as n from (select distinct range from range(100000))") == [{"n": 100000}]
     assert set(Path.cwd().iterdir()) == before
+
+
+def test_ctrl_c_ends_a_query_that_takes_too_long(template):
+    timer = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            query(template, "select count(*) from range(1000000000000)")
+    finally:
+        timer.cancel()

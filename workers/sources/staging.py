@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from orchestrator.errors import BadInput, BadOption
+from orchestrator.errors import BadInput, BadOption, Unreachable
 from orchestrator.store.location import open_blobs
 from orchestrator.store.object_blobs import Listed, ObjectBlobs
 
@@ -41,6 +41,13 @@ def on_this_node(address: str, *, key: str) -> Path:
     """
     if "://" not in address:
         return Path(address).expanduser()
+    try:
+        return _staged(address, key)
+    except Unreachable as refusal:
+        raise Unreachable(f"data.{key}: {address} can't be read: {refusal}") from refusal
+
+
+def _staged(address: str, key: str) -> Path:
     blobs = _bucket(address, key)
     listed = blobs.listing()
     if listed:

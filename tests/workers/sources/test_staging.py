@@ -110,7 +110,9 @@ def test_a_killed_fetch_leaves_nothing_that_is_taken_for_a_copy(bucket, cache):
 def test_what_is_not_there_or_has_no_room_is_said(bucket, monkeypatch):
     with pytest.raises(BadInput, match=r"data.paths: s3://bucket/nowhere holds nothing: check bucket and prefix"):
         on_this_node("s3://bucket/nowhere", key="paths")
-    with pytest.raises(Unreachable, match="can't list the root in s3://no-bucket/x"):
+    with pytest.raises(
+        Unreachable, match=r"data.paths: s3://no-bucket/x can't be read: can't list the root in s3://no-bucket/x"
+    ):
         on_this_node("s3://no-bucket/x", key="paths")
     monkeypatch.setattr(staging.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 1000}))
     with pytest.raises(BadInput, match=r"takes 252,001 bytes and .* has 1,000 left: set SCALAW_DATA_CACHE"):
