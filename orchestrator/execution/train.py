@@ -17,6 +17,7 @@ from orchestrator.store import Store
 
 if TYPE_CHECKING:
     from orchestrator.execution.choosing import CellChooser
+    from orchestrator.execution.driver import Driver
     from orchestrator.execution.pool import WorkerNeeds
     from orchestrator.execution.progress import Progress
     from orchestrator.planning.tree import Role
@@ -115,9 +116,7 @@ def train(
             finally:
                 driver.close()
                 beat(store, plan.sweep.name, {"stopped": True})
-    left = ledger.unfinished > 0 or (chooser is not None and chooser.reached is None)
-    worker_s = ledger.estimates.measured_s * needs.world_size
-    return Spent(ledger.flops_spent, worker_s, stop.asked and left, driver.memory.peak_bytes, driver.memory.spilled)
+    return _spent(driver, needs.world_size)
 
 
 def _cores(needs: WorkerNeeds, gangs: int, scorers: int) -> int:
@@ -133,6 +132,13 @@ def _look_around(dashboard: str, shared: Store | None, journal: Journal) -> None
         journal.say(f"Ray dashboard: http://{dashboard}")
     if shared is not None:
         check_nodes_see(shared)
+
+
+def _spent(driver: Driver, world_size: int) -> Spent:
+    ledger, chooser, memory = driver.ledger, driver.chooser, driver.memory
+    left = ledger.unfinished > 0 or (chooser is not None and chooser.reached is None)
+    worker_s = ledger.estimates.measured_s * world_size
+    return Spent(ledger.flops_spent, worker_s, driver.stop.asked and left, memory.peak_bytes, memory.spilled)
 
 
 def _intention(plan: Plan, missing: int, gangs: int, scorers: int) -> str:
