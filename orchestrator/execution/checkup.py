@@ -76,5 +76,6 @@ def _store(uri: str) -> str:
     from orchestrator.store import open_store
 
     store = open_store(uri, create=True)
+    new = not store.blobs.children()
     store.probe()
-    return f"{uri}: {len(store.done())} cells, written and read back"
+    return f"{uri}: {'nothing there yet' if new else f'{len(store.done())} cells'}, written and read back"

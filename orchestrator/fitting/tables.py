@@ -15,7 +15,7 @@ import pyarrow.parquet
 
 from orchestrator.errors import BadInput
 from orchestrator.fitting.axes import AXES
-from orchestrator.fitting.check import FIRST_ROW, SOURCE, check_names, missing_column
+from orchestrator.fitting.check import FIRST_ROW, SOURCE, check_names, missing_column, source_of
 
 #: A header wider or longer than this is no header.
 MOST_COLUMNS: Final = 10_000
@@ -109,7 +109,7 @@ def map_columns(table: pa.Table, mapping: Mapping[str, str], target: str = "loss
         column = mapping.get(name, name)
         count = table.column_names.count(column)
         if count > 1:
-            raise BadInput(f"{count} columns are named {column!r}; keep one")
+            raise BadInput(f"{source_of(table)}: {count} columns are named {column!r}; keep one")
         if count:
             chosen[name] = table[column]
     if keep is not None:
