@@ -73,7 +73,9 @@ def test_every_verb_has_help_with_an_example(scalaw, verb):
 @pytest.mark.parametrize(
     "arguments", [("plan",), ("plan", "a", "--jsn"), ("nothing",), ("run", "a.yaml"), ("predict", "x")]
 )
-def test_wrong_usage_ends_with_two(scalaw, arguments):
+def test_wrong_usage_ends_with_two_in_one_line(scalaw, arguments):
     answer = scalaw(*arguments)
     assert answer.code == 2
-    assert "Error" in answer.err
+    assert answer.err.startswith("scalaw: ")
+    assert answer.err.endswith(" -h\n")
+    assert answer.err.count("\n") == 1
