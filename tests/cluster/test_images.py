@@ -161,7 +161,10 @@ def test_the_entrypoint_runs_head_worker_and_sweep_as_plain_processes(containers
     assert containers.health(head=False) == 0
     path, store = tmp_path / "tiny.yaml", tmp_path / "store"
     path.write_text(SWEEP)
-    sent = containers.run("submit", path, "--address", containers.url, "--store", store, "--wait")
+    waits_for_the_worker = ("--set", "resources.workers=1")
+    sent = containers.run(
+        "submit", path, "--address", containers.url, "--store", store, "--wait", *waits_for_the_worker
+    )
     assert sent.returncode == 0, sent.stderr
     assert len(open_store(str(store)).results()) == 4
 
