@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -60,17 +61,28 @@ def query(store: Store, sql: str, *, sweep: str | None = None) -> list[dict[str,
         con.register("fits", fits if name is None else fits.filter(pc.equal(fits["sweep"], name)))
         for setting in LOCK:
             con.execute(setting)
+        return _answer(con, statement)
+    except duckdb.Error as failure:
+        raise BadInput(f"SQL: {_first_line(failure)}") from failure
+    finally:
+        con.close()
+
+
+def _answer(con: duckdb.DuckDBPyConnection, statement: Any) -> list[dict[str, Any]]:
+    """Return the records of a statement; in a thread, since DuckDB notices Ctrl-C late or not at all."""
+
+    def fetched() -> list[dict[str, Any]]:
         cursor = con.execute(statement)
         names = _distinct([column[0] for column in cursor.description or ()])
         return [dict(zip(names, map(_plain, row), strict=True)) for row in cursor.fetchall()]
-    except duckdb.Error as failure:
-        raise BadInput(f"SQL: {_first_line(failure)}") from failure
-    except RuntimeError as failure:  # what DuckDB makes of Ctrl-C
-        if "interrupted" not in str(failure):
+
+    with ThreadPoolExecutor(1) as thread:
+        answer = thread.submit(fetched)
+        try:
+            return answer.result()
+        except KeyboardInterrupt:
+            con.interrupt()
             raise
-        raise KeyboardInterrupt from failure
-    finally:
-        con.close()
 
 
 def _single(con: duckdb.DuckDBPyConnection, sql: str) -> Any:

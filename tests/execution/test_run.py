@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import threading
 import time
@@ -130,12 +131,12 @@ def test_killed_workers_are_replaced_and_no_cell_is_lost_or_doubled(cluster, swe
 
 
 def worker_pids() -> list[int]:
-    """Return the pids of our worker actors, by the title that Ray gives their processes."""
+    """Return the pids of our worker actors, by the title that Ray gives their processes: the class, or the task."""
     found = []
     for process in Path("/proc").iterdir():
         if process.name.isdigit():
             with contextlib.suppress(OSError):
-                if (process / "cmdline").read_bytes().startswith(b"ray::Worker"):
+                if re.match(rb"ray::(Worker|.* N=)", (process / "cmdline").read_bytes()):
                     found.append(int(process.name))
     return found
 
