@@ -272,7 +272,12 @@ def _from_table(
 
 def _copies(axes: pa.Table) -> tuple[str, ...]:
     """Return a warning where rows of a table stand in it more than once."""
-    copies = axes.num_rows - axes.group_by(axes.column_names).aggregate([]).num_rows
+    try:
+        copies = axes.num_rows - axes.group_by(axes.column_names).aggregate([]).num_rows
+    except (
+        pa.ArrowNotImplementedError
+    ):  # a type that Arrow can't compare, such as lists: the fit has its own word on it
+        return ()
     if not copies:
         return ()
     return (

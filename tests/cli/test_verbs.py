@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import jsonschema
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 
@@ -267,3 +269,11 @@ def test_rows_that_stand_twice_in_a_table_are_pointed_out(scalaw, runs_csv):
     assert f"3 of {len(lines) + 2} rows repeat another to the last digit" in " ".join(
         scalaw("fit", runs_csv, *usual).err.split()
     )
+
+
+def test_a_column_of_lists_is_refused_in_one_line(scalaw, tmp_path):
+    pq.write_table(pa.table({"n": [[1.0], [2.0]], "d": [1.0, 2.0], "loss": [1.0, 2.0]}), tmp_path / "lists.parquet")
+    answer = scalaw("fit", tmp_path / "lists.parquet")
+    assert answer.code == 2
+    assert "column n of lists.parquet holds list" in answer.err
+    assert answer.err.count("\n") == 1
