@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")]
 SweepFile = Annotated[str, typer.Argument(metavar="SWEEP", help="The sweep's YAML file.")]
@@ -33,18 +36,20 @@ def emit_json(document: Any) -> None:
     sys.stdout.write(json.dumps(document, indent=2, allow_nan=False) + "\n")
 
 
-def line_width() -> int:
-    """Return the characters of a line: the terminal's, or as many as a person still reads in a file."""
+def _console(width: int) -> Console:
     from rich.console import Console
 
-    return Console().width if sys.stdout.isatty() else 200
+    return Console() if sys.stdout.isatty() else Console(width=width)
+
+
+def line_width() -> int:
+    """Return the characters of a line: the terminal's, or as many as a person still reads in a file."""
+    return _console(200).width
 
 
 def show(*renderables: Any, width: int = 100) -> None:
     """Print tables and text for a person, as wide as the terminal, or so many columns where there is none."""
-    from rich.console import Console
-
-    console = Console() if sys.stdout.isatty() else Console(width=width)
+    console = _console(width)
     for renderable in renderables:
         console.print(renderable)
 

@@ -15,7 +15,7 @@ from ray._private import ray_constants
 
 from orchestrator.errors import BadInput, Unreachable
 from orchestrator.execution.interrupt import undisturbed
-from orchestrator.execution.knock import knock
+from orchestrator.execution.knock import knock, token_refused
 
 LOOPBACK = "127.0.0.1"
 #: Room for hand-over of states on a cluster that we start; states are small and dropped early.
@@ -70,10 +70,7 @@ def connected(address: str | None, *, cpus: int, dashboard: bool) -> Iterator[di
                 context = ray.init(address or "local", **settings)
         except (ConnectionError, RuntimeError, ValueError, TimeoutError) as failure:
             if "InvalidAuthToken" in "".join(aside):
-                raise Unreachable(
-                    f"the cluster at {address} refuses our token: set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH to a "
-                    "file that holds the cluster's token"
-                ) from failure
+                raise token_refused(str(address)) from failure
             where = f"the cluster at {address}" if address else "Ray on this machine"
             token = "; does RAY_AUTH_TOKEN_PATH name a file with its token?" if address else ""
             raise Unreachable(f"{where} can't be reached: {str(failure).splitlines()[0]}{token}") from failure
@@ -86,10 +83,8 @@ def connected(address: str | None, *, cpus: int, dashboard: bool) -> Iterator[di
 
 def head_has_ended() -> bool:
     """Return whether a Ray that this process has started has lost its head; of one that it joined it knows nothing."""
-    node, needed = (
-        ray._private.worker._global_node,
-        (ray_constants.PROCESS_TYPE_GCS_SERVER, ray_constants.PROCESS_TYPE_RAYLET),
-    )
+    node = ray._private.worker._global_node
+    needed = (ray_constants.PROCESS_TYPE_GCS_SERVER, ray_constants.PROCESS_TYPE_RAYLET)
     return node is not None and any(kind in needed for kind, _ in node.dead_processes())
 
 

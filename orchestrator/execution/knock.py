@@ -30,3 +30,11 @@ def knock(address: str) -> None:
         socket.create_connection((host, int(port)), timeout=KNOCK_S).close()
     except OSError as failure:
         raise Unreachable(f"no Ray cluster answers at {address}: {failure.strerror or failure}") from failure
+
+
+def token_refused(address: str, *, sent: bool = True) -> Unreachable:
+    """Return what to say where a cluster wants a token, or another than the one that was sent."""
+    return Unreachable(
+        f"the cluster at {address} {'refuses our token' if sent else 'wants a token'}: "
+        "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH to a file that holds the cluster's token"
+    )

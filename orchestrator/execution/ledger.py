@@ -168,8 +168,9 @@ class Ledger:
                 self.push(child)
         self._release(first)
         if self.estimates.learn(chain, seconds):
+            remaining_s = self.tree.remaining_s(self.estimates.stages_s)
             for queue in self._ready.values():
-                queue.reorder(self.tree.remaining_s(self.estimates.stages_s))
+                queue.reorder(remaining_s)
 
     def fail(self, stage: Stage) -> list[Stage]:
         """Note a stage and all that needs it as failed; return them, dormant ones included."""

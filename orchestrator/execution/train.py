@@ -81,7 +81,7 @@ def train(
     resources, roles = plan.sweep.resources, _needs(plan)
     needs = roles["train"]
     most = len(cells) if address is not None else min(len(cells), len(os.sched_getaffinity(0)))
-    beside = [other for role, other in roles.items() if role == "score"] * min(resources.cpu_workers, most)
+    beside = [roles["score"]] * min(resources.cpu_workers, most)
     tree = replace(plan.tree.towards({cell.id for cell in cells}), scored_apart=bool(beside))
     wanted = plan.gangs if resources.workers != "auto" else None
     kept = store.checkpoints.names() & tree.stages.keys()
@@ -159,8 +159,6 @@ def _needs(plan: Plan) -> dict[Role, WorkerNeeds]:
         accelerator=resources.accelerator,
         labels=resources.labels,
     )
-    if not resources.cpu_workers:
-        return {"train": training}
     return {"train": training, "score": replace(training, gpus=0.0, world_size=1, accelerator=None, labels={})}
 
 

@@ -34,6 +34,16 @@ def written(nodes, name, stage_s=0.0, text=SLOW):
     return path
 
 
+def submitted(nodes, path, store):
+    """Submit a sweep and wait for it, in a process of its own."""
+    command = [BIN / "scalaw", "submit", path, "--address", nodes.url, "--store", store, "--wait"]
+    (cwd := nodes.folder / "laptop").mkdir(exist_ok=True)
+    return subprocess.Popen(
+        [str(word) for word in command], cwd=cwd, env=nodes.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True,
+    )  # fmt: skip
+
+
 def until(come, seconds=120):
     late = time.monotonic() + seconds
     while not come():
@@ -174,20 +184,13 @@ def test_working_files_go_along_and_relative_paths_mean_the_same_there(nodes):
 
 def test_ctrl_c_leaves_the_job_and_says_how_to_stop_it_by_its_store(nodes):
     path, store = written(nodes, "waited", 1.0), nodes.folder / "waited-store"
-    command = [BIN / "scalaw", "submit", path, "--address", nodes.url, "--store", store, "--wait"]
-    waiting = subprocess.Popen(
-        [str(word) for word in command], cwd=nodes.folder / "laptop", env=nodes.env, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    waiting = submitted(nodes, path, store)
     until(lambda: store.is_dir() and open_store(str(store)).done())
     waiting.send_signal(signal.SIGINT)
     _, said = waiting.communicate(timeout=30)
     assert waiting.returncode == 130
     assert "scalaw: the job goes on; stop it with: scalaw stop scalaw-waited-" in said
-    again = subprocess.Popen(
-        [str(word) for word in command], cwd=nodes.folder / "laptop", env=nodes.env, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    again = submitted(nodes, path, store)
     until(lambda: nodes.scalaw("status", store, "--json").stdout.find('"running"') > 0)
     stopped = nodes.scalaw("stop", store)
     assert (stopped.returncode, stopped.stdout) == (0, f"{store}: stopped\n")
@@ -198,12 +201,7 @@ def test_ctrl_c_leaves_the_job_and_says_how_to_stop_it_by_its_store(nodes):
 
 def test_a_killed_driver_is_told_to_whoever_waits(nodes):
     path, store = written(nodes, "killed", 1.0), nodes.folder / "killed-store"
-    (nodes.folder / "laptop").mkdir(exist_ok=True)
-    command = [BIN / "scalaw", "submit", path, "--address", nodes.url, "--store", store, "--wait"]
-    waiting = subprocess.Popen(
-        [str(word) for word in command], cwd=nodes.folder / "laptop", env=nodes.env, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    waiting = submitted(nodes, path, store)
     until(lambda: store.is_dir() and open_store(str(store)).done())
     (job,) = [one for one in nodes.get("/api/jobs/") if (one["metadata"] or {}).get("scalaw_sweep") == "killed"]
     os.kill(int(job["driver_info"]["pid"]), signal.SIGKILL)

@@ -60,17 +60,9 @@ def test_a_cluster_without_room_for_both_is_refused(cluster, tmp_path, console):
         run_sweep(sweep, store=str(tmp_path / "store"), address="auto", console=console)
 
 
-@pytest.mark.parametrize(
-    ("nodes", "scorers", "gangs"),
-    [
-        ([{"CPU": 4.0}], 0, 4),
-        ([{"CPU": 4.0}], 1, 3),
-        ([{"CPU": 4.0}], 4, 0),
-        ([{"CPU": 4.0}], 5, 0),
-    ],
-)
-def test_cpu_workers_take_room_from_those_that_train(monkeypatch, nodes, scorers, gangs):
-    there = [{"Alive": True, "Labels": {}, "Resources": node} for node in nodes]
+@pytest.mark.parametrize(("scorers", "gangs"), [(0, 4), (1, 3), (4, 0), (5, 0)])
+def test_cpu_workers_take_room_from_those_that_train(monkeypatch, scorers, gangs):
+    there = [{"Alive": True, "Labels": {}, "Resources": {"CPU": 4.0}}]
     monkeypatch.setattr(elastic.ray, "nodes", lambda: there)
     assert fitting_gangs(ONE_CPU, [ONE_CPU] * scorers) == gangs
 

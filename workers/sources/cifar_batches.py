@@ -48,9 +48,9 @@ def read_batches(root: str, files: Sequence[str]) -> tuple[npt.NDArray[np.uint8]
     BadInput
         If a file is missing, is no such batch or asks for anything but arrays.
     """
-    images, labels = [], []
+    images, labels, folder = [], [], on_this_node(root, key="root") / FOLDER
     for name in files:
-        path = on_this_node(root, key="root") / FOLDER / name
+        path = folder / name
         if not path.is_file():
             raise BadOption(
                 "data",

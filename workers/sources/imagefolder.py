@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -52,7 +53,7 @@ class ImageFolder:
             If a split or class has no folder or no image.
         """
         chosen = ImageFolderOptions.model_validate(options)
-        return _manifest(chosen, *_survey(chosen))
+        return _manifest(chosen, *_survey(on_this_node(chosen.root, key="root")))
 
     @staticmethod
     def load(options: Mapping[str, Any], *, context: int) -> Dataset:
@@ -66,7 +67,8 @@ class ImageFolder:
         from torchvision import datasets, transforms
 
         chosen = ImageFolderOptions.model_validate(options)
-        listed, positions = _survey(chosen)
+        root = on_this_node(chosen.root, key="root")
+        listed, positions = _survey(root)
         size = chosen.image_size
         prepare = transforms.Compose(
             [
@@ -76,15 +78,13 @@ class ImageFolder:
                 transforms.Normalize(MEAN, STD),
             ]
         )
-        root = on_this_node(chosen.root, key="root")
         folders = {name: datasets.ImageFolder(str(root / name), transform=prepare, loader=_decode) for name in listed}
         splits = {name: FolderSplit(folders[folder], where) for name, (folder, where) in positions.items()}
         return Dataset(manifest=_manifest(chosen, listed, positions), **splits)
 
 
-def _survey(options: ImageFolderOptions) -> tuple[Listed, Positions]:
+def _survey(root: Path) -> tuple[Listed, Positions]:
     """List every image, and say for each split which folder it is read from and at which positions."""
-    root = on_this_node(options.root, key="root")
     if not root.is_dir():
         raise BadOption("data", "root", f"{root} doesn't exist: give a folder that holds train/ and val/")
     classes = class_folders(root / "train")

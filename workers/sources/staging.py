@@ -53,10 +53,12 @@ def _staged(address: str, key: str) -> Path:
     if listed:
         return _copied(blobs, listed, key=key)
     above, _, name = address.rstrip("/").rpartition("/")
-    listed = {} if above.endswith("/") else (blobs := _bucket(above, key)).listing_of(name)
-    if not listed:
-        raise BadOption("data", key, f"{address} holds nothing: check bucket and prefix")
-    return _copied(blobs, listed, key=key) / name
+    if not above.endswith("/"):  # not a bucket, so maybe one object
+        blobs = _bucket(above, key)
+        listed = blobs.listing_of(name)
+        if listed:
+            return _copied(blobs, listed, key=key) / name
+    raise BadOption("data", key, f"{address} holds nothing: check bucket and prefix")
 
 
 def _bucket(address: str, key: str) -> ObjectBlobs:

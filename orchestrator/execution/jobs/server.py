@@ -13,7 +13,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from orchestrator.errors import BadInput, Unreachable
-from orchestrator.execution.knock import knock
+from orchestrator.execution.knock import knock, token_refused
 
 #: Where Ray's own commands look for the server when none is named.
 ADDRESS_VARIABLE: Final = "RAY_API_SERVER_ADDRESS"
@@ -173,11 +173,7 @@ class JobServer:
         try:
             yield
         except AuthenticationError as failure:
-            known = "Missing" not in str(failure)
-            raise Unreachable(
-                f"the cluster at {self.address} {'refuses our token' if known else 'wants a token'}: "
-                "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH to a file that holds the cluster's token"
-            ) from failure
+            raise token_refused(self.address, sent="Missing" not in str(failure)) from failure
         except RuntimeError as failure:
             said = (str(failure).strip(" '").splitlines() or [repr(failure)])[0]
             if "No available agent" in said:
