@@ -33,8 +33,8 @@ from table import machine, median_s, print_table
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from orchestrator.fitting import fit
-from orchestrator.fitting.huber import DELTA, huber
 from orchestrator.fitting.sample import centred
+from orchestrator.fitting.solver.huber import DELTA, huber
 from orchestrator.spec.registries import LAWS
 
 POINTS = Path(__file__).resolve().parents[2] / "shared" / "data" / "chinchilla_epoch" / "points.csv"

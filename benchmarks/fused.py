@@ -24,7 +24,7 @@ from orchestrator.spec import parse_sweep
 from orchestrator.spec.registries import OPTIMIZERS
 from workers.engine import TorchEngine
 from workers.rank import ALONE
-from workers.training.feed import Batch, training_picks
+from workers.training.batches import Batch, training_picks
 from workers.training.fused import train_fused
 from workers.training.fusing import fusing_pays
 from workers.training.loop import Model, train_steps

@@ -33,7 +33,7 @@ from orchestrator.planning import Plan, make_plan
 from orchestrator.planning.tree import Stage
 from orchestrator.spec import parse_sweep
 from orchestrator.store import open_store
-from workers.orders import StageResult, WorkOrder
+from workers.messages import StageResult, WorkOrder
 
 SWEEP = """\
 name: gang

@@ -31,8 +31,8 @@ from workers.compressors.compressor import Parts
 from workers.compressors.quantize import Quantizer
 from workers.engine import TorchEngine
 from workers.serving.backends import prepared
+from workers.serving.int8_serving import with_whole_numbers
 from workers.serving.timing import timed
-from workers.serving.whole_numbers import with_whole_numbers
 from workers.training.state import TrainState
 
 TURNS = 7

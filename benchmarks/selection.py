@@ -20,13 +20,13 @@ import pyarrow.parquet as pq
 from table import machine, print_table
 
 from orchestrator import load_sweep, make_plan, open_store
-from orchestrator.execution.choosing import stage_costs
+from orchestrator.execution.active_selection import stage_costs
 from orchestrator.fitting import fit
 from orchestrator.fitting.axes import FloatArray
 from orchestrator.fitting.holdout import held_out_rows
 from orchestrator.fitting.selection import selector
-from orchestrator.fitting.selection.belief import Belief, Rows
 from orchestrator.fitting.selection.costs import Costs
+from orchestrator.fitting.selection.posterior import Belief, Rows
 from orchestrator.fitting.selection.replay import quality
 
 AXES = ("unique_d", "n", "d", "loss")

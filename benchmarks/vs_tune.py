@@ -24,8 +24,9 @@ from core_seconds import run_counted
 from rich.console import Console
 from table import machine, print_table
 
+from orchestrator.analysis.axes_of_rows import axes_from_rows
 from orchestrator.execution.run import run_sweep
-from orchestrator.fitting import FitReport, axes_from_rows, fit
+from orchestrator.fitting import FitReport, fit
 from orchestrator.planning import make_plan
 from orchestrator.spec import load_sweep
 from orchestrator.store import open_store

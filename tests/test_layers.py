@@ -27,8 +27,8 @@ def test_importing_the_package_loads_nothing_heavy():
         "from orchestrator.spec import load_sweep, json_schema; json_schema()",
         "from orchestrator import make_plan, load_sweep; make_plan(load_sweep('sweeps/quickstart.yaml'))",
         "from orchestrator import open_store; from orchestrator.store.sql import query",
-        "from orchestrator import fit; import orchestrator.fitting.estimate, orchestrator.fitting.tables",
-        "from orchestrator.cli.main import app; from orchestrator.execution.evidence import gather",
+        "from orchestrator import fit; import orchestrator.fitting.estimate, orchestrator.analysis.tables",
+        "from orchestrator.cli.main import app; from orchestrator.analysis.inputs import gather",
     ],
     ids=["spec", "planning", "store", "fitting", "cli"],
 )

@@ -19,8 +19,8 @@ from orchestrator.planning.tree import Stage
 from orchestrator.spec.registries import FAMILIES
 from orchestrator.store import open_store
 from orchestrator.store.cell_row import cell_columns
-from workers.keeper import Keeper
-from workers.orders import Kept, StageResult, WorkOrder
+from workers.checkpointer import Keeper
+from workers.messages import Kept, StageResult, WorkOrder
 from workers.rank import Rank
 
 #: Buckets of the seconds that a commit takes: a local disk to a slow bucket.

@@ -16,21 +16,21 @@ from orchestrator.planning.recipe import Recipe
 from orchestrator.planning.tree import Stage
 from orchestrator.spec.registries import FAMILIES, OPTIMIZERS
 from workers.accounting import account, model_of, unmet
+from workers.checkpointer import Keeper
 from workers.compressing import compress, restored
 from workers.derived_seed import derived_seed
-from workers.keeper import Keeper
 from workers.rank import ALONE, Rank
 from workers.serving.latency import measured, slower
 from workers.serving.model_file import to_bytes as model_bytes
 from workers.task_data import LoadedData
+from workers.training.batches import training_picks
 from workers.training.checkpoint import from_bytes, to_bytes
-from workers.training.feed import training_picks
 from workers.training.fused import train_fused
 from workers.training.fusing import fusable, fusing_pays
 from workers.training.loop import Diverged, train_steps
 from workers.training.merge import OpenWindows, merged
+from workers.training.model_cache import WarmModels
 from workers.training.state import TrainState, arrays_of, load_arrays, load_model, load_optimizer, save_state
-from workers.training.warm import WarmModels
 
 #: Parents whose scores are remembered, so that their compressed variants needn't score them again.
 REFERENCES_KEPT = 32

@@ -12,8 +12,8 @@ from typing import Any
 from orchestrator.planning.cell import Cell
 from orchestrator.planning.context import RunContext
 from orchestrator.planning.tree import Stage
+from workers.checkpointer import Keeper
 from workers.families.simulated import simulated_loss
-from workers.keeper import Keeper
 from workers.rank import ALONE, Rank
 
 

@@ -11,7 +11,7 @@ from orchestrator.spec.registries import SOURCES
 from workers.rank import Rank
 from workers.sources.order import Order
 from workers.sources.source import Dataset
-from workers.training.feed import Batch, Feed, Pick
+from workers.training.batches import Batch, Feed, Pick
 from workers.training.score import class_scores, mean_loss, score
 
 

@@ -22,7 +22,7 @@ def command(
 
     Example: scalaw doctor --store runs/quickstart
     """
-    from orchestrator.execution.checkup import checkup
+    from orchestrator.execution.doctor import checkup
 
     findings = checkup(store, address)
     if json_:

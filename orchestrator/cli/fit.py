@@ -11,7 +11,7 @@ from orchestrator.cli.output import Json, RecipeName, SweepName, emit_json, show
 from orchestrator.errors import BadInput
 
 if TYPE_CHECKING:
-    from orchestrator.execution.evidence import Evidence
+    from orchestrator.analysis.inputs import Evidence
 
 NAME = "fit"
 
@@ -64,7 +64,7 @@ def command(
 
     Example: scalaw fit runs.csv --map n=params,d=tokens,loss=val_loss --law chinchilla
     """
-    from orchestrator.execution.evidence import gather
+    from orchestrator.analysis.inputs import gather
 
     if by is not None and (law or hold_out is not None or noise or resample):
         raise BadInput(

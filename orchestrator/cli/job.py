@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from orchestrator.errors import ScalawError, Unreachable
-from orchestrator.execution.jobs.order import SCRATCH, VARIABLE, JobOrder
+from orchestrator.submission.order import SCRATCH, VARIABLE, JobOrder
 
 #: Modules that a driver imports.
 NEEDED = ("torch", "ray", "numpy", "pyarrow", "pydantic", "yaml", "typer", "rich", "obstore", "duckdb", "safetensors")

@@ -14,7 +14,7 @@ def command(address: ClusterAddress = None, json_: Json = False) -> None:
 
     Example: scalaw list --address http://head:8265
     """
-    from orchestrator.execution.jobs.server import JobServer
+    from orchestrator.submission.client import JobServer
 
     jobs = JobServer(address).jobs()
     if json_:

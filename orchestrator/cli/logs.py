@@ -22,7 +22,7 @@ def command(
 
     Example: scalaw logs scalaw-quickstart-1f2e3d4c-1 --address http://head:8265 -f
     """
-    from orchestrator.execution.jobs.targets import find_run
+    from orchestrator.submission.runs import find_run
 
     run = find_run(target, address, sweep)
     if json_:

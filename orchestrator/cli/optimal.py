@@ -21,7 +21,9 @@ def command(
     ] = None,
     epochs_max: Annotated[str | None, typer.Option("--epochs-max", metavar="E", help="Most epochs.")] = None,
     d_max: Annotated[str | None, typer.Option("--d-max", metavar="D", help="Unique data there is.")] = None,
-    law: Annotated[str | None, typer.Option("--law", metavar="L", help="Default: the best with an optimum.")] = None,
+    law: Annotated[
+        str | None, typer.Option("--law", metavar="L", help="Default: the best with an compute_optimal.")
+    ] = None,
     curve: Annotated[bool, typer.Option("--curve", help="Budgets from a tenth to ten times C.")] = False,
     max_bytes: Annotated[
         str | None, typer.Option("--max-bytes", metavar="B", help="Largest model file; of a store's cells.")
@@ -39,11 +41,11 @@ def command(
 
     Example: scalaw optimal runs/quickstart --flops 1e12
     """
-    from orchestrator.execution import optimum
+    from orchestrator.analysis import compute_optimal
     from orchestrator.reporting.optimum_table import curve_table, measured_table, optimum_text
 
     limits = {
-        name: optimum.positive(flag, text, math.inf)
+        name: compute_optimal.positive(flag, text, math.inf)
         for flag, name, text in (
             ("--max-bytes", "model_bytes", max_bytes),
             ("--max-latency", "latency_p50_s", max_latency),
@@ -63,17 +65,17 @@ def command(
         }
         if alone := [flag for flag, value in given.items() if value is not None]:
             raise BadInput(f"{' and '.join(alone)} belong to --flops: leave out, or give --flops instead of limits")
-        document = optimum.measured_best(source, limits, task=task, recipe=recipe, sweep=sweep)
+        document = compute_optimal.measured_best(source, limits, task=task, recipe=recipe, sweep=sweep)
         warn(document["warnings"])
         emit_json(document) if json_ else show(measured_table(document))
         return
-    evidence = optimum.gather_pretrained(source, mapping=mapping, task=task, recipe=recipe, sweep=sweep)
-    document = optimum.compute_optimal(
+    evidence = compute_optimal.gather_pretrained(source, mapping=mapping, task=task, recipe=recipe, sweep=sweep)
+    document = compute_optimal.compute_optimal(
         evidence,
-        flops=optimum.positive("--flops", flops, math.inf),
-        served=optimum.positive("--served-tokens", served_tokens, 0.0),
-        d_max=optimum.positive("--d-max", d_max, math.inf),
-        e_max=optimum.positive("--epochs-max", epochs_max, math.inf, least=1.0),
+        flops=compute_optimal.positive("--flops", flops, math.inf),
+        served=compute_optimal.positive("--served-tokens", served_tokens, 0.0),
+        d_max=compute_optimal.positive("--d-max", d_max, math.inf),
+        e_max=compute_optimal.positive("--epochs-max", epochs_max, math.inf, least=1.0),
         law=law,
         curve=curve,
     )

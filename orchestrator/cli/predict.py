@@ -35,7 +35,7 @@ def command(
 
     Example: scalaw predict runs/quickstart --n 1M --d 4M --e 2
     """
-    from orchestrator.execution.evidence import gather
+    from orchestrator.analysis.inputs import gather
 
     evidence = gather(source, mapping=mapping, target=None, sweep=sweep, task=task, recipe=recipe)
     asked = {"n": n, "d": d, "e": e, "ft_d": ft_d, "ft_e": ft_e, "eps": eps}

@@ -37,7 +37,7 @@ def command(
 
     Example: scalaw select runs/quickstart --cost flops --budget-fraction 0.2
     """
-    from orchestrator.execution.evidence import gather
+    from orchestrator.analysis.inputs import gather
     from orchestrator.fitting.check import numeric_columns
     from orchestrator.fitting.selection.replay import replay
 

@@ -14,7 +14,7 @@ def command(target: RunTarget, address: ClusterAddress = None, sweep: SweepName 
 
     Example: scalaw stop scalaw-quickstart-1f2e3d4c-1 --address http://head:8265
     """
-    from orchestrator.execution.jobs.targets import find_run
+    from orchestrator.submission.runs import find_run
 
     run = find_run(target, address, sweep)
     state = run.stop(lambda sentence: typer.echo(sentence, err=True))

@@ -44,8 +44,8 @@ def command(
 
     fraction = fraction_of(select, budget_fraction)
     parsed = load_sweep(sweep, overrides=overrides or ())
-    from orchestrator.execution.jobs.server import JobServer
-    from orchestrator.execution.jobs.submission import goes_on, submit
+    from orchestrator.submission.client import JobServer
+    from orchestrator.submission.submit import goes_on, submit
 
     flags = [] if share else ["--no-share"]
     flags += ["--retry-failed"] if retry_failed else []

@@ -14,8 +14,8 @@ import ray
 from ray._private import ray_constants
 
 from orchestrator.errors import BadInput, Unreachable
-from orchestrator.execution.interrupt import undisturbed
 from orchestrator.execution.knock import knock, token_refused
+from orchestrator.execution.signals import undisturbed
 
 LOOPBACK = "127.0.0.1"
 #: Room for hand-over of states on a cluster that we start; states are small and dropped early.

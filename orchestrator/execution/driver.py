@@ -11,17 +11,17 @@ import ray
 from ray.exceptions import RayError
 
 from orchestrator.errors import Interrupted, ScalawError
-from orchestrator.execution.choosing import CellChooser
+from orchestrator.execution.active_selection import CellChooser
 from orchestrator.execution.elastic import Elastic
-from orchestrator.execution.interrupt import StopSignal
-from orchestrator.execution.ledger import Ledger
 from orchestrator.execution.pool import Gang, Pool
 from orchestrator.execution.progress import Progress
+from orchestrator.execution.signals import StopSignal
+from orchestrator.execution.stage_scheduler import Ledger
 from orchestrator.execution.state_memory import StateMemory, expected_bytes
 from orchestrator.planning.tree import Role, Stage
 from orchestrator.store import Store
 from orchestrator.store.cell_row import failure_row
-from workers.orders import StageResult, WorkOrder
+from workers.messages import StageResult, WorkOrder
 
 #: How often an idle driver looks at signals, timeouts and the clock.
 TICK_S = 0.25

@@ -7,8 +7,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from orchestrator.analysis.axes_of_rows import axes_from_rows
 from orchestrator.errors import BadInput
-from orchestrator.fitting import axes_from_rows, fit
+from orchestrator.fitting import fit
 from orchestrator.store.schema import ROW_SCHEMA
 
 #: Rows, and distinct values of an axis, below which nothing is said.

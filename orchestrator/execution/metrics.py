@@ -7,7 +7,7 @@ from collections import Counter as Tally
 
 from ray.util.metrics import Gauge
 
-from orchestrator.execution.ledger import Ledger
+from orchestrator.execution.stage_scheduler import Ledger
 
 
 class Metrics:

@@ -14,7 +14,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from orchestrator.planning.context import RunContext
 from orchestrator.planning.tree import Role, Stage
 from workers.actor import WorkerActor
-from workers.orders import WorkOrder
+from workers.messages import WorkOrder
 from workers.rank import Rank
 
 #: What workers are called in Ray's dashboard, before their number.

@@ -13,9 +13,9 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.text import Text
 
-from orchestrator.execution.journal import Journal
-from orchestrator.execution.ledger import Ledger
 from orchestrator.execution.live_fit import LiveFit
+from orchestrator.execution.run_log import Journal
+from orchestrator.execution.stage_scheduler import Ledger
 
 if TYPE_CHECKING:
     from orchestrator.execution.metrics import Metrics

@@ -13,17 +13,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from rich.console import Console
 
+from orchestrator.analysis.fit_store import Answer, answer
 from orchestrator.errors import BadInput
-from orchestrator.execution.answer import Answer, answer
-from orchestrator.execution.choosing import CellChooser
-from orchestrator.execution.heartbeat import driver_at_work
-from orchestrator.execution.journal import Journal
+from orchestrator.execution.active_selection import CellChooser
 from orchestrator.execution.knock import knock
+from orchestrator.execution.run_log import Journal
 from orchestrator.execution.train import Spent, train
 from orchestrator.planning import Plan, make_plan
 from orchestrator.planning.cell import Cell
 from orchestrator.planning.recipe import recipe_name
 from orchestrator.store import Store, open_store
+from orchestrator.store.heartbeat import driver_at_work
 
 if TYPE_CHECKING:
     from orchestrator.fitting import FitReport

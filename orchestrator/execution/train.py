@@ -8,15 +8,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import BadInput
-from orchestrator.execution.heartbeat import beat
-from orchestrator.execution.journal import Journal
+from orchestrator.execution.run_log import Journal
 from orchestrator.planning import Plan
 from orchestrator.planning.cell import Cell
 from orchestrator.planning.recipe import recipe_name
 from orchestrator.store import Store
+from orchestrator.store.heartbeat import beat
 
 if TYPE_CHECKING:
-    from orchestrator.execution.choosing import CellChooser
+    from orchestrator.execution.active_selection import CellChooser
     from orchestrator.execution.driver import Driver
     from orchestrator.execution.pool import WorkerNeeds
     from orchestrator.execution.progress import Progress
@@ -73,9 +73,9 @@ def train(
     from orchestrator.execution.cluster import connected, head_has_ended
     from orchestrator.execution.driver import Driver
     from orchestrator.execution.elastic import Elastic
-    from orchestrator.execution.interrupt import StopSignal
-    from orchestrator.execution.ledger import Ledger
     from orchestrator.execution.pool import Pool
+    from orchestrator.execution.signals import StopSignal
+    from orchestrator.execution.stage_scheduler import Ledger
     from orchestrator.execution.state_memory import StateMemory
 
     resources, roles = plan.sweep.resources, _needs(plan)
@@ -163,7 +163,7 @@ def _needs(plan: Plan) -> dict[Role, WorkerNeeds]:
 
 
 def _progress(plan: Plan, missing: int, flops: int, store: Store, journal: Journal) -> Progress:
-    from orchestrator.execution.jobs.message import JobMessage
+    from orchestrator.execution.job_message import JobMessage
     from orchestrator.execution.live_fit import LiveFit
     from orchestrator.execution.metrics import Metrics
     from orchestrator.execution.progress import Progress

@@ -9,32 +9,20 @@ if TYPE_CHECKING:
     from orchestrator.fitting.estimate import fit
     from orchestrator.fitting.report import fit_rows, report_json
     from orchestrator.fitting.result import FitReport, LawFit
-    from orchestrator.fitting.rows import axes_from_rows, recipes_in
-    from orchestrator.fitting.tables import map_columns, parse_map, read_table
 
 __all__ = [
     "FitReport",
     "LawFit",
-    "axes_from_rows",
     "fit",
     "fit_rows",
-    "map_columns",
-    "parse_map",
-    "read_table",
-    "recipes_in",
     "report_json",
 ]
 
 _MODULES = {
     "FitReport": "result",
     "LawFit": "result",
-    "axes_from_rows": "rows",
-    "recipes_in": "rows",
     "fit": "estimate",
     "fit_rows": "report",
-    "map_columns": "tables",
-    "parse_map": "tables",
-    "read_table": "tables",
     "report_json": "report",
 }
 

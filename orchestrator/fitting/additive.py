@@ -10,8 +10,8 @@ import numpy as np
 
 from orchestrator.fitting.axes import FloatArray, Mask
 from orchestrator.fitting.law import Law, LogAxes, Role, Sample
-from orchestrator.fitting.newton import Problem, minimise, objectives
-from orchestrator.fitting.terms import Term, log_sum, log_sum_slopes
+from orchestrator.fitting.solver.newton import Problem, minimise, objectives
+from orchestrator.fitting.solver.terms import Term, log_sum, log_sum_slopes
 
 #: Box of the coordinates of a sample (its loss centred at 1), by role. A floor at its lower bound is no floor.
 BOX: Final[dict[Role, tuple[float, float]]] = {

@@ -10,8 +10,8 @@ import numpy as np
 from orchestrator.fitting.additive import AdditiveLaw
 from orchestrator.fitting.axes import FloatArray
 from orchestrator.fitting.law import LogAxes, Parameter, Sample
-from orchestrator.fitting.projection import two_term_grid
-from orchestrator.fitting.terms import Term
+from orchestrator.fitting.solver.projection import two_term_grid
+from orchestrator.fitting.solver.terms import Term
 
 #: Axis that holds each row's group, counted from 0; not a logarithm, and without a unit.
 GROUP: Final = "group"

@@ -13,7 +13,7 @@ import numpy as np
 
 from orchestrator.fitting.axes import FloatArray, training_cost
 from orchestrator.fitting.law import Law, LogAxes, Sample
-from orchestrator.fitting.search import best_coords
+from orchestrator.fitting.solver.search import best_coords
 
 #: Every row alike; by the spread over seeds of one point; by the residuals' growth along n·d·e.
 Noise = Literal["equal", "seeds", "heteroscedastic"]

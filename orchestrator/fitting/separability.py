@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 
 from orchestrator.fitting.axes import AXES, MEANING, FloatArray, varies
-from orchestrator.fitting.linear import least_squares
+from orchestrator.fitting.solver.linear import least_squares
 
 #: Damage below this is noise, and its logarithm means nothing.
 LEAST_DAMAGE: Final = 1e-3

@@ -125,4 +125,4 @@ class Family(Protocol):
         """Return the groups of units that structured pruning may thin out."""
 
     def engine(self) -> Any:
-        """Return the engine class (``workers.seam.Engine``) that trains this family; may import torch."""
+        """Return the engine class (``workers.protocols.Engine``) that trains this family; may import torch."""

@@ -9,7 +9,6 @@ from functools import cached_property
 from typing import Any
 
 from orchestrator.errors import BadInput, refused_at
-from orchestrator.planning.cautions import cautions
 from orchestrator.planning.cell import Cell
 from orchestrator.planning.cells import expand
 from orchestrator.planning.children import with_children
@@ -24,6 +23,7 @@ from orchestrator.planning.cost import (
     schedule_s,
     simulated_rate,
 )
+from orchestrator.planning.plan_warnings import cautions
 from orchestrator.planning.recipe import Recipe
 from orchestrator.planning.sharing import build_tree
 from orchestrator.planning.tree import StageTree

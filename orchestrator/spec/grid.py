@@ -7,12 +7,12 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from orchestrator.spec.choices import Axis
-from orchestrator.spec.complaints import Complaint, refusal
 from orchestrator.spec.compression import Compressions, students
 from orchestrator.spec.finetune import Finetune
 from orchestrator.spec.options import Options
 from orchestrator.spec.quantities import Fraction, PositiveCount
 from orchestrator.spec.train import Train
+from orchestrator.spec.validation_errors import Complaint, refusal
 
 MAX_CELLS = 1_000_000
 

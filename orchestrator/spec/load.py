@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pydantic import ValidationError
 
 from orchestrator.errors import BadInput
-from orchestrator.spec.complaints import complaints_of
 from orchestrator.spec.document import Document
 from orchestrator.spec.keypath import shown
 from orchestrator.spec.origin import Origin
@@ -17,6 +16,7 @@ from orchestrator.spec.quantities import named
 from orchestrator.spec.source import read_text
 from orchestrator.spec.strict_yaml import parse_document
 from orchestrator.spec.sweep import Sweep
+from orchestrator.spec.validation_errors import complaints_of
 
 MAX_ERRORS = 10
 

@@ -6,8 +6,8 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
 
-from orchestrator.spec.complaints import Complaint, complaints_of, refusal, unknown_keys
 from orchestrator.spec.nearest import suggestion
+from orchestrator.spec.validation_errors import Complaint, complaints_of, refusal, unknown_keys
 
 
 class Options(BaseModel):

@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 from pydantic import Field, ValidationError
 
 from orchestrator.errors import BadInput
-from orchestrator.spec.complaints import Complaint, complaints_of, unknown_keys
 from orchestrator.spec.nearest import suggestion
 from orchestrator.spec.options import Options
 from orchestrator.spec.registries import Registry
+from orchestrator.spec.validation_errors import Complaint, complaints_of, unknown_keys
 
 
 class PluginChoice(Options):

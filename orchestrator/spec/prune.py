@@ -7,11 +7,11 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from orchestrator.spec.complaints import Complaint
 from orchestrator.spec.nearest import suggestion
 from orchestrator.spec.options import Options
 from orchestrator.spec.quantities import OpenFraction
 from orchestrator.spec.recovery import Recovery
+from orchestrator.spec.validation_errors import Complaint
 
 _NAMED = ("unstructured", "per_layer", "structured")
 _N_OF_M = re.compile(r"([1-9]\d{0,3}):([1-9]\d{0,3})", re.ASCII)

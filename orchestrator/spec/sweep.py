@@ -10,7 +10,6 @@ from typing import Any, Self
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from orchestrator.errors import BadInput, BadOption
-from orchestrator.spec.complaints import Complaint, refusal
 from orchestrator.spec.data import Data
 from orchestrator.spec.fitting import Fit
 from orchestrator.spec.grid import Grid
@@ -22,6 +21,7 @@ from orchestrator.spec.origin import Origin
 from orchestrator.spec.quantities import NonNegativeCount
 from orchestrator.spec.resources import Resources
 from orchestrator.spec.train import Train
+from orchestrator.spec.validation_errors import Complaint, refusal
 
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 _SECTIONS: tuple[tuple[str, type[Options]], ...] = (

@@ -13,9 +13,9 @@ from threading import Thread
 import pytest
 
 from orchestrator.errors import Unreachable
-from orchestrator.execution.jobs.order import VARIABLE, JobOrder
-from orchestrator.execution.jobs.server import JobServer
 from orchestrator.store import open_store
+from orchestrator.submission.client import JobServer
+from orchestrator.submission.order import VARIABLE, JobOrder
 
 REPOSITORY = Path(__file__).parents[2]
 

@@ -8,9 +8,9 @@ import zipfile
 import pytest
 
 from orchestrator.errors import BadInput, Unreachable
-from orchestrator.execution.jobs import package
-from orchestrator.execution.jobs.package import JOB_FILE, pack
-from orchestrator.execution.jobs.server import server_address
+from orchestrator.submission import package
+from orchestrator.submission.client import server_address
+from orchestrator.submission.package import JOB_FILE, pack
 
 FILES = """
 sweep.yaml texts/a.txt mine/a.py .env .ssh/id mine/__pycache__/a.pyc

@@ -234,7 +234,7 @@ def test_a_sweep_that_the_cluster_refuses_is_refused_here_with_its_line(nodes):
 ELSEWHERE = """
 import sys
 from orchestrator.cli.main import main
-from orchestrator.execution.jobs import submission
+from orchestrator.submission import submit as submission
 
 prove = submission._prove
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from orchestrator.analysis.inputs import from_store
 from orchestrator.cli.main import main
 from orchestrator.errors import BadInput
-from orchestrator.execution.evidence import from_store
 from orchestrator.execution.export import export
 from orchestrator.execution.run import run_sweep
 from orchestrator.spec import load_sweep, parse_sweep

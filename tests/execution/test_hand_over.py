@@ -13,13 +13,13 @@ import pytest
 import ray
 
 import workers.engine
-from orchestrator.execution.ledger import Ledger
 from orchestrator.execution.run import run_sweep
+from orchestrator.execution.stage_scheduler import Ledger
 from orchestrator.planning import make_plan
 from orchestrator.spec import parse_sweep
 from orchestrator.store import open_store
 from workers.actor import Worker
-from workers.orders import Kept, WorkOrder
+from workers.messages import Kept, WorkOrder
 from workers.rank import ALONE
 
 IMAGES = """\

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.execution.ledger import Ledger
+from orchestrator.execution.stage_scheduler import Ledger
 from orchestrator.planning import make_plan
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from orchestrator.analysis.inputs import gather
 from orchestrator.errors import BadInput
-from orchestrator.execution.evidence import gather
 from orchestrator.execution.run import run_sweep
 from orchestrator.planning import make_plan
 from orchestrator.spec import parse_sweep

@@ -9,8 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from orchestrator.analysis.tables import map_columns, parse_map, read_table
 from orchestrator.errors import BadInput
-from orchestrator.fitting import fit, map_columns, parse_map, read_table
+from orchestrator.fitting import fit
 from orchestrator.spec.registries import LAWS
 
 GOOD = {"n": [1e5, 1e6, 1e7, 1e5], "d": [1e6, 1e6, 1e7, 1e7], "loss": [4.0, 3.5, 3.0, 3.7]}

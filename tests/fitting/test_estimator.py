@@ -9,11 +9,11 @@ from scipy.optimize import minimize
 
 from orchestrator.fitting import fit
 from orchestrator.fitting.bootstrap import replicas
-from orchestrator.fitting.huber import DELTA, huber
 from orchestrator.fitting.laws.chinchilla import Chinchilla
 from orchestrator.fitting.laws.data_constrained import DataConstrained
-from orchestrator.fitting.newton import minimise, objectives
 from orchestrator.fitting.sample import centred
+from orchestrator.fitting.solver.huber import DELTA, huber
+from orchestrator.fitting.solver.newton import minimise, objectives
 
 
 def test_huber_is_quadratic_inside_and_linear_outside():
@@ -198,7 +198,7 @@ def test_a_million_rows_are_fitted_in_bounded_time_and_memory():
 def test_a_large_table_is_searched_in_part_and_finished_on_all_rows(monkeypatch, chinchilla_table):
     table = chinchilla_table(noise=0.01, sides=12)
     whole = fit(table, laws=["chinchilla"], bootstrap=0).best
-    monkeypatch.setattr("orchestrator.fitting.search.MOST_SEARCHED", 60)
+    monkeypatch.setattr("orchestrator.fitting.solver.search.MOST_SEARCHED", 60)
     found = fit(table, laws=["chinchilla"], bootstrap=0).best
     assert found.objective == pytest.approx(whole.objective, rel=1e-9)
     np.testing.assert_allclose(found.solution, whole.solution, rtol=1e-4)

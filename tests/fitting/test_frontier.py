@@ -15,12 +15,12 @@ from orchestrator.errors import BadInput
 from orchestrator.fitting import LawFit, fit
 from orchestrator.fitting.additive import AdditiveLaw
 from orchestrator.fitting.axes import FloatArray
-from orchestrator.fitting.budget import Budget
 from orchestrator.fitting.check import check_table
-from orchestrator.fitting.frontier import best_optimum, obstacle, optimum
+from orchestrator.fitting.frontier.budget import Budget
+from orchestrator.fitting.frontier.optimum import best_optimum, obstacle, optimum
 from orchestrator.fitting.law import LogAxes, Parameter, Sample
 from orchestrator.fitting.result import Estimate
-from orchestrator.fitting.terms import Term
+from orchestrator.fitting.solver.terms import Term
 from orchestrator.spec.registries import LAWS, Registry
 
 E, A, B, ALPHA, BETA = 1.7, 400.0, 2000.0, 0.34, 0.28

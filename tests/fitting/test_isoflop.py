@@ -7,10 +7,10 @@ import pyarrow as pa
 import pytest
 
 from orchestrator.fitting import fit
-from orchestrator.fitting.budget import Budget
 from orchestrator.fitting.check import check_table
-from orchestrator.fitting.frontier import optimum
-from orchestrator.fitting.isoflop import extrapolated, parabola_minimum, profiles
+from orchestrator.fitting.frontier.budget import Budget
+from orchestrator.fitting.frontier.isoflop import extrapolated, parabola_minimum, profiles
+from orchestrator.fitting.frontier.optimum import optimum
 
 A, B = 4000.0, 900.0
 

@@ -11,8 +11,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from orchestrator.analysis.axes_of_rows import axes_from_rows
 from orchestrator.errors import BadInput
-from orchestrator.fitting import axes_from_rows, fit, fit_rows, report_json
+from orchestrator.fitting import fit, fit_rows, report_json
 
 
 def _row(**changes: Any) -> dict[str, Any]:

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.errors import BadInput
-from orchestrator.fitting.selection.belief import belief_in, first_belief
 from orchestrator.fitting.selection.costs import Costs
+from orchestrator.fitting.selection.posterior import belief_in, first_belief
 from orchestrator.fitting.selection.replay import replay
 from orchestrator.fitting.selection.selector import Selector
 

@@ -1,7 +1,7 @@
 """A Linear layer whose inputs are rounded to 8 bits too, each row scaled as it comes (dynamic quantisation).
 
 Here the rounded numbers are held as floats, which any device multiplies and gradients pass through;
-:mod:`workers.serving.whole_numbers` puts the same numbers into integers.
+:mod:`workers.serving.int8_serving` puts the same numbers into integers.
 """
 
 from __future__ import annotations

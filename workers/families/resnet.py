@@ -15,7 +15,7 @@ from orchestrator.planning.family import ModelShape, UnitGroup
 from orchestrator.planning.manifest import DataManifest
 from orchestrator.spec.options import Options
 from workers.families.convolutions import Conv, convolutions, stages_for
-from workers.families.lattice import Line, nearest_size
+from workers.families.size_search import Line, nearest_size
 
 if TYPE_CHECKING:
     import torch

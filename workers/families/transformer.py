@@ -15,7 +15,7 @@ from orchestrator.planning.family import ModelShape, UnitGroup
 from orchestrator.planning.manifest import DataManifest
 from orchestrator.spec.options import Options
 from orchestrator.spec.quantities import PositiveCount, Real
-from workers.families.lattice import Line, nearest_size
+from workers.families.size_search import Line, nearest_size
 
 if TYPE_CHECKING:
     import torch

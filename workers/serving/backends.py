@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from workers.serving.int8_serving import with_whole_numbers
 from workers.serving.timing import timed
-from workers.serving.whole_numbers import with_whole_numbers
 
 Run = Callable[[torch.Tensor], torch.Tensor]
 #: Largest difference between two ways to run a model, as a share of the largest answer.

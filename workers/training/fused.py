@@ -16,7 +16,7 @@ from torch.func import functional_call
 from orchestrator.planning.recipe import Recipe
 from orchestrator.planning.schedule import rate_factor
 from orchestrator.spec.registries import OPTIMIZERS
-from workers.training.feed import Batch
+from workers.training.batches import Batch
 from workers.training.folded_attention import FoldedAttention
 from workers.training.loop import cross_entropy
 from workers.training.merge import OpenWindows

@@ -11,7 +11,7 @@ from itertools import pairwise
 import torch
 
 from orchestrator.planning.recipe import Recipe
-from workers.training.feed import Batch
+from workers.training.batches import Batch
 from workers.training.fused import stacked_loss, train_fused
 from workers.training.loop import cross_entropy
 from workers.training.merge import OpenWindows

@@ -13,7 +13,7 @@ from orchestrator.planning.tree import Stage
 from workers.derived_seed import derived_seed
 from workers.rank import Rank
 from workers.sources.order import Order
-from workers.training.feed import Feed, training_picks
+from workers.training.batches import Feed, training_picks
 from workers.training.group import all_agree
 from workers.training.merge import OpenWindows
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from workers.training.feed import Feed, Pick
+from workers.training.batches import Feed, Pick
 from workers.training.loop import cross_entropy
 
 #: Predictions scored at once; fixed, because another batch size changes the last bits of a loss.

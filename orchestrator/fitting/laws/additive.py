@@ -11,9 +11,9 @@ from orchestrator.fitting.additive import AdditiveLaw
 from orchestrator.fitting.axes import FloatArray
 from orchestrator.fitting.law import LogAxes, Parameter, Sample
 from orchestrator.fitting.laws.exponents import EXPONENTS
-from orchestrator.fitting.linear import least_squares
-from orchestrator.fitting.projection import bounded_exp, projected
-from orchestrator.fitting.terms import Term
+from orchestrator.fitting.solver.linear import least_squares
+from orchestrator.fitting.solver.projection import bounded_exp, projected
+from orchestrator.fitting.solver.terms import Term
 
 #: Starts: exponents of the product law, times these; a sum with a floor needs larger ones.
 STRETCHES: Final = (1.0, 2.0, 4.0, 8.0, 16.0)

@@ -11,8 +11,8 @@ import numpy as np
 from orchestrator.fitting.additive import AdditiveLaw
 from orchestrator.fitting.axes import FloatArray
 from orchestrator.fitting.law import LogAxes, Parameter, Sample
-from orchestrator.fitting.linear import least_squares
-from orchestrator.fitting.terms import Term
+from orchestrator.fitting.solver.linear import least_squares
+from orchestrator.fitting.solver.terms import Term
 
 #: Starts: where the break lies among the rows, how wide it is in log D, and floors as shares of the lowest loss.
 BREAKS: Final = (0.2, 0.4, 0.6, 0.8)

@@ -9,8 +9,8 @@ import numpy as np
 from orchestrator.fitting.additive import AdditiveLaw
 from orchestrator.fitting.axes import FloatArray
 from orchestrator.fitting.law import LogAxes, Parameter, Sample
-from orchestrator.fitting.projection import two_term_starts
-from orchestrator.fitting.terms import Term
+from orchestrator.fitting.solver.projection import two_term_starts
+from orchestrator.fitting.solver.terms import Term
 
 STARTS = 12
 

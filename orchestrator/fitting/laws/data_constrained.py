@@ -12,8 +12,8 @@ from orchestrator.fitting.additive import AdditiveLaw
 from orchestrator.fitting.axes import FloatArray
 from orchestrator.fitting.law import LogAxes, Parameter, Sample
 from orchestrator.fitting.laws.chinchilla import Chinchilla
-from orchestrator.fitting.projection import two_term_starts
-from orchestrator.fitting.terms import Term
+from orchestrator.fitting.solver.projection import two_term_starts
+from orchestrator.fitting.solver.terms import Term
 
 #: Saturation constants that starts are made from.
 R_DATA: Final = (1.5, 5.0, 15.0, 50.0)

@@ -9,10 +9,10 @@ import numpy as np
 
 from orchestrator.fitting.additive import AdditiveLaw
 from orchestrator.fitting.axes import FloatArray
-from orchestrator.fitting.huber import huber
 from orchestrator.fitting.law import LogAxes, Parameter, Sample
-from orchestrator.fitting.projection import bounded_exp, nonnegative_relative
-from orchestrator.fitting.terms import Term
+from orchestrator.fitting.solver.huber import huber
+from orchestrator.fitting.solver.projection import bounded_exp, nonnegative_relative
+from orchestrator.fitting.solver.terms import Term
 
 #: Exponents tried on each axis, and how many pairs go on to Newton.
 EXPONENTS: Final = np.geomspace(0.02, 2.0, 12)

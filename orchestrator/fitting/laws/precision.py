@@ -12,9 +12,9 @@ from orchestrator.fitting.axes import FloatArray
 from orchestrator.fitting.law import LogAxes, Parameter, Sample
 from orchestrator.fitting.laws.chinchilla import Chinchilla
 from orchestrator.fitting.laws.whole_rows import least_compressed
-from orchestrator.fitting.linear import least_squares
-from orchestrator.fitting.projection import two_term_starts
-from orchestrator.fitting.terms import Term
+from orchestrator.fitting.solver.linear import least_squares
+from orchestrator.fitting.solver.projection import two_term_starts
+from orchestrator.fitting.solver.terms import Term
 
 #: Bits of a parameter that nothing was done to: ε = 1.
 FULL_BITS: Final = 32.0

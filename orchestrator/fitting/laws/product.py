@@ -9,7 +9,7 @@ import numpy as np
 from orchestrator.fitting.axes import FloatArray
 from orchestrator.fitting.law import Law, LogAxes, Parameter, Sample
 from orchestrator.fitting.laws.exponents import EXPONENTS
-from orchestrator.fitting.linear import least_squares
+from orchestrator.fitting.solver.linear import least_squares
 
 
 class Product(Law):

@@ -11,8 +11,8 @@ from orchestrator.fitting.additive import AdditiveLaw
 from orchestrator.fitting.axes import FloatArray
 from orchestrator.fitting.law import LogAxes, Parameter, Sample
 from orchestrator.fitting.laws.exponents import EXPONENTS
-from orchestrator.fitting.linear import least_squares
-from orchestrator.fitting.terms import Term
+from orchestrator.fitting.solver.linear import least_squares
+from orchestrator.fitting.solver.terms import Term
 
 #: Floors tried, as shares of the lowest loss; given the floor the rest is log-linear.
 FLOORS: Final = np.array([0.0, 0.2, 0.4, 0.55, 0.7, 0.8, 0.87, 0.92, 0.95, 0.97, 0.985, 0.995])

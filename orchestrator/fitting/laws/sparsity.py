@@ -11,8 +11,8 @@ from orchestrator.fitting.additive import AdditiveLaw
 from orchestrator.fitting.axes import FloatArray
 from orchestrator.fitting.law import LogAxes, Parameter, Sample
 from orchestrator.fitting.laws.whole_rows import least_compressed
-from orchestrator.fitting.projection import bounded_exp, projected, two_term_starts
-from orchestrator.fitting.terms import Term
+from orchestrator.fitting.solver.projection import bounded_exp, projected, two_term_starts
+from orchestrator.fitting.solver.terms import Term
 
 #: Powers of the density to start from; pruning after training costs far more than the paper's 0.7 of pruning within it.
 POWERS: Final = (-6.0, -3.0, -1.5, -0.5, 0.7, 2.0)

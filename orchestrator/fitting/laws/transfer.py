@@ -11,8 +11,8 @@ from orchestrator.fitting.additive import AdditiveLaw
 from orchestrator.fitting.axes import FloatArray
 from orchestrator.fitting.law import LogAxes, Parameter, Sample
 from orchestrator.fitting.laws.chinchilla import Chinchilla
-from orchestrator.fitting.projection import two_term_starts
-from orchestrator.fitting.terms import Term
+from orchestrator.fitting.solver.projection import two_term_starts
+from orchestrator.fitting.solver.terms import Term
 
 #: Starts: logarithms of k where both kinds of data have mean 1, and exponent pairs for each.
 WORTHS: Final = (-6.0, -3.0, -1.0, 0.0, 1.0, 3.0, 6.0)

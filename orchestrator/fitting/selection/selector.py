@@ -9,8 +9,8 @@ from typing import Final
 import numpy as np
 
 from orchestrator.fitting.axes import FloatArray
-from orchestrator.fitting.selection.belief import Belief, Rows, belief_in, first_belief
 from orchestrator.fitting.selection.costs import Costs
+from orchestrator.fitting.selection.posterior import Belief, Rows, belief_in, first_belief
 
 #: Laws that choose: those whose solution is a matter of milliseconds; all of them are fitted to what was chosen.
 LAWS_ASKED: Final = ("product", "product_floor", "chinchilla", "data_constrained", "kaplan", "additive")

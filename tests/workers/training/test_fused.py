@@ -17,7 +17,7 @@ from orchestrator.spec import parse_sweep
 from orchestrator.spec.registries import OPTIMIZERS
 from workers.engine import TorchEngine
 from workers.training import fusing
-from workers.training.feed import training_picks
+from workers.training.batches import training_picks
 from workers.training.folded_attention import FoldedAttention
 from workers.training.fused import LOSS_TOLERANCE, clip_each, stacked_loss, train_fused
 from workers.training.fusing import fusable, fusing_pays

@@ -18,8 +18,8 @@ from workers.compressors.int8_linear import Int8Linear
 from workers.compressors.quantize import Quantizer
 from workers.serving import backends
 from workers.serving.backends import prepared
+from workers.serving.int8_serving import with_whole_numbers
 from workers.serving.peak_memory import peak_bytes
-from workers.serving.whole_numbers import with_whole_numbers
 
 OPTIONS = Quantize(method="quantize", bits=8, activations="int8")
 

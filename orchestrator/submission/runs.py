@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from orchestrator.errors import BadInput, Unreachable
-from orchestrator.execution.heartbeat import driver_at_work
-from orchestrator.execution.jobs.server import ADDRESS_VARIABLE, ENDED, JobServer
-from orchestrator.execution.jobs.submission import STOP_WAIT_S
 from orchestrator.store import Store, open_store
+from orchestrator.store.heartbeat import driver_at_work
+from orchestrator.submission.client import ADDRESS_VARIABLE, ENDED, JobServer
+from orchestrator.submission.submit import STOP_WAIT_S
 
 #: Seconds between two looks at a store.
 LOOK_S: Final = 1.0

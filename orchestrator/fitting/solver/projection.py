@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from orchestrator.fitting.axes import FloatArray
-from orchestrator.fitting.huber import huber
+from orchestrator.fitting.solver.huber import huber
 
 #: Exponents tried on each axis.
 EXPONENTS: Final = np.geomspace(0.03, 3.0, 16)

@@ -16,8 +16,8 @@ from orchestrator.spec import parse_sweep
 from workers.derived_seed import derived_seed
 from workers.sources.order import Order
 from workers.sources.splits import ArraySplit, ByteWindows
-from workers.training import feed as feed_module
-from workers.training.feed import RESIDENT_SHARE, Feed, Pick, training_picks
+from workers.training import batches as feed_module
+from workers.training.batches import RESIDENT_SHARE, Feed, Pick, training_picks
 
 CPU, META, EXAMPLES, CONTEXT = torch.device("cpu"), torch.device("meta"), 50, 7
 TEXT = np.frombuffer(np.random.default_rng(0).bytes(EXAMPLES * CONTEXT + 3), np.uint8)

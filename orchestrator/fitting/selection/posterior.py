@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.fitting.axes import AXES, FloatArray, law_axes, varies
-from orchestrator.fitting.carrying import obstacle, used_axes
 from orchestrator.fitting.law import Law
+from orchestrator.fitting.required_rows import obstacle, used_axes
 from orchestrator.fitting.sample import centred
-from orchestrator.fitting.search import best_coords
+from orchestrator.fitting.solver.search import best_coords
 from orchestrator.spec.registries import LAWS
 
 Rows = NDArray[np.intp]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.planning import make_plan
-from orchestrator.planning.cautions import IDLE
+from orchestrator.planning.plan_warnings import IDLE
 from orchestrator.spec import parse_sweep
 from orchestrator.spec.train import Train
 

@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from orchestrator.execution.heartbeat import STALE_S, beat, driver_at_work
 from orchestrator.store import open_store
+from orchestrator.store.heartbeat import STALE_S, beat, driver_at_work
 
 
 @pytest.fixture

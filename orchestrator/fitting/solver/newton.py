@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.fitting.axes import FloatArray, Mask
-from orchestrator.fitting.huber import DELTA, huber
-from orchestrator.fitting.terms import Term, log_sum, log_sum_slopes
+from orchestrator.fitting.solver.huber import DELTA, huber
+from orchestrator.fitting.solver.terms import Term, log_sum, log_sum_slopes
 
 LONGEST_STEP = 2.0
 LARGEST_DAMPING = 1e7

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from orchestrator.planning.context import RunContext
 from orchestrator.planning.tree import Stage
-from workers.keeper import Keeper
+from workers.checkpointer import Keeper
 from workers.rank import ALONE, Rank
 
 

@@ -11,15 +11,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from orchestrator.analysis.inputs import Evidence, from_store, gather, names_table
+from orchestrator.analysis.measured_best import best_within, measured_rows
 from orchestrator.errors import BadInput
-from orchestrator.execution.evidence import Evidence, from_store, gather, names_table
 from orchestrator.fitting import LawFit
 from orchestrator.fitting.axes import FloatArray
-from orchestrator.fitting.budget import Budget
 from orchestrator.fitting.check import QUALITIES, check_table
-from orchestrator.fitting.frontier import Optimum, best_optimum, optimum, outside
-from orchestrator.fitting.isoflop import extrapolated, profiles
-from orchestrator.fitting.within_limits import best_within, measured_rows
+from orchestrator.fitting.frontier.budget import Budget
+from orchestrator.fitting.frontier.isoflop import extrapolated, profiles
+from orchestrator.fitting.frontier.optimum import Optimum, best_optimum, optimum, outside
 from orchestrator.spec.quantities import parse_real
 from orchestrator.store import open_store
 

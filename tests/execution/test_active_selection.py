@@ -7,9 +7,9 @@ import io
 import pytest
 from rich.console import Console
 
+from orchestrator.analysis.status import progress_report
 from orchestrator.errors import BadInput
-from orchestrator.execution.choosing import CellChooser
-from orchestrator.execution.progress_report import progress_report
+from orchestrator.execution.active_selection import CellChooser
 from orchestrator.execution.run import run_sweep
 from orchestrator.planning import make_plan
 from orchestrator.store import open_store

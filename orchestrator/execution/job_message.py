@@ -11,7 +11,7 @@ from ray._raylet import GcsClient  # type: ignore[attr-defined]
 from ray.dashboard.modules.job.common import JobInfoStorageClient, JobStatus
 from ray.exceptions import RayError
 
-from orchestrator.execution.heartbeat import JOB_VARIABLE
+from orchestrator.store.heartbeat import JOB_VARIABLE
 
 #: Seconds after which a head that is slow to take a message is given up for this one.
 PATIENCE_S: Final = 5

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from orchestrator.fitting.axes import FloatArray, law_axes
-from orchestrator.fitting.budget import Budget
+from orchestrator.fitting.frontier.budget import Budget
 from orchestrator.fitting.law import Law
 from orchestrator.fitting.result import LawFit
 from orchestrator.spec.registries import LAWS

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from orchestrator.errors import BadInput, Interrupted, ScalawError, Unreachable
-from orchestrator.execution.heartbeat import ADDRESS_VARIABLE, JOB_VARIABLE
-from orchestrator.execution.jobs.entrypoint import entrypoint
-from orchestrator.execution.jobs.order import MOST_BYTES, SCRATCH, VARIABLE, JobOrder
-from orchestrator.execution.jobs.package import Package, pack
-from orchestrator.execution.jobs.server import ENDED, LOOK_S, JobServer
 from orchestrator.planning.content import content_id
 from orchestrator.store import Store, open_store
+from orchestrator.store.heartbeat import ADDRESS_VARIABLE, JOB_VARIABLE
+from orchestrator.submission.client import ENDED, LOOK_S, JobServer
+from orchestrator.submission.entrypoint import entrypoint
+from orchestrator.submission.order import MOST_BYTES, SCRATCH, VARIABLE, JobOrder
+from orchestrator.submission.package import Package, pack
 
 #: Seconds that a stopped job has until Ray ends it hard: the stages in flight finish, states are kept.
 STOP_WAIT_S: Final = 600

@@ -12,7 +12,7 @@ from orchestrator.planning.family import ModelShape
 from orchestrator.planning.recipe import Recipe
 from orchestrator.planning.tree import Stage
 from workers.rank import Rank
-from workers.training.feed import Batch
+from workers.training.batches import Batch
 from workers.training.loop import Model, cross_entropy, to_training
 
 #: Models kept at a time.

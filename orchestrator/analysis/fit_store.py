@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.analysis.inputs import Evidence, from_store
 from orchestrator.errors import BadInput
-from orchestrator.execution.evidence import Evidence, from_store
 from orchestrator.store import Store
 
 if TYPE_CHECKING:

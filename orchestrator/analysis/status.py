@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from orchestrator.errors import BadInput
-from orchestrator.execution.heartbeat import driver_at_work
 from orchestrator.store import Store, open_store
+from orchestrator.store.heartbeat import driver_at_work
 
 #: Failures that are shown in full.
 MOST_FAILURES = 5

@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from orchestrator.errors import BadInput
 from orchestrator.fitting.axes import FloatArray, law_axes
-from orchestrator.fitting.budget import Budget
-from orchestrator.fitting.frontier_search import Search
+from orchestrator.fitting.frontier.budget import Budget
+from orchestrator.fitting.frontier.search import Search
 from orchestrator.fitting.law import Law
 from orchestrator.fitting.result import Estimate, LawFit
 from orchestrator.spec.registries import LAWS

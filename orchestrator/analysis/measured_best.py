@@ -9,8 +9,8 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from orchestrator.analysis.axes_of_rows import of_recipe
 from orchestrator.errors import BadInput
-from orchestrator.fitting.rows import of_recipe
 
 #: What can be limited, and what its unit is called.
 LIMITS: Final = {"model_bytes": "bytes", "latency_p50_s": "s"}
