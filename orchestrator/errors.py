@@ -51,6 +51,14 @@ class Unreachable(ScalawError):
     exit_code = 3
 
 
+class StoreReplaced(Unreachable):
+    """The store that a run began with is gone, or another one stands in its place; nothing is made anew (exit 3)."""
+
+
+class ClusterLost(Unreachable):
+    """Ray has gone away under a run; what is finished and what was kept is not lost (exit 3)."""
+
+
 class Interrupted(ScalawError):
     """A person stopped the command; what is finished is kept (exit 130)."""
 

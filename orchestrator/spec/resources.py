@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
@@ -48,4 +48,14 @@ class Resources(Options):
     state_memory_bytes: AutoOrPositiveCount = Field(
         default="auto",
         description="Memory of states between stages; what is above goes to checkpoints; auto: half the object store.",
+    )
+    state_copies: Literal[0, 1] = Field(
+        default=0,
+        description="1: states that took longer than checkpoint_interval_s to make are also written to a checkpoint.",
+    )
+    cluster_patience_s: PositiveReal = Field(
+        default=600.0, description="Longest that a run waits for lost nodes while nothing gets done."
+    )
+    store_patience_s: PositiveReal = Field(
+        default=300.0, description="Longest that a write is tried again where the store does not answer or is full."
     )

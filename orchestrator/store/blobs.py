@@ -26,6 +26,18 @@ class Blobs(Protocol):
     #: What a person would call the root; safe to print.
     uri: str
 
+    def insist_on(self, store_id: str) -> None:
+        """From now on write nothing where ``store.json`` names another store, or none.
+
+        A folder is looked at before each write becomes visible; a bucket when this is called, as it is no disk that can
+        be unmounted.
+
+        Raises
+        ------
+        StoreReplaced
+            If that is so already; later the writing methods raise it.
+        """
+
     def put_new(self, key: str, data: bytes) -> bool:
         """Write a blob unless the key is taken; return whether this call wrote it."""
 

@@ -7,19 +7,31 @@ import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO, Final
 
-from orchestrator.errors import Unreachable
+from orchestrator.errors import BadInput, StoreReplaced, Unreachable
+from orchestrator.store.identity import KEY, read_identity
+
+#: Times that a folder may vanish between its making and its use.
+_TIDIED_AWAY: Final = 8
 
 
 class LocalBlobs:
     """Blobs as files below a folder, which the first write creates.
 
-    Temporary files begin with a dot; readers never see them, so what a killed writer leaves behind is harmless.
+    Temporary files begin with a dot; readers never see them, so what a killed writer leaves behind is harmless. Folders
+    two or more levels below the root go with their last blob.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.uri = str(root)
+        self._store_id: str | None = None
+
+    def insist_on(self, store_id: str) -> None:
+        """See ``Blobs``; looked at before each write becomes visible, as a disk may be unmounted at any time."""
+        self._store_id = store_id
+        self._check_store()
 
     def put_new(self, key: str, data: bytes) -> bool:
         """See ``Blobs``; the hard link fails where the name is taken, which decides the race.
@@ -76,8 +88,12 @@ class LocalBlobs:
 
     def delete(self, key: str) -> None:
         """See ``Blobs``."""
+        path = self._path(key)
         with self._reachable("delete", key):
-            self._path(key).unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
+            if path.parent.parent not in (self.root, self.root.parent):
+                with contextlib.suppress(OSError):  # not empty, or another process was faster
+                    path.parent.rmdir()
 
     def _path(self, key: str) -> Path:
         parts = PurePosixPath(key).parts
@@ -98,16 +114,42 @@ class LocalBlobs:
     @contextlib.contextmanager
     def _temporary(self, path: Path, data: bytes) -> Iterator[Path]:
         """Yield a synced file beside ``path`` that is gone afterwards, unless it was renamed."""
-        _make_folder(path.parent)
+        self._check_store()
         temporary = path.parent / f".tmp-{uuid.uuid4().hex}"
         try:
-            with temporary.open("xb") as file:
+            with _opened_in_folder(temporary) as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
+            self._check_store()
             yield temporary
         finally:
             temporary.unlink(missing_ok=True)
+
+    def _check_store(self) -> None:
+        """Refuse to write where the store that a run began with does not lie any more.
+
+        Raises
+        ------
+        StoreReplaced
+            If the root is gone, as where its disk was unmounted, or holds another store.
+        """
+        if self._store_id is None:
+            return
+        try:
+            there = read_identity((self.root / KEY).read_bytes(), self.uri)
+        except FileNotFoundError as error:
+            raise StoreReplaced(
+                f"the store {self.uri} is not there any more ({KEY} is gone): was it moved, or its disk unmounted? "
+                "Nothing was made anew; put it back and run the same command again"
+            ) from error
+        except BadInput as error:
+            raise StoreReplaced(str(error)) from error
+        if there != self._store_id:
+            raise StoreReplaced(
+                f"another store lies at {self.uri} than the one that this run began with; put that one back and run "
+                "the same command again"
+            )
 
 
 def _walk(folder: Path, key: str) -> Iterator[str]:
@@ -123,6 +165,15 @@ def _walk(folder: Path, key: str) -> Iterator[str]:
                 yield from _walk(Path(entry.path), f"{key}/{entry.name}")
             else:
                 yield f"{key}/{entry.name}"
+
+
+def _opened_in_folder(path: Path) -> BinaryIO:
+    """Create a file, and its folder where it is missing or another process has just tidied it away."""
+    for _ in range(_TIDIED_AWAY):
+        _make_folder(path.parent)
+        with contextlib.suppress(FileNotFoundError):
+            return path.open("xb")
+    return path.open("xb")
 
 
 def _make_folder(folder: Path) -> None:

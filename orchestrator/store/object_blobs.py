@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 
-from orchestrator.errors import Unreachable
+from orchestrator.errors import StoreReplaced, Unreachable
+from orchestrator.store.identity import KEY, read_identity
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
@@ -39,6 +40,16 @@ class ObjectBlobs:
     def __init__(self, bucket: ObjectStore, uri: str) -> None:
         self.bucket = bucket
         self.uri = uri
+
+    def insist_on(self, store_id: str) -> None:
+        """See ``Blobs``."""
+        try:
+            there: str | None = read_identity(self.get(KEY), self.uri)
+        except FileNotFoundError:
+            there = None
+        if there != store_id:
+            what = "there is no store any more" if there is None else "another store lies"
+            raise StoreReplaced(f"{what} at {self.uri}, where this run began")
 
     def put_new(self, key: str, data: bytes) -> bool:
         """See ``Blobs``."""

@@ -15,14 +15,16 @@ from orchestrator.store.checkpoints import Checkpoints
 from orchestrator.store.compaction import compact
 from orchestrator.store.documents import Documents
 from orchestrator.store.fits import Fits
+from orchestrator.store.identity import KEY, make_identity
 from orchestrator.store.listing import FOLDER
 from orchestrator.store.location import open_blobs
 from orchestrator.store.part import DamagedPart, decode_part
+from orchestrator.store.patience import PatientBlobs
 from orchestrator.store.results import Results
 from orchestrator.store.schema import ROW_SCHEMA
 
 #: Folders that a store consists of; one of them marks a folder as ours.
-FOLDERS = frozenset({"sweeps", "results", "fits", "checkpoints", "logs", "damaged"})
+FOLDERS = frozenset({"sweeps", "results", "fits", "checkpoints", "logs", "damaged", KEY})
 #: What a mark holds.
 MARK = b"scalaw"
 
@@ -76,6 +78,29 @@ class Store:
         self._fits = Fits(blobs)
         self._sweeps = Documents(blobs, "sweeps")
         self._logs = Documents(blobs, "logs")
+
+    @property
+    def waits(self) -> bool:
+        """True while a call is tried again, as the store does not answer or takes nothing."""
+        return isinstance(self.blobs, PatientBlobs) and self.blobs.waits
+
+    def patient(self, patience_s: float) -> Store:
+        """Return the same store, whose calls are tried again for so long before they raise ``Unreachable``."""
+        return Store(PatientBlobs(self.blobs, patience_s))
+
+    def identity(self) -> str:
+        """Return what the store calls itself; it is given a name where it has none yet."""
+        return make_identity(self.blobs)
+
+    def insist_on(self, store_id: str) -> None:
+        """Refuse to write, here and from now on, where another store has taken the place of this one.
+
+        Raises
+        ------
+        StoreReplaced
+            If one has already.
+        """
+        self.blobs.insist_on(store_id)
 
     @property
     def damaged(self) -> list[str]:
