@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from orchestrator.planning.tree import Stage
 from orchestrator.spec.registries import COMPRESSORS, OPTIMIZERS
-from workers.compressors.compressor import Parts
+from workers.checkpointer import Checkpointer
+from workers.compressors.compressor import Parts, Session
 from workers.training.loop import train_steps
 from workers.training.merge import OpenWindows
-from workers.training.state import TrainState, arrays_of, load_arrays
+from workers.training.state import TrainState, arrays_of, load_arrays, load_model, load_optimizer, save_state
 
 if TYPE_CHECKING:
     from workers.engine import TorchEngine
@@ -26,8 +30,20 @@ def restored(module: torch.nn.Module, state: TrainState) -> torch.nn.Module:
     return module
 
 
-def compress(engine: TorchEngine, stage: Stage, parent: TrainState | None) -> TrainState:
+def compress(
+    engine: TorchEngine,
+    stage: Stage,
+    parent: TrainState | None,
+    checkpointer: Checkpointer | None = None,
+    micro_batches: int = 1,
+) -> TrainState:
     """Return the state of the compressed model; what it is judged by, its parent's scores, travels with it.
+
+    Parameters
+    ----------
+    parent
+        The model to compress, or what an earlier attempt has kept in the middle of this compression. Such a state holds
+        the model that it began with too: masks, factors and teachers follow from that one, not from a half-trained one.
 
     Raises
     ------
@@ -38,8 +54,9 @@ def compress(engine: TorchEngine, stage: Stage, parent: TrainState | None) -> Tr
     step = stage.compress
     assert step is not None
     assert parent is not None, "a compression has a parent"
-    module = restored(engine.build_shape(step.before, stage.seed, stage.data), parent)
-    reference = parent.reference or engine.reference(stage, module, parent)
+    before = parent if parent.done else replace(parent, model=_named("model", parent.origin))
+    module = restored(engine.build_shape(step.before, stage.seed, stage.data), before)
+    reference = parent.reference or engine.reference(stage, module, before)
     weights = [name for name, _ in engine.family.weights(step.before)]
     parts = Parts(weights, engine.family.unit_groups(step.before))
     session = COMPRESSORS.load(step.method)().session(
@@ -50,23 +67,7 @@ def compress(engine: TorchEngine, stage: Stage, parent: TrainState | None) -> Tr
         lambda: engine.build_shape(stage.shape, stage.seed, stage.data),
     )
     if step.training_steps:
-        data = engine.data(stage.data)
-        model = engine.warm.wrapped(session.module, step.recipe, lambda recipe: data.sample(recipe, engine.rank))
-        optimizer: torch.optim.Optimizer = OPTIMIZERS.load(step.recipe.optimizer)(
-            engine.family.parameter_groups(session.module, stage.shape), step.recipe
-        )
-        train_steps(
-            model,
-            optimizer,
-            data.feeds["train"],
-            data.order(stage.seed),
-            stage,
-            start=0,
-            rank=engine.rank,
-            windows=OpenWindows(step.recipe, (), {}),
-            after_step=session.after_step or (lambda step: None),
-            loss_of=session.loss,
-        )
+        _recover(engine, stage, parent, before, reference, session, checkpointer, micro_batches, begun)
     facts = {"method": step.method, **session.finish()}
     student = stage.shape != step.before
     return TrainState(
@@ -76,4 +77,70 @@ def compress(engine: TorchEngine, stage: Stage, parent: TrainState | None) -> Tr
         phase=stage.phase,
         facts=() if student else (*parent.facts, facts),
         reference=reference,
+        micro_batches=max(micro_batches, parent.micro_batches),
     )
+
+
+def _recover(
+    engine: TorchEngine,
+    stage: Stage,
+    parent: TrainState,
+    before: TrainState,
+    reference: dict[str, float],
+    session: Session,
+    checkpointer: Checkpointer | None,
+    micro_batches: int,
+    begun: float,
+) -> None:
+    """Train what a compression has made, from its beginning or from where an earlier attempt was kept."""
+    step = stage.compress
+    assert step is not None
+    data, module = engine.data(stage.data), session.module
+    model = engine.warm.wrapped(module, step.recipe, lambda recipe: data.sample(recipe, engine.rank))
+    optimizer: torch.optim.Optimizer = OPTIMIZERS.load(step.recipe.optimizer)(
+        engine.family.parameter_groups(module, stage.shape), step.recipe
+    )
+    if not parent.done:
+        load_model(parent, module)
+        load_optimizer(parent, module, optimizer)
+        session.hold(_named("session", parent.origin))
+    origin = {f"model/{name}": array for name, array in before.model.items()}
+
+    def state(steps: int) -> TrainState:
+        kept = save_state(
+            module,
+            optimizer,
+            step=steps,
+            wall_s=time.perf_counter() - begun + parent.wall_s,
+            sums={},
+            phase=stage.phase,
+            done=False,
+            micro_batches=max(micro_batches, parent.micro_batches),
+        )
+        held = {f"session/{name}": array for name, array in session.held().items()}
+        return replace(kept, facts=parent.facts, reference=reference, origin=origin | held)
+
+    def after_step(steps: int) -> None:
+        if session.after_step is not None:
+            session.after_step(steps)
+        if checkpointer is not None:
+            checkpointer.after_step(stage, steps, lambda: state(steps))
+
+    train_steps(
+        model,
+        optimizer,
+        data.feeds["train"],
+        data.order(stage.seed),
+        stage,
+        start=0 if parent.done else parent.step,
+        rank=engine.rank,
+        windows=OpenWindows(step.recipe, (), {}),
+        after_step=after_step,
+        loss_of=session.loss,
+        micro_batches=micro_batches,
+    )
+
+
+def _named(kind: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the arrays whose names begin with a kind, without it."""
+    return {name.removeprefix(f"{kind}/"): array for name, array in arrays.items() if name.startswith(f"{kind}/")}

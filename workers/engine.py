@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from orchestrator.planning.recipe import Recipe
 from orchestrator.planning.tree import Stage
 from orchestrator.spec.registries import FAMILIES, OPTIMIZERS
 from workers.accounting import account, model_of, unmet
-from workers.checkpointer import Keeper
+from workers.checkpointer import Checkpointer
 from workers.compressing import compress, restored
 from workers.derived_seed import derived_seed
 from workers.rank import ALONE, Rank
@@ -48,12 +49,22 @@ class TorchEngine:
         self._data: dict[str, LoadedData] = {}
         self._fusing: dict[tuple[ModelShape, Recipe, int], bool] = {}
         self._references: OrderedDict[str, dict[str, float]] = OrderedDict()
+        self._beat: Callable[[], None] = lambda: None
         self.data("pretrain")
+
+    def listen(self, beat: Callable[[], None]) -> None:
+        """Call something after each scored batch."""
+        self._beat = beat
+        for data in self._data.values():
+            for feed in data.feeds.values():
+                feed.beat = beat
 
     def data(self, name: str) -> LoadedData:
         """Return the data that ``pretrain`` or ``finetune`` stands for, loaded once."""
         if name not in self._data:
             self._data[name] = LoadedData(self.context.data[name], self.device, self.context.eval_examples)
+            for feed in self._data[name].feeds.values():
+                feed.beat = self._beat
         return self._data[name]
 
     def build(self, stage: Stage) -> torch.nn.Module:
@@ -71,12 +82,28 @@ class TorchEngine:
         module: torch.nn.Module = self.family.build(shape, self.context.model_options, manifest)
         return module.to(self.device)
 
-    def train(self, stage: Stage, parent: TrainState | None, keeper: Keeper | None = None) -> TrainState:
+    def train(
+        self,
+        stage: Stage,
+        parent: TrainState | None,
+        checkpointer: Checkpointer | None = None,
+        micro_batches: int = 1,
+    ) -> TrainState:
         """Return the state after the stage's steps, or the merged one of a ``merge`` stage."""
         if stage.kind == "merge":
             return self._merge(stage, parent)
-        if stage.kind == "compress":
-            return compress(self, stage, parent)
+        try:
+            if stage.kind == "compress":
+                return compress(self, stage, parent, checkpointer, micro_batches)
+            return self._trained(stage, parent, checkpointer, micro_batches)
+        except torch.OutOfMemoryError:
+            self.warm.forget()
+            torch.cuda.empty_cache()
+            raise
+
+    def _trained(
+        self, stage: Stage, parent: TrainState | None, checkpointer: Checkpointer | None, micro_batches: int
+    ) -> TrainState:
         begun = time.perf_counter()
         recipe, data = stage.recipe, self.data(stage.data)
         goes_on = parent if parent is not None and parent.phase == stage.phase else None
@@ -85,13 +112,23 @@ class TorchEngine:
         optimizer = self._start(stage, parent, module)
         windows = OpenWindows(recipe, stage.windows if self.rank.leads else (), goes_on.sums if goes_on else {})
 
+        parts = max(micro_batches, parent.micro_batches if parent else 1)
+
         def state(step: int) -> TrainState:
-            spent_s = time.perf_counter() - begun + (parent.wall_s if parent else 0.0)
-            return save_state(module, optimizer, step=step, wall_s=spent_s, sums=windows.sums, phase=stage.phase)
+            return save_state(
+                module,
+                optimizer,
+                step=step,
+                wall_s=time.perf_counter() - begun + (parent.wall_s if parent else 0.0),
+                sums=windows.sums,
+                phase=stage.phase,
+                done=step == stage.stop_step,
+                micro_batches=parts,
+            )
 
         def after_step(step: int) -> None:
-            if keeper is not None and keeper.due and step < stage.stop_step:
-                keeper.keep(stage, state(step))
+            if checkpointer is not None:
+                checkpointer.after_step(stage, step, lambda: state(step))
 
         train_steps(
             model,
@@ -103,6 +140,7 @@ class TorchEngine:
             rank=self.rank,
             windows=windows,
             after_step=after_step,
+            micro_batches=micro_batches,
         )
         return state(stage.stop_step)
 
@@ -136,7 +174,10 @@ class TorchEngine:
         return optimizer
 
     def train_together(
-        self, stages: Sequence[Stage], parents: Sequence[TrainState | None]
+        self,
+        stages: Sequence[Stage],
+        parents: Sequence[TrainState | None],
+        checkpointer: Checkpointer | None = None,
     ) -> list[TrainState | ArithmeticError]:
         """Return the states after stages of other seeds; the seconds of each are its share."""
         begun = time.perf_counter()
@@ -144,42 +185,47 @@ class TorchEngine:
         modules = [self.build(stage) for stage in stages]
         optimizers = [self._start(*each) for each in zip(stages, parents, modules, strict=True)]
         if not self._fuses(first, modules, optimizers):
-            return [self._caught(stage, parent) for stage, parent in zip(stages, parents, strict=True)]
+            return [self._caught(stage, parent, checkpointer) for stage, parent in zip(stages, parents, strict=True)]
         windows = [
             OpenWindows(recipe, stage.windows, parent.sums if parent else {})
             for stage, parent in zip(stages, parents, strict=True)
         ]
         data, mine = self.data(first.data), self.rank.share(recipe.batch_size)
+        start = parents[0].step if parents[0] is not None and parents[0].phase == first.phase else first.start_step
+
+        def state(k: int, step: int) -> TrainState:
+            before = parents[k]
+            return save_state(
+                modules[k],
+                optimizers[k],
+                step=step,
+                wall_s=(time.perf_counter() - begun) / len(stages) + (before.wall_s if before else 0.0),
+                sums=windows[k].sums,
+                phase=first.phase,
+                done=step == first.stop_step,
+            )
+
+        def after_step(step: int) -> None:
+            if checkpointer is not None:
+                checkpointer.after_step_together(
+                    [(stage, partial(state, k, step)) for k, stage in enumerate(stages)], step
+                )
+
         finite = train_fused(
             modules,
             optimizers,
             [
-                data.feeds["train"].batches(training_picks(data.order(s.seed), s, start=s.start_step, mine=mine))
+                data.feeds["train"].batches(training_picks(data.order(s.seed), s, start=start, mine=mine))
                 for s in stages
             ],
             recipe,
-            start=first.start_step,
+            start=start,
             stop=first.stop_step,
             total_steps=first.total_steps,
             windows=windows,
-            after_step=lambda step: None,
+            after_step=after_step,
         )
-        share_s = (time.perf_counter() - begun) / len(stages)
-        return [
-            save_state(
-                module,
-                optimizer,
-                step=first.stop_step,
-                wall_s=share_s + (parent.wall_s if parent else 0.0),
-                sums=window.sums,
-                phase=first.phase,
-            )
-            if fine
-            else Diverged.after(first.stop_step)
-            for module, optimizer, parent, window, fine in zip(
-                modules, optimizers, parents, windows, finite, strict=True
-            )
-        ]
+        return [state(k, first.stop_step) if fine else Diverged.after(first.stop_step) for k, fine in enumerate(finite)]
 
     def _fuses(
         self, stage: Stage, modules: Sequence[torch.nn.Module], optimizers: Sequence[torch.optim.Optimizer]
@@ -193,9 +239,11 @@ class TorchEngine:
             )
         return self._fusing[key]
 
-    def _caught(self, stage: Stage, parent: TrainState | None) -> TrainState | ArithmeticError:
+    def _caught(
+        self, stage: Stage, parent: TrainState | None, checkpointer: Checkpointer | None
+    ) -> TrainState | ArithmeticError:
         try:
-            return self.train(stage, parent)
+            return self.train(stage, parent, checkpointer)
         except ArithmeticError as failure:
             return failure
 
@@ -203,7 +251,13 @@ class TorchEngine:
         assert parent is not None, "a window has at least one step"
         snapshots = len(stage.recipe.snapshot_steps(stage.stop_step))
         model = merged(parent.sums[stage.stop_step], parent.model, snapshots)
-        return TrainState(step=stage.stop_step, model=model, wall_s=parent.wall_s, phase=stage.phase)
+        return TrainState(
+            step=stage.stop_step,
+            model=model,
+            wall_s=parent.wall_s,
+            phase=stage.phase,
+            micro_batches=parent.micro_batches,
+        )
 
     def reference(self, stage: Stage, module: torch.nn.Module, state: TrainState) -> dict[str, float]:
         """Return what a compression of a model is judged by: the scores and bytes of the model before it."""
@@ -242,6 +296,11 @@ class TorchEngine:
         spent_s = time.perf_counter() - begun
         accounted = account(self.context, cell, module, parent, scores)
         warnings += unmet(accounted, parent.facts)
+        if parent.micro_batches > 1:
+            warnings.append(
+                f"trained in {parent.micro_batches} parts a batch, as the device had no memory for more: the last "
+                "digits are other than in one part"
+            )
         return {
             **scores,
             **times,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from orchestrator.planning.context import RunContext
 from orchestrator.planning.tree import Stage
-from workers.checkpointer import Keeper
+from workers.checkpointer import Checkpointer
 from workers.rank import ALONE, Rank
 
 
@@ -31,23 +31,37 @@ class Engine(Protocol):
 
     def __init__(self, context: RunContext, rank: Rank = ALONE, *, on_gpu: bool = False) -> None: ...
 
-    def train(self, stage: Stage, parent: Any, keeper: Keeper | None = None) -> Any:
+    def train(self, stage: Stage, parent: Any, checkpointer: Checkpointer | None = None, micro_batches: int = 1) -> Any:
         """Return the state at the end of a training stage.
 
         Parameters
         ----------
         parent
-            State of the parent, or one that an earlier attempt at this stage has kept; ``None`` starts from
-            initialisation.
-        keeper
-            Takes what should not be lost on the way.
+            State of the parent, which is done, or one that an earlier attempt has kept in the middle of this stage;
+            ``None`` starts from initialisation.
+        checkpointer
+            Is told of every step, and keeps what should not be lost on the way.
+        micro_batches
+            Parts in which each batch passes the device; the gradient is that of the whole batch.
+
+        Raises
+        ------
+        Stopped
+            If a stop was asked for; the state is kept.
         """
 
-    def train_together(self, stages: Sequence[Stage], parents: Sequence[Any]) -> list[Any]:
+    def train_together(
+        self, stages: Sequence[Stage], parents: Sequence[Any], checkpointer: Checkpointer | None = None
+    ) -> list[Any]:
         """Return the states after stages that differ in the seed alone, trained as one model where that pays.
+
+        Parents are all done, or all were left at the same step in the middle of these stages.
 
         In the place of the state of a model that diverged stands the ``ArithmeticError``; the others are unharmed.
         """
+
+    def listen(self, beat: Callable[[], None]) -> None:
+        """Call something now and then while a model is scored: a sign of life where no step is made."""
 
     def pack(self, state: Any) -> bytes:
         """Return a state as bytes that any later version reads, or refuses."""
@@ -57,7 +71,7 @@ class Engine(Protocol):
 
         Raises
         ------
-        ValueError
+        DamagedCheckpoint
             If they are damaged.
         """
 

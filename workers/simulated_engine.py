@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from orchestrator.planning.cell import Cell
 from orchestrator.planning.context import RunContext
 from orchestrator.planning.tree import Stage
-from workers.checkpointer import Keeper
+from orchestrator.store.checkpoints import DamagedCheckpoint
+from workers.checkpointer import Checkpointer
 from workers.families.simulated import simulated_loss
 from workers.rank import ALONE, Rank
 
@@ -23,6 +24,7 @@ class SimulatedState:
 
     step: int
     wall_s: float
+    done: bool = True
 
     @property
     def nbytes(self) -> int:
@@ -39,14 +41,28 @@ class SimulatedEngine:
         self.options = context.model_options
         self.stage_s = float(context.model_options["stage_s"])
 
-    def train(self, stage: Stage, parent: SimulatedState | None, keeper: Keeper | None = None) -> SimulatedState:
+    def train(
+        self,
+        stage: Stage,
+        parent: SimulatedState | None,
+        checkpointer: Checkpointer | None = None,
+        micro_batches: int = 1,
+    ) -> SimulatedState:
         """Sleep, and count the step and the time."""
         time.sleep(self.stage_s)
         return SimulatedState(stage.stop_step, self.stage_s + (parent.wall_s if parent else 0.0))
 
-    def train_together(self, stages: Sequence[Stage], parents: Sequence[SimulatedState | None]) -> list[SimulatedState]:
+    def train_together(
+        self,
+        stages: Sequence[Stage],
+        parents: Sequence[SimulatedState | None],
+        checkpointer: Checkpointer | None = None,
+    ) -> list[SimulatedState]:
         """Return the states of all; sleeping together saves nothing."""
-        return [self.train(stage, parent) for stage, parent in zip(stages, parents, strict=True)]
+        return [self.train(stage, parent, checkpointer) for stage, parent in zip(stages, parents, strict=True)]
+
+    def listen(self, beat: Callable[[], None]) -> None:
+        """Nothing is scored in batches here."""
 
     def pack(self, state: SimulatedState) -> bytes:
         """Return the numbers as JSON."""
@@ -56,8 +72,8 @@ class SimulatedEngine:
         """Return the numbers in a JSON document."""
         try:
             return SimulatedState(**json.loads(data))
-        except TypeError as failure:
-            raise ValueError(f"no state of a simulated stage: {failure}") from failure
+        except (ValueError, TypeError) as failure:
+            raise DamagedCheckpoint(f"no state of a simulated stage: {failure}") from failure
 
     def measure(self, stage: Stage, parent: SimulatedState | None) -> dict[str, Any]:
         """Return the law's loss for the stage's cell."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice, repeat
 from typing import Any, NamedTuple
 
@@ -78,6 +78,8 @@ class Feed:
 
     def __init__(self, split: Split, device: torch.device, *, resident: bool | None = None) -> None:
         self.split, self.device = split, device
+        #: Called after each scored batch: a sign of life where no step is made.
+        self.beat: Callable[[], None] = lambda: None
         if resident is None:
             resident = isinstance(split, ResidentSplit) and _has_room(device, split.resident_bytes)
         if resident and not isinstance(split, ResidentSplit):

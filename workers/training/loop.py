@@ -58,6 +58,7 @@ def train_steps(
     windows: OpenWindows,
     after_step: Callable[[int], None],
     loss_of: Loss | None = None,
+    micro_batches: int = 1,
 ) -> None:
     """Train a model in place for the optimiser steps ``[start, stage.stop_step)``.
 
@@ -78,13 +79,19 @@ def train_steps(
         Called with the number of steps done after each.
     loss_of
         What is minimised, of inputs, logits and targets; by default the cross-entropy.
+    micro_batches
+        Parts in which each batch passes the device; their gradients add up to that of the batch.
 
     Raises
     ------
     Diverged
         If the loss of the last step is not finite on any rank.
+    TypeError
+        If a batch is to be parted and the model has BatchNorm, for which a part is another batch.
     """
     module, recipe = model.module, stage.recipe
+    if micro_batches > 1:
+        _check_parts(module)
     to_training(module)
     device = next(module.parameters()).device
     half = torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bf16")
@@ -96,10 +103,15 @@ def train_steps(
         for group in optimizer.param_groups:
             group["lr"] = recipe.learning_rate * group["multiplier"] * factor
         optimizer.zero_grad(set_to_none=True)
-        with half:
-            logits = model.forward(x)
-            loss = cross_entropy(logits, y) if loss_of is None else loss_of(x, logits, y)
-        loss.backward()
+        loss = torch.zeros((), device=device)
+        for x_part, y_part in zip(x.chunk(micro_batches), y.chunk(micro_batches), strict=True):
+            with half:
+                logits = model.forward(x_part)
+                part = cross_entropy(logits, y_part) if loss_of is None else loss_of(x_part, logits, y_part)
+            if micro_batches > 1:
+                part = part * (len(x_part) / len(x))
+            part.backward()
+            loss = part.detach() if micro_batches == 1 else loss + part.detach()
         if recipe.gradient_clip is not None:
             torch.nn.utils.clip_grad_norm_(module.parameters(), recipe.gradient_clip)
         optimizer.step()
@@ -108,6 +120,14 @@ def train_steps(
     optimizer.zero_grad(set_to_none=True)
     if not all_agree(rank, bool(torch.isfinite(loss)), device):
         raise Diverged.after(stage.stop_step)
+
+
+def _check_parts(module: torch.nn.Module) -> None:
+    if any(isinstance(layer, torch.nn.modules.batchnorm._BatchNorm) for layer in module.modules()):
+        raise TypeError(
+            "the device has no memory for a whole batch, and BatchNorm makes a part of a batch another batch: lower "
+            "train.batch_size, or spread it over more ranks"
+        )
 
 
 def to_training(module: torch.nn.Module) -> None:

@@ -56,6 +56,10 @@ class WarmModels:
         self._kept.move_to_end(key)
         return self._kept[key]
 
+    def forget(self) -> None:
+        """Let all models go, where the device has no memory left."""
+        self._kept.clear()
+
     def wrapped(self, module: torch.nn.Module, recipe: Recipe, sample: Callable[[Recipe], Batch]) -> Model:
         """Return a module with what compiles or wraps it; its parameters and buffers stay as they are."""
         forward: Callable[[torch.Tensor], torch.Tensor] = module

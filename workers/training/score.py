@@ -50,6 +50,7 @@ def _answers(module: torch.nn.Module, feed: Feed, indices: np.ndarray) -> Iterat
     picks = (Pick(indices[start : start + SCORE_BATCH]) for start in range(0, len(indices), SCORE_BATCH))
     for x, y in feed.batches(picks):
         yield module(x), y
+        feed.beat()
 
 
 def _summed_loss(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:

@@ -36,6 +36,12 @@ class TrainState:
         What compressions made of the model, one after the other: JSON-able, enough to rebuild its structure.
     reference
         Of a compressed model: scores, bytes and latency of the uncompressed one.
+    done
+        Whether the stage that left it has ended; else it was begun, and goes on after ``step``.
+    origin
+        Of a compression in its middle: the model that it began with, from which it is set up again.
+    micro_batches
+        Most parts in which a batch passed the device on the way here; more than 1 where its memory was too small.
     """
 
     step: int
@@ -46,11 +52,15 @@ class TrainState:
     phase: str = "pretrain"
     facts: tuple[dict[str, Any], ...] = ()
     reference: dict[str, float] = field(default_factory=dict)
+    done: bool = True
+    origin: dict[str, np.ndarray] = field(default_factory=dict)
+    micro_batches: int = 1
 
     @property
     def nbytes(self) -> int:
         """Memory that its arrays take."""
-        return sum(a.nbytes for group in (self.model, self.optimizer, *self.sums.values()) for a in group.values())
+        groups = (self.model, self.optimizer, self.origin, *self.sums.values())
+        return sum(array.nbytes for group in groups for array in group.values())
 
 
 def save_state(
@@ -61,6 +71,8 @@ def save_state(
     wall_s: float,
     sums: dict[int, dict[str, np.ndarray]],
     phase: str,
+    done: bool,
+    micro_batches: int = 1,
 ) -> TrainState:
     """Return a copy of a model and its optimiser; the sums are handed over as they are."""
     names = {id(parameter): name for name, parameter in module.named_parameters()}
@@ -69,7 +81,16 @@ def save_state(
         for key, value in entries.items():
             if value is not None:
                 arrays[f"{names[id(parameter)]}/{key}"] = _array(value)
-    return TrainState(step=step, model=arrays_of(module), optimizer=arrays, sums=sums, wall_s=wall_s, phase=phase)
+    return TrainState(
+        step=step,
+        model=arrays_of(module),
+        optimizer=arrays,
+        sums=sums,
+        wall_s=wall_s,
+        phase=phase,
+        done=done,
+        micro_batches=micro_batches,
+    )
 
 
 def arrays_of(module: torch.nn.Module) -> dict[str, np.ndarray]:
