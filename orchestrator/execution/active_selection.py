@@ -58,6 +58,8 @@ class CellChooser:
         for cell in plan.cells:
             if cell.compressed is not None and cell.parent is not None:
                 self._together[self._point[cell.parent.id]].append(cell)
+        #: Cells that were handed out, so that a run that begins anew can go on with those that are missing.
+        self.asked_for: set[str] = set()
         self._losses: dict[int, float] = {}
         self._lost: set[int] = set()
         self._target = plan.sweep.fit.target
@@ -99,6 +101,7 @@ class CellChooser:
         if not found:
             self.reached = self._why()
             self.say(self.reached)
+        self.asked_for.update(found)
         return list(found)
 
     def to_json(self) -> dict[str, Any]:

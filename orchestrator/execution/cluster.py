@@ -1,8 +1,15 @@
-"""Starts Ray on this machine, or joins a cluster that is there."""
+"""Starts Ray on this machine, or joins a cluster that is there; what needs Ray's private parts stands here.
+
+Of these there are four, each with the public way that was tried first: the arguments that keep Ray on loopback
+(``_node_ip_address``; ``ray start`` has no such flag), the switch that makes it stay there, the processes of a Ray of
+our own (`ray.nodes` blocks for ever once the GCS is gone), and the group that they are started in (no argument of
+``ray.init`` does that).
+"""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import sys
@@ -11,10 +18,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import ray
-from ray._private import ray_constants
+from ray._private import ray_constants, services
 
 from orchestrator.errors import BadInput, Unreachable
-from orchestrator.execution.knock import knock, token_refused
+from orchestrator.execution.cluster_address import knock, token_refused
 from orchestrator.execution.signals import undisturbed
 
 LOOPBACK = "127.0.0.1"
@@ -39,7 +46,7 @@ def connected(address: str | None, *, cpus: int, dashboard: bool) -> Iterator[di
     Yields
     ------
     dict
-        Ray's context: ``dashboard_url`` among others.
+        ``dashboard_url``, and ``ours``: whether Ray was started here and may be started anew.
 
     Raises
     ------
@@ -47,7 +54,7 @@ def connected(address: str | None, *, cpus: int, dashboard: bool) -> Iterator[di
         If there is no cluster at the address or it refuses us.
     """
     if ray.is_initialized():
-        yield {"dashboard_url": None}
+        yield {"dashboard_url": None, "ours": False}
         return
     mode = os.environ.get("RAY_AUTH_MODE", "token")
     if address is None and mode != "token":
@@ -63,7 +70,7 @@ def connected(address: str | None, *, cpus: int, dashboard: bool) -> Iterator[di
             "_node_ip_address": LOOPBACK,
             "object_store_memory": OBJECT_STORE_BYTES,
         }
-    with _on_loopback() if address is None else contextlib.nullcontext():
+    with _on_loopback() if address is None else contextlib.nullcontext(), _in_groups_of_their_own():
         aside: list[str] = []
         try:
             with _said_aside(aside) if address else contextlib.nullcontext():
@@ -75,7 +82,7 @@ def connected(address: str | None, *, cpus: int, dashboard: bool) -> Iterator[di
             token = "; does RAY_AUTH_TOKEN_PATH name a file with its token?" if address else ""
             raise Unreachable(f"{where} can't be reached: {str(failure).splitlines()[0]}{token}") from failure
         try:
-            yield {"dashboard_url": context.dashboard_url}
+            yield {"dashboard_url": context.dashboard_url, "ours": address is None}
         finally:
             with undisturbed():  # half shut down, Ray ends the process with code 1 as soon as it meets an old reference
                 ray.shutdown()
@@ -86,6 +93,21 @@ def head_has_ended() -> bool:
     node = ray._private.worker._global_node
     needed = (ray_constants.PROCESS_TYPE_GCS_SERVER, ray_constants.PROCESS_TYPE_RAYLET)
     return node is not None and any(kind in needed for kind, _ in node.dead_processes())
+
+
+@contextlib.contextmanager
+def _in_groups_of_their_own() -> Iterator[None]:
+    """Let Ray's processes be no part of this process's group.
+
+    A signal to the whole group (a terminal that is closed, ``timeout``, ``scancel --full``) would end them before the
+    driver can let workers keep their states; so it reaches the driver alone.
+    """
+    before = services.ConsolePopen
+    services.ConsolePopen = functools.partial(before, process_group=0)  # type: ignore[misc,assignment]
+    try:
+        yield
+    finally:
+        services.ConsolePopen = before  # type: ignore[misc]
 
 
 @contextlib.contextmanager

@@ -5,40 +5,41 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
-
-import ray
-from ray.exceptions import RayError
+from typing import Any, Final
 
 from orchestrator.errors import Interrupted, ScalawError
 from orchestrator.execution.active_selection import CellChooser
 from orchestrator.execution.elastic import Elastic
-from orchestrator.execution.pool import Gang, Pool
+from orchestrator.execution.failure_policy import Fail, FailurePolicy
+from orchestrator.execution.pool import CannotStart, Event, Finished, Lost, Pool, Ready
 from orchestrator.execution.progress import Progress
 from orchestrator.execution.signals import StopSignal
-from orchestrator.execution.stage_scheduler import Ledger
+from orchestrator.execution.stage_scheduler import StageScheduler
+from orchestrator.execution.stall import StallRule
 from orchestrator.execution.state_memory import StateMemory, expected_bytes
+from orchestrator.execution.store_writer import StoreWriter
+from orchestrator.planning.context import RunContext
 from orchestrator.planning.tree import Role, Stage
 from orchestrator.store import Store
 from orchestrator.store.cell_row import failure_row
-from workers.messages import StageResult, WorkOrder
+from workers.messages import Cause, Failure, StageResult, WorkOrder
 
-#: How often an idle driver looks at signals, timeouts and the clock.
-TICK_S = 0.25
+#: How often an idle driver looks at signals, standstills and the clock.
+TICK_S: Final = 0.25
 #: A chain that takes less than this is short: the next one is queued behind it, as the round trip would cost more.
-SHORT_S = 0.02
-#: Starts that may fail one after another before the sweep gives up.
-MOST_FAILED_STARTS = 3
+SHORT_S: Final = 0.02
+#: Starts that may raise one after another before the sweep gives up.
+MOST_FAILED_STARTS: Final = 3
+#: Seconds beyond the longest step that a stop waits for workers.
+STOP_GRACE_S: Final = 30.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Flight:
-    """Chains of stages on their way, mostly one: where they run, what the ranks answer on and when they were sent."""
+    """Chains of stages on their way, mostly one: where they run and when they were sent."""
 
     chains: list[list[Stage]]
-    gang: Gang
-    results: tuple[Any, ...]
-    states: tuple[Any, ...]
+    gang: str
     sent_s: float
     short: bool
 
@@ -47,27 +48,34 @@ class _Flight:
 class Driver:
     """Leads a stage tree to its rows.
 
-    Guarantees: a failed stage is tried at most ``1 + max_retries`` times, then its cells get failure rows and the rest
-    goes on (I7); a stage is sent only when its parent's state is there; states take no more memory than the budget;
-    after a stop is asked for nothing more is sent.
+    Guarantees: who pays for a failure says the policy, and a cell whose stage has no tries left gets a failure row
+    while the rest goes on (I7); a stage is sent only when its parent's state is there; states take no more memory than
+    the budget; after a stop is asked for nothing more is sent, and it waits no longer than a step and `STOP_GRACE_S`.
     """
 
-    ledger: Ledger
+    scheduler: StageScheduler
     pool: Pool
+    policy: FailurePolicy
+    context: RunContext
     store: Store
+    writer: StoreWriter
     progress: Progress
     stop: StopSignal
     memory: StateMemory
-    max_retries: int
-    stage_timeout_s: float | None
+    stage_timeout_s: float | None = None
+    copies: bool = False
     chooser: CellChooser | None = None
     elastic: Elastic | None = None
-    head_has_ended: Callable[[], bool] = lambda: False  # of a Ray that the run has started
-    _loads: dict[str, list[_Flight]] = field(default_factory=dict)
-    _starting: dict[Any, Gang] = field(default_factory=dict)
-    _flights: dict[Any, _Flight] = field(default_factory=dict)
+    check_cluster: Callable[[], None] = lambda: None
+    stall: StallRule = field(default_factory=StallRule)
+    _warm: dict[str, list[int]] = field(default_factory=dict)
+    _flights: dict[int, _Flight] = field(default_factory=dict)
+    _held: list[tuple[float, list[Stage]]] = field(default_factory=list)
+    _away: list[tuple[float, str]] = field(default_factory=list)
     _holders: dict[str, str] = field(default_factory=dict)
+    _lost_nodes: frozenset[str] = frozenset()
     _failed_starts: int = 0
+    _stop_by_s: float | None = None
 
     def run(self, gangs: int, scorers: int = 0) -> None:
         """Start the gangs and return when every stage is done or failed, or a stop was asked for.
@@ -78,243 +86,294 @@ class Driver:
         ----------
         gangs, scorers
             Gangs that train, and workers that evaluate and compress beside them.
+
+        Raises
+        ------
+        Unreachable
+            If the cluster or the store was given up; what is finished is kept, and the same command goes on.
+        Interrupted
+            If the stop that was asked for has ended the cluster too.
         """
-        for gang in [*self.pool.start("score", scorers), *self.pool.start("train", gangs)]:
-            self._await(gang)
-        while self.ledger.unfinished or self._wants_more():
-            self._send()
-            if self.stop.asked and self.head_has_ended():
-                raise Interrupted(
-                    "Ray was ended by the signal that was to stop the sweep, as it went to all processes of the group; "
-                    "rows and checkpoints are kept: run the same command again to go on"
-                )
-            if self.stop.asked and not self._flights:
-                self._keep_states()
+        self.pool.start("score", scorers)
+        self.pool.start("train", gangs)
+        while self.scheduler.unfinished or self._wants_more():
+            self._look_around()
+            if self.stop.asked and self._stopped():
                 return
-            busy = sum(bool(load) for load in self._loads.values())
-            starting = len(self.pool.gangs) - len(self._loads)
-            self.progress.tick(
-                self.ledger, warm=len(self._loads), busy=busy, starting=starting, stopping=self.stop.asked
-            )
-            pending = [*self._flights, *(() if self.stop.asked else self._starting)]
-            ready, _ = ray.wait(pending, timeout=TICK_S)
-            for reference in ready:
-                self._receive(reference)
-            self._expire()
+            self._send()
+            self._tell()
+            for event in self.pool.events(self._patience_s()):
+                self._hear(event)
+            self._find_standstills()
             self._resize()
-
-    def _resize(self) -> None:
-        """Start gangs on nodes that have come and the plan can use; give up those that wait for nodes that are gone."""
-        usable = self.ledger.ready("train") + self._training
-        capacity = None if self.elastic is None or self.stop.asked else self.elastic.capacity(usable)
-        if capacity is None:
-            return
-        surplus = max(0, self.pool.size("train") - capacity)
-        waiting = {gang.name: gang for gang in self._starting.values() if gang.role == "train"}
-        for gang in list(waiting.values())[:surplus]:
-            self._starting = {reference: other for reference, other in self._starting.items() if other is not gang}
-            self.pool.drop(gang.name)
-        for gang in self.pool.start("train", max(0, min(capacity, usable) - self.pool.size("train"))):
-            self._await(gang)
-
-    @property
-    def _training(self) -> int:
-        """Pieces of training on their way."""
-        return len({id(flight) for flight in self._flights.values() if flight.gang.role == "train"})
 
     def close(self) -> None:
         """End all workers, and ask the autoscaler for none."""
-        self.pool.stop()
+        self.pool.close()
         if self.elastic is not None:
             self.elastic.close()
+
+    def _look_around(self) -> None:
+        """Notice what no event tells of: the cluster, the store, nodes that took states along, retries that are due."""
+        now = time.monotonic()
+        try:
+            self.check_cluster()
+        except ScalawError as failure:
+            if self.stop.asked:
+                raise Interrupted(
+                    "Ray was ended by the signal that was to stop the sweep, as it went to all processes of the group; "
+                    "rows and checkpoints are kept: run the same command again to go on"
+                ) from failure
+            raise
+        self.writer.check()
+        self.policy.check_patience(now_s=now)
+        gone = self.pool.lost_nodes() - self._lost_nodes
+        if gone:
+            self._lost_nodes |= gone
+            self.policy.node_lost(now_s=now)
+            self.scheduler.lose_nodes(gone)
+        due = [chain for due_s, chain in self._held if due_s <= now]
+        self._held = [each for each in self._held if each[0] > now]
+        for chain in due:
+            self.scheduler.retry(chain)
+        back = [gang for due_s, gang in self._away if due_s <= now]
+        self._away = [each for each in self._away if each[0] > now]
+        for gang in back:
+            self.pool.replace(gang)
+
+    def _patience_s(self) -> float:
+        """Return how long to wait for an event: until the next look, or until a retry is due."""
+        now = time.monotonic()
+        return min([TICK_S, *(max(0.0, due_s - now) for due_s, _ in [*self._held, *self._away])])
 
     def _wants_more(self) -> bool:
         """Return whether the chooser wakes further stages."""
         while self.chooser is not None and not self.stop.asked and (cells := self.chooser.next_cells()):
-            self.ledger.want(cells)
-            if self.ledger.unfinished:
+            self.scheduler.want(cells)
+            if self.scheduler.unfinished:
                 return True
         return False
+
+    def _tell(self) -> None:
+        busy = sum(bool(tickets) for tickets in self._warm.values())
+        starting = self.pool.size("train") + self.pool.size("score") - len(self._warm)
+        self.progress.tick(self.scheduler, warm=len(self._warm), busy=busy, starting=starting, stopping=self.stop.asked)
+
+    # Out
+
+    def _send(self) -> None:
+        for role in ("train", "score"):
+            self._send_to(role)
+
+    def _send_to(self, role: Role) -> None:
+        while not self.stop.asked and self._free(role):
+            chain = self.scheduler.next(self.pool.size(role), role)
+            if chain is None:
+                return
+            short = sum(self.scheduler.estimates.stages_s[stage.id] for stage in chain) < SHORT_S
+            gang = self._gang_for(chain[0])
+            if self._warm[gang] and not short:
+                self.scheduler.give_back(chain)
+                return
+            self._dispatch([chain, *self._fused_with(chain)], gang, short=short)
+
+    def _fused_with(self, chain: list[Stage]) -> list[list[Stage]]:
+        """Return chains of other seeds that train along with one, where the recipe has it so."""
+        if not (chain[0].recipe.fuse and any(stage.steps for stage in chain)):
+            return []
+        return self.scheduler.next_like(chain, len(self._free("train")))
+
+    def _dispatch(self, chains: list[list[Stage]], gang: str, *, short: bool) -> None:
+        parents = [self.scheduler.parent(chain) for chain in chains]
+        ticket = self.pool.send(gang, [self._order(chain) for chain in chains], parents)
+        self._flights[ticket] = _Flight(chains, gang, time.monotonic(), short)
+        self._warm[gang].append(ticket)
+
+    def _order(self, chain: list[Stage]) -> WorkOrder:
+        stage, last = chain[0], chain[-1]
+        return WorkOrder(
+            chain=chain,
+            attempt=self.scheduler.attempts[stage.id],
+            look_for_kept=self.scheduler.may_be_kept(chain),
+            spill=not self.memory.reserve(last.id, expected_bytes(last)),
+            copy=self.copies,
+            unkept_s=self.scheduler.unkept_s(chain),
+            micro_batches=self.policy.micro_batches(stage.id),
+        )
+
+    def _free(self, role: Role) -> list[str]:
+        """Return the gangs of a role that are idle, else those that have a single short chain to finish first."""
+        loads = {gang: tickets for gang, tickets in self._warm.items() if self.pool.role(gang) == role}
+        idle = [gang for gang, tickets in loads.items() if not tickets]
+        return idle or [g for g, tickets in loads.items() if len(tickets) == 1 and self._flights[tickets[0]].short]
+
+    def _gang_for(self, stage: Stage) -> str:
+        """Return the free gang that left the parent's state, if there is one, as it has the state at hand."""
+        free = self._free(self.scheduler.tree.role(stage))
+        holder = self._holders.get(stage.parent or "")
+        return holder if holder in free else free[0]
+
+    # In
+
+    def _hear(self, event: Event) -> None:
+        if isinstance(event, Ready):
+            self._warm[event.gang] = []
+            self._failed_starts = 0
+        elif isinstance(event, CannotStart):
+            self._failed_starts += 1
+            if self._failed_starts >= MOST_FAILED_STARTS:
+                raise ScalawError(f"{event.gang} can't start: {event.error}")
+            self.pool.replace(event.gang)
+        elif isinstance(event, Lost):
+            self._lost(event)
+        elif event.ticket in self._flights:
+            flight = self._flights.pop(event.ticket)
+            self._warm[flight.gang].remove(event.ticket)
+            states = [*event.states, *[None] * (len(flight.chains) - len(event.states))]
+            for chain, state, result in zip(flight.chains, states, event.results, strict=True):
+                self._answered(chain, event, state, result)
+
+    def _answered(self, chain: list[Stage], event: Finished, state: Any, result: StageResult) -> None:
+        last = chain[-1]
+        self.scheduler.note_kept(result.begun, result.done)
+        if result.stopped:
+            self.memory.release(last.id)
+            self.scheduler.give_back(chain)
+        elif result.failure is not None:
+            self._failed(chain, result.failure, event.gang)
+        else:
+            self.policy.got_done(*(stage.id for stage in chain))
+            travels = state if result.state_bytes else None
+            self.scheduler.finish(chain, travels, result.seconds, done=result.done, spared_steps=result.spared_steps)
+            self.memory.settle(last.id, result.state_bytes if self.scheduler.holds(last.id) else 0)
+            self._holders[last.id] = event.gang
+            self._tidy()
+            if result.row is not None:
+                self._row(result.row)
 
     def _row(self, row: dict[str, Any]) -> None:
         self.progress.row(row)
         if self.chooser is not None:
             self.chooser.note(row)
 
-    def _keep_states(self) -> None:
-        """Write the states that unfinished cells hang on to the checkpoints, so that a stop loses no training."""
-        gangs = sorted(self._loads)
-        kept = [
-            self.pool.keep(gangs[k % len(gangs)], self.ledger.tree.stages[stage_id], state)
-            for k, (stage_id, state) in enumerate(self.ledger.states.items())
-            if gangs and self.ledger.unkept_s[stage_id]
-        ]
-        try:
-            ray.get(kept)
-        except RayError as failure:
-            self.progress.say(f"a state could not be kept and will be trained again: {str(failure).splitlines()[-1]}")
+    def _lost(self, event: Lost) -> None:
+        """Replace a gang and judge what it was at; what was queued behind has not begun."""
+        now = time.monotonic()
+        for ticket in self._warm.pop(event.gang, []):
+            flight = self._flights.pop(ticket)
+            for chain in flight.chains:
+                if ticket == event.ticket:
+                    self._failed(chain, event.failure, event.gang)
+                else:
+                    self.memory.release(chain[-1].id)
+                    self.scheduler.give_back(chain)
+        if event.ticket is None:
+            self._failed_starts += 1  # dead before it was of use: in vain so far, but no reason to give up
+            self.policy.node_lost(now_s=now)
+        wait_s = min(2.0 ** (self._failed_starts - 1), 60.0) if self._failed_starts > 1 else 0.0
+        self._away.append((now + wait_s, event.gang))
 
-    def _await(self, gang: Gang) -> None:
-        self._starting.update(dict.fromkeys(gang.ready, gang))
-
-    def _send(self) -> None:
-        for role in self.pool.needs:
-            self._send_to(role)
-
-    def _send_to(self, role: Role) -> None:
-        while not self.stop.asked and self._free(role):
-            stage = self.ledger.pop(self.pool.size(role), role)
-            if stage is None:
-                return
-            chain = self.ledger.tree.chain(stage)
-            short = sum(self.ledger.estimates.stages_s[s.id] for s in chain) < SHORT_S
-            gang = self._gang_for(stage)
-            if self._loads[gang] and not short:
-                self.ledger.push(stage)
-                return
-            self._dispatch([chain, *self._fused_with(chain)], gang, short=short)
-
-    def _fused_with(self, chain: list[Stage]) -> list[list[Stage]]:
-        """Return chains of other seeds that train along with one, where the recipe has it so."""
-        if not (chain[0].recipe.fuse and self.ledger.untried(chain[0]) and any(stage.steps for stage in chain)):
-            return []
-        return self.ledger.pop_like(chain, len(self._free("train")))
-
-    def _dispatch(self, chains: list[list[Stage]], gang: str, *, short: bool) -> None:
-        parents = [
-            None if self.ledger.starts_itself(chain[0]) else self.ledger.states[chain[0].parent or ""]
-            for chain in chains
-        ]
-        results, states = self.pool.submit(gang, [self._order(chain) for chain in chains], parents)
-        flight = _Flight(chains, self.pool.gangs[gang], results, states, time.monotonic(), short)
-        self._flights.update(dict.fromkeys(results, flight))
-        self._loads[gang].append(flight)
-
-    def _order(self, chain: list[Stage]) -> WorkOrder:
-        stage, last = chain[0], chain[-1]
-        self.ledger.attempts[stage.id] += 1
-        attempt = self.ledger.attempts[stage.id]
-        return WorkOrder(
-            chain=chain,
-            attempt=attempt,
-            look_for_kept=attempt > 1 or stage.id in self.ledger.kept,
-            spill=not self.memory.reserve(last.id, expected_bytes(last)),
-            unkept_s=self.ledger.unkept_s.get(stage.parent or "", 0.0),
-        )
-
-    def _free(self, role: Role) -> list[str]:
-        """Return the gangs of a role that are idle, else those that have a single short chain to finish first."""
-        loads = {name: load for name, load in self._loads.items() if self.pool.gangs[name].role == role}
-        idle = [name for name, load in loads.items() if not load]
-        return idle or [name for name, load in loads.items() if len(load) == 1 and load[0].short]
-
-    def _gang_for(self, stage: Stage) -> str:
-        """Return the free gang that left the parent's state, if there is one, as it has the state at hand."""
-        free = self._free(self.ledger.tree.role(stage))
-        holder = self._holders.get(stage.parent or "")
-        return holder if holder in free else free[0]
-
-    def _receive(self, reference: Any) -> None:
-        if reference in self._starting:
-            self._started(reference)
-            return
-        flight = self._flights.get(reference)
-        if flight is None:
-            return  # it was given up, or rank 0 is done
-        try:
-            results: list[StageResult] = ray.get(reference)
-        except RayError as failure:
-            self._lost(flight, f"worker {flight.gang.name} was lost: {str(failure).splitlines()[0]}")
-            return
-        stuck = next((r.error for r in results if r.error is not None and r.retry), None)
-        if stuck is not None and len(flight.results) > 1:
-            self._lost(flight, stuck)  # ranks that wait for the one that raised are of no use any more
-        elif reference == flight.results[0] or any(r.error is not None for r in results):
-            self._land(flight)
-            for chain, state, result in zip(flight.chains, flight.states, results, strict=True):
-                self._finished(flight, chain, state, result)
-        else:
-            del self._flights[reference]
-
-    def _finished(self, flight: _Flight, chain: list[Stage], state: Any, result: StageResult) -> None:
-        if result.error is not None:
-            self._failed(flight, chain, result.error, retry=result.retry)
-            return
-        last = chain[-1]
-        self.memory.settle(last.id, result.state_bytes)
-        self._holders[last.id] = flight.gang.name
-        self.ledger.finish(chain, state, result.seconds, kept=result.kept, spared_steps=result.spared_steps)
-        self._tidy(chain[0])
-        if result.row is not None:
-            self._row(result.row)
-
-    def _land(self, flight: _Flight) -> None:
-        for reference in flight.results:
-            self._flights.pop(reference, None)
-        self._loads[flight.gang.name].remove(flight)
-
-    def _tidy(self, stage: Stage) -> None:
-        """Give back what no stage needs any more: memory, and checkpoints."""
-        if stage.parent is not None and stage.parent not in self.ledger.states:
-            self.memory.release(stage.parent)
-            self._holders.pop(stage.parent, None)
-        for stage_id in self.ledger.obsolete():
-            self.store.checkpoints.drop(stage_id)
-
-    def _started(self, reference: Any) -> None:
-        gang = self._starting.pop(reference)
-        try:
-            ray.get(reference)
-        except RayError as failure:
-            self._failed_starts += 1
-            if self._failed_starts >= MOST_FAILED_STARTS:
-                reason = str(failure).strip().splitlines()[-1]
-                raise ScalawError(f"{gang.name} can't start: {reason}") from failure
-            self._replace(gang.name)
-            return
-        if gang not in self._starting.values():
-            self._loads[gang.name] = []
-            self._failed_starts = 0
-
-    def _replace(self, name: str) -> None:
-        old = self.pool.gangs[name]
-        self._starting = {reference: gang for reference, gang in self._starting.items() if gang is not old}
-        self._await(self.pool.replace(name))
-
-    def _lost(self, flight: _Flight, error: str) -> None:
-        """Replace a gang and try its flights again elsewhere; one that was queued behind has not begun."""
-        name = flight.gang.name
-        for queued in self._loads.pop(name):
-            for reference in queued.results:
-                self._flights.pop(reference, None)
-            for chain in queued.chains if queued is not flight else ():
-                self.ledger.attempts[chain[0].id] -= 1
-                self.memory.release(chain[-1].id)
-                self.ledger.push(chain[0])
-        self._replace(name)
-        for chain in flight.chains:
-            self._failed(flight, chain, error, retry=True)
-
-    def _expire(self) -> None:
-        if self.stage_timeout_s is None:
-            return
-        for flight in list({id(f): f for f in self._flights.values()}.values()):
-            late = time.monotonic() - flight.sent_s > self.stage_timeout_s * sum(map(len, flight.chains))
-            if late and flight.results[0] in self._flights:  # and not given up with another of its gang
-                self._lost(flight, f"the stage took longer than resources.stage_timeout_s = {self.stage_timeout_s:g}")
-
-    def _failed(self, flight: _Flight, chain: list[Stage], error: str, *, retry: bool) -> None:
+    def _failed(self, chain: list[Stage], failure: Failure, gang: str) -> None:
         stage = chain[0]
         self.memory.release(chain[-1].id)
-        attempt = self.ledger.attempts[stage.id]
-        if retry and attempt <= self.max_retries:
-            self.ledger.push(stage)
+        self.scheduler.lose(failure.stages)
+        attempt = self.scheduler.attempts[stage.id]
+        verdict = self.policy.judge(
+            stage.id,
+            failure,
+            now_s=time.monotonic(),
+            batch_size=stage.recipe.batch_size // stage.recipe.world_size,
+        )
+        if not isinstance(verdict, Fail):
+            if failure.cause in (Cause.RAISED, Cause.OUT_OF_MEMORY):
+                self.scheduler.part(chain)
+            if verdict.wait_s:
+                self.scheduler.hold(chain)
+                self._held.append((time.monotonic() + verdict.wait_s, chain))
+            else:
+                self.scheduler.retry(chain)
             return
-        for lost in self.ledger.fail(stage):
+        for lost in self.scheduler.fail(stage):
             if lost.cell is None:
                 continue
-            text = error if lost in chain else f"{stage.kind} stage {stage.id[:12]} failed before it:\n{error}"
-            row = failure_row(lost.cell, self.pool.context, error=text, attempt=attempt, worker=flight.gang.name)
-            self.store.commit_row(row)
+            text = verdict.error
+            if lost not in chain:
+                text = f"{stage.kind} stage {stage.id[:12]} failed before it:\n{text}"
+            row = failure_row(lost.cell, self.context, error=text, attempt=attempt, worker=gang)
+            self.writer.put(lambda row=row: self.store.commit_row(row))  # type: ignore[misc]
             self._row(row)
-        self._tidy(stage)
+        self._tidy()
+
+    def _tidy(self) -> None:
+        """Drop the checkpoints that nothing needs any more."""
+        for stage_id in self.scheduler.obsolete():
+            self._holders.pop(stage_id, None)
+            self.writer.put(lambda stage_id=stage_id: self.store.checkpoints.drop(stage_id))  # type: ignore[misc]
+
+    # Now and then
+
+    def _find_standstills(self) -> None:
+        """End gangs whose work does not get on, or takes longer than it may."""
+        now = time.monotonic()
+        for ticket, flight in list(self._flights.items()):
+            if self._warm.get(flight.gang, [None])[0] != ticket:
+                continue  # queued behind another
+            stages = [stage for chain in flight.chains for stage in chain]
+            late = self.stage_timeout_s is not None and now - flight.sent_s > self.stage_timeout_s * len(stages)
+            step_s = self.stall.step_s(stages, self.scheduler.estimates.stages_s) * len(flight.chains)
+            vitals = self.pool.vitals(flight.gang)
+            if late:
+                limit = f"the stage took longer than resources.stage_timeout_s = {self.stage_timeout_s:g}"
+                self.pool.give_up(flight.gang, Failure(Cause.STALLED, limit))
+            elif self.stall.stands_still(vitals, step_s):
+                told = f"worker {flight.gang} made no step for {vitals.unchanged_s:.0f} s and was ended"
+                self.pool.give_up(flight.gang, Failure(Cause.STALLED, told))
+
+    def _resize(self) -> None:
+        """Start gangs on nodes that have come and the plan can use; give up those that wait for nodes that are gone."""
+        at_work = sum(self.pool.role(flight.gang) == "train" for flight in self._flights.values())
+        usable = self.scheduler.ready("train") + at_work
+        capacity = None if self.elastic is None or self.stop.asked else self.elastic.capacity(usable)
+        if capacity is None:
+            return
+        away = {gang for _, gang in self._away}
+        waiting = [g for g in self.pool.gangs() if self.pool.role(g) == "train" and g not in self._warm]
+        for gang in [g for g in waiting if g not in away][: max(0, self.pool.size("train") - capacity)]:
+            self.pool.drop(gang)
+        self.pool.start("train", max(0, min(capacity, usable) - self.pool.size("train")))
+
+    # The end before the end
+
+    def _stopped(self) -> bool:
+        """Lead a stop; return whether it is done with."""
+        now = time.monotonic()
+        if self._stop_by_s is None:
+            stages = [stage for flight in self._flights.values() for chain in flight.chains for stage in chain]
+            longest_s = self.stall.step_s(stages, self.scheduler.estimates.stages_s) if stages else 0.0
+            self._stop_by_s = now + longest_s + STOP_GRACE_S
+            self.pool.stop_soon()
+        if self._flights and now < self._stop_by_s:
+            return False
+        if self._flights:
+            gangs = ", ".join(sorted({flight.gang for flight in self._flights.values()}))
+            self.progress.say(f"{gangs} did not answer in time: what it was at goes on from its last checkpoint")
+        self._keep_states(self._stop_by_s)
+        return True
+
+    def _keep_states(self, until_s: float) -> None:
+        """Write the states that unfinished cells hang on to the checkpoints, the dearest first, while there is time."""
+        gangs = sorted(gang for gang, tickets in self._warm.items() if not tickets)
+        wanted = self.scheduler.held() if gangs else []
+        waited = {
+            self.pool.keep(gangs[k % len(gangs)], stage, state): stage for k, (stage, state, _) in enumerate(wanted)
+        }
+        while waited and time.monotonic() < until_s:
+            for event in self.pool.events(TICK_S):
+                if isinstance(event, Finished) and event.ticket in waited:
+                    stage = waited.pop(event.ticket)
+                    if any(result.failure for result in event.results):
+                        self.progress.say(f"the state of stage {stage.id[:12]} could not be kept")
+                elif isinstance(event, Lost):
+                    return
+        if waited:
+            self.progress.say(f"{len(waited)} states could not be kept in time and will be trained again")

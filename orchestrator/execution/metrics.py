@@ -7,7 +7,7 @@ from collections import Counter as Tally
 
 from ray.util.metrics import Gauge
 
-from orchestrator.execution.stage_scheduler import Ledger
+from orchestrator.execution.stage_scheduler import StageScheduler, Status
 
 
 class Metrics:
@@ -31,7 +31,7 @@ class Metrics:
         self._begun_s = time.monotonic()
 
     def update(
-        self, ledger: Ledger, *, cells: dict[str, int], workers: dict[str, int], exponents: dict[str, float]
+        self, scheduler: StageScheduler, *, cells: dict[str, int], workers: dict[str, int], exponents: dict[str, float]
     ) -> None:
         """Set every gauge.
 
@@ -46,11 +46,13 @@ class Metrics:
             self._set(self._cells, count, state=state)
         for state, count in workers.items():
             self._set(self._workers, count, state=state)
-        for kind, count in Tally(ledger.tree.stages[stage_id].kind for stage_id in ledger.done).items():
+        for kind, count in Tally(
+            stage.kind for stage in scheduler.tree if scheduler.status(stage.id) is Status.DONE
+        ).items():
             self._set(self._stages, count, kind=kind)
-        self._set(self._ready, ledger.ready("train", "score"))
-        self._set(self._flops, ledger.flops_spent / max(1e-9, time.monotonic() - self._begun_s))
-        self._set(self._left, ledger.eta_s(max(1, workers.get("busy", 0) + workers.get("idle", 0))))
+        self._set(self._ready, scheduler.ready("train", "score"))
+        self._set(self._flops, scheduler.flops_spent / max(1e-9, time.monotonic() - self._begun_s))
+        self._set(self._left, scheduler.eta_s(max(1, workers.get("busy", 0) + workers.get("idle", 0))))
         for name, value in exponents.items():
             self._set(self._exponents, value, name=name)
 

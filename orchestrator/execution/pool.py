@@ -1,23 +1,19 @@
-"""The pool: persistent, named worker actors, alone or in gangs, replaced when they die."""
+"""The seam between the driver and whoever runs its work: send, hear, and tell a lost worker from a lost state.
+
+Two implementations pass one conformance suite: `ray_pool.RayPool`, and `local_pool.LocalPool`, whose workers are
+threads of this process and which can be told to lose them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol, TypeAlias
 
-import ray
-from ray.actor import ActorHandle
-from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
-from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
-
-from orchestrator.planning.context import RunContext
 from orchestrator.planning.tree import Role, Stage
-from workers.actor import WorkerActor
-from workers.messages import WorkOrder
-from workers.rank import Rank
+from workers.messages import Failure, Kept, Pulse, StageResult, WorkOrder
 
-#: What workers are called in Ray's dashboard, before their number.
+#: What gangs are called, before their number.
 TITLES: Final[dict[Role, str]] = {"train": "scalaw-worker", "score": "scalaw-cpu-worker"}
 
 
@@ -29,6 +25,7 @@ class WorkerNeeds:
     gpus: float
     world_size: int = 1
     checkpoint_interval_s: float = float("inf")
+    store_patience_s: float = 300.0
     memory_bytes: int | None = None
     accelerator: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -46,127 +43,149 @@ class WorkerNeeds:
         return found
 
 
-@dataclass(frozen=True)
-class Gang:
-    """Workers that train a cell together, rank 0 first; mostly one alone."""
+@dataclass(frozen=True, eq=False)
+class Holding:
+    """A state in memory somewhere: what to hand to a child, and which node takes it along when it goes.
 
-    name: str
-    role: Role
-    ranks: tuple[ActorHandle[Any], ...]
-    ready: tuple[Any, ...]
-
-
-@dataclass
-class Pool:
-    """The gangs of one sweep.
-
-    Guarantees: a gang runs one chain of stages at a time, in the order of sending; its workers answer to
-    ``scalaw-worker-K`` (``scalaw-worker-K-rank-R`` in a gang of several, ``scalaw-cpu-worker-K`` where it only
-    evaluates and compresses) in Ray's dashboard; ranks of a gang share a placement group, and a rebuilt gang meets
-    anew, on another port.
+    Parameters
+    ----------
+    value
+        The pool's own: a reference, or the state itself.
+    node
+        Where it lies; ``None`` where the driver itself holds it, so that no node takes it along.
     """
 
-    context: RunContext
-    store_uri: str
-    needs: Mapping[Role, WorkerNeeds]
-    namespace: str
-    gangs: dict[str, Gang] = field(default_factory=dict)
-    generation: int = 0
-    _places: dict[str, PlacementGroup] = field(default_factory=dict)
+    value: Any
+    node: str | None
+
+
+#: What a chain starts from: a state in memory, one among the checkpoints, or nothing.
+Parent: TypeAlias = Holding | Kept | None
+
+
+@dataclass(frozen=True)
+class Vitals:
+    """How a gang is.
+
+    Parameters
+    ----------
+    pulse
+        Its last sign of life; ``None`` where it has never answered, as one that waits for room has no process yet.
+    unchanged_s
+        Seconds in which that was the same one.
+    silent_s
+        Seconds since it last answered at all.
+    """
+
+    pulse: Pulse | None
+    unchanged_s: float
+    silent_s: float
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A gang is warm."""
+
+    gang: str
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A piece of work was answered.
+
+    Parameters
+    ----------
+    ticket
+        What `send` returned.
+    results, states
+        One for each order; the states of rank 0, ``None`` where none travels.
+    """
+
+    ticket: int
+    gang: str
+    results: Sequence[StageResult]
+    states: Sequence[Holding | None]
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A gang is of no use any more: it died, or was ended; nothing that was sent to it will be answered.
+
+    Parameters
+    ----------
+    failure
+        Why; its cause tells whether the worker, its node or nobody is to blame.
+    ticket
+        The work that was running, if any; what was queued behind it has not begun.
+    """
+
+    gang: str
+    failure: Failure
+    ticket: int | None
+
+
+@dataclass(frozen=True)
+class CannotStart:
+    """A gang raised while it started, as it would again: other data than planned, a package that is missing."""
+
+    gang: str
+    error: str
+
+
+Event: TypeAlias = Ready | Finished | Lost | CannotStart
+
+
+class Pool(Protocol):
+    """The gangs of one sweep.
+
+    Guarantees
+    ----------
+    * A gang runs what it is sent one after the other, in the order of sending.
+    * Each ticket is answered once, by `Finished`, or by `Lost` of its gang; after `Lost` nothing is heard of that
+      gang any more. The driver replaces or drops it.
+    * A state lives as long as its `Holding` is referred to and its node is there; whose node is gone, `lost_nodes`
+      tells.
+    * No call waits for a worker: `events` alone waits, and for no longer than it is told.
+    """
 
     def size(self, role: Role) -> int:
-        """Return how many gangs of a role there are."""
-        return sum(gang.role == role for gang in self.gangs.values())
+        """Return how many gangs of a role there are, starting ones included."""
 
-    def start(self, role: Role, count: int) -> list[Gang]:
-        """Start so many further gangs; each is warm once all its ``ready`` references can be got."""
-        names = (f"{TITLES[role]}-{k}" for k in range(len(self.gangs) + count))
-        return [self._start(name, role) for name in [name for name in names if name not in self.gangs][:count]]
+    def gangs(self) -> list[str]:
+        """Return the names of all gangs, starting ones included."""
 
-    def drop(self, name: str) -> None:
-        """Give a gang up, and what is reserved for it."""
-        self._kill(self.gangs.pop(name))
-        if name in self._places:
-            remove_placement_group(self._places.pop(name))
+    def role(self, gang: str) -> Role:
+        """Return what a gang does."""
 
-    def replace(self, name: str) -> Gang:
-        """Start a new gang in the place of one that lost a rank; the ranks left would wait for it in vain."""
-        lost = self.gangs.pop(name)
-        self._kill(lost)
-        return self._start(name, lost.role)
+    def start(self, role: Role, count: int) -> list[str]:
+        """Start so many further gangs; return their names. `Ready` tells of each when it is warm."""
 
-    def submit(self, name: str, orders: list[WorkOrder], parents: list[Any]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-        """Send work to a gang; return the references of each rank's results, and of the states on rank 0."""
-        options = {"num_returns": 1 + len(orders), "name": _task_name(orders)}
-        sent: list[Any] = [rank.run.options(**options).remote(orders, *parents) for rank in self.gangs[name].ranks]
-        return tuple(results for results, *_ in sent), tuple(sent[0][1:])
+    def send(self, gang: str, orders: Sequence[WorkOrder], parents: Sequence[Parent]) -> int:
+        """Send work to a gang; return the ticket by which it is answered."""
 
-    def keep(self, name: str, stage: Stage, state: Any) -> Any:
-        """Let a gang write a state to the checkpoints; return the reference to wait for."""
-        return self.gangs[name].ranks[0].keep.remote(stage, state)
+    def events(self, timeout_s: float) -> list[Event]:
+        """Return what has come about, waiting at most so long for the first."""
 
-    def stop(self) -> None:
-        """End all workers."""
-        for gang in self.gangs.values():
-            self._kill(gang)
-        self.gangs.clear()
-        for place in self._places.values():
-            remove_placement_group(place)
-        self._places.clear()
+    def vitals(self, gang: str) -> Vitals:
+        """Return how a gang is that is at work or starting; counted from when it was sent what it is at."""
 
-    def _start(self, name: str, role: Role) -> Gang:
-        self.generation += 1
-        needs = self.needs[role]
-        size = needs.world_size
-        ranks = tuple(self._actor(name, needs, Rank(k, size)) for k in range(size))
-        place = [ranks[0].meet.remote()] if size > 1 else []  # in a list, so that ranks wait for it themselves
-        gang = Gang(name, role, ranks, tuple(rank.join.remote(place) for rank in ranks))
-        self.gangs[name] = gang
-        return gang
+    def lost_nodes(self) -> frozenset[str]:
+        """Return the nodes that were seen to go since the start."""
 
-    def _actor(self, gang: str, needs: WorkerNeeds, rank: Rank) -> ActorHandle[Any]:
-        name = f"{gang}-rank-{rank.index}" if rank.world_size > 1 else gang
-        options: dict[str, Any] = {}
-        if rank.world_size > 1:
-            options["scheduling_strategy"] = PlacementGroupSchedulingStrategy(self._place(gang, needs), rank.index)
-        actor: ActorHandle[Any] = WorkerActor.options(
-            name=name,
-            namespace=f"{self.namespace}-{self.generation}",  # a dead actor's name may still be taken for a moment
-            num_cpus=needs.cpus,
-            num_gpus=needs.gpus,
-            memory=needs.memory_bytes,
-            accelerator_type=needs.accelerator,
-            label_selector=dict(needs.labels) or None,
-            **options,
-        ).remote(
-            name,
-            self.context,
-            self.store_uri,
-            threads=needs.cpus,
-            on_gpu=needs.gpus > 0,
-            rank=rank,
-            checkpoint_interval_s=needs.checkpoint_interval_s,
-        )
-        return actor
+    def stop_soon(self) -> None:
+        """Tell all gangs to end what they are at after the next step."""
 
-    def _place(self, gang: str, needs: WorkerNeeds) -> PlacementGroup:
-        """Return where a gang's ranks run, as near to each other as the cluster allows."""
-        if gang not in self._places:
-            count, labels = needs.world_size, dict(needs.labels)
-            self._places[gang] = placement_group(
-                [needs.bundle] * count, strategy="PACK", bundle_label_selector=[labels] * count if labels else None
-            )
-        return self._places[gang]
+    def keep(self, gang: str, stage: Stage, state: Holding) -> int:
+        """Let a gang write a finished stage's state to the checkpoints; `Finished` without results answers."""
 
-    @staticmethod
-    def _kill(gang: Gang) -> None:
-        for rank in gang.ranks:
-            ray.kill(rank)
+    def give_up(self, gang: str, failure: Failure) -> None:
+        """End a gang that stands still; `Lost` with that failure tells of it."""
 
+    def replace(self, gang: str) -> None:
+        """Start a new gang in the place of a lost one, under its name."""
 
-def _task_name(orders: list[WorkOrder]) -> str:
-    """Return what Ray's dashboard shows while a gang is at it."""
-    chain = orders[0].chain
-    kinds = " + ".join(dict.fromkeys(stage.kind for stage in chain))
-    more = f" and {len(orders) - 1} more" if len(orders) > 1 else ""
-    return f"{kinds} N={chain[0].shape.params_non_embedding:,} seed {chain[0].seed}{more} {chain[0].id[:8]}"
+    def drop(self, gang: str) -> None:
+        """End a gang and what is reserved for it, without a word."""
+
+    def close(self) -> None:
+        """End all gangs."""

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from orchestrator.execution.live_fit import LiveFit
 from orchestrator.execution.run_log import Journal
-from orchestrator.execution.stage_scheduler import Ledger
+from orchestrator.execution.stage_scheduler import StageScheduler
 
 if TYPE_CHECKING:
     from orchestrator.execution.metrics import Metrics
@@ -63,6 +63,7 @@ class Progress:
     _line_s: float = field(default_factory=time.monotonic)
     _fit_s: float = 0.0
     _fit_text: str = ""
+    _told_to_stop: bool = False
 
     def __enter__(self) -> Progress:
         if self.journal.console.is_terminal:
@@ -90,7 +91,7 @@ class Progress:
         """Show a sentence above the progress."""
         self.journal.say(sentence, style="red")
 
-    def tick(self, ledger: Ledger, *, warm: int, busy: int, starting: int, stopping: bool) -> None:
+    def tick(self, scheduler: StageScheduler, *, warm: int, busy: int, starting: int, stopping: bool) -> None:
         """Show the state of the sweep, if it is time to.
 
         Parameters
@@ -101,13 +102,16 @@ class Progress:
             True once a stop was asked for.
         """
         now = time.monotonic()
+        if stopping and not self._told_to_stop:
+            self._told_to_stop = True
+            self.journal.say(f"{self.name}: stopping after the step at work; states are kept (Ctrl-C again: now)")
         due, again = now - self._line_s >= LINE_S, now - self._fit_s >= FIT_S
         if again:
             self._fit_text, self._fit_s = self.fit.refit(), now
-            self._measure(ledger, {"busy": busy, "idle": warm - busy, "starting": starting})
+            self._measure(scheduler, {"busy": busy, "idle": warm - busy, "starting": starting})
         if not due and self._live is None:
             return
-        facts = self._facts(ledger, warm=warm, busy=busy, stopping=stopping)
+        facts = self._facts(scheduler, warm=warm, busy=busy, stopping=stopping)
         if self._live is not None:
             bar = ProgressBar(total=self.cells, completed=self.already + self.done + self.failed, width=40)
             self._live.update(Group(Text(f"{self.name}: {facts}"), bar))
@@ -122,24 +126,24 @@ class Progress:
                 self.message(facts)
             self.beat()
 
-    def _measure(self, ledger: Ledger, workers: dict[str, int]) -> None:
+    def _measure(self, scheduler: StageScheduler, workers: dict[str, int]) -> None:
         if self.metrics is not None:
             cells = {"done": self.already + self.done, "failed": self.failed}
             cells["missing"] = self.cells - sum(cells.values())
-            self.metrics.update(ledger, cells=cells, workers=workers, exponents=self.fit.exponents)
+            self.metrics.update(scheduler, cells=cells, workers=workers, exponents=self.fit.exponents)
 
     def beat(self) -> None:
         """Write the counts."""
         self.heartbeat({"cells": self.cells, "done": self.already + self.done, "failed": self.failed})
 
-    def _facts(self, ledger: Ledger, *, warm: int, busy: int, stopping: bool) -> str:
-        eta = ledger.eta_s(max(warm, 1))
+    def _facts(self, scheduler: StageScheduler, *, warm: int, busy: int, stopping: bool) -> str:
+        eta = scheduler.eta_s(max(warm, 1))
         parts = [
             f"{self.already + self.done}/{self.cells} cells" + (f", {self.failed} failed" if self.failed else ""),
-            f"{len(ledger.done)}/{len(ledger.tree)} stages",
-            f"{ledger.flops_spent:.2e} of {self.flops:.2e} FLOPs",
+            f"{scheduler.done}/{len(scheduler.tree)} stages",
+            f"{scheduler.flops_spent:.2e} of {self.flops:.2e} FLOPs",
             f"{busy} of {warm} workers busy" if warm else "workers are starting",
-            "stopping when the stages in flight are done (Ctrl-C again: now)" if stopping else f"{_clock(eta)} left",
+            "stopping after the step at work (Ctrl-C again: now)" if stopping else f"{_clock(eta)} left",
         ]
         return " · ".join(parts + ([self._fit_text] if self._fit_text else []))
 

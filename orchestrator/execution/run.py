@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from rich.console import Console
 
 from orchestrator.analysis.fit_store import Answer, answer
-from orchestrator.errors import BadInput
+from orchestrator.errors import BadInput, Unreachable
 from orchestrator.execution.active_selection import CellChooser
-from orchestrator.execution.knock import knock
+from orchestrator.execution.cluster_address import knock
 from orchestrator.execution.run_log import Journal
-from orchestrator.execution.train import Spent, train
+from orchestrator.execution.train import Spent, Training
 from orchestrator.planning import Plan, make_plan
 from orchestrator.planning.cell import Cell
 from orchestrator.planning.recipe import recipe_name
+from orchestrator.spec import Sweep
 from orchestrator.store import Store, open_store
-from orchestrator.store.heartbeat import driver_at_work
+from orchestrator.store.heartbeat import Lease, take_lease
 
 if TYPE_CHECKING:
     from orchestrator.fitting import FitReport
@@ -81,7 +83,7 @@ class RunResult:
 
 
 def run_sweep(
-    sweep: Any,
+    sweep: Sweep,
     *,
     store: str,
     address: str | None = None,
@@ -126,7 +128,33 @@ def run_sweep(
         journal.say(f"warning: {warning}")
     _check_room(sweep, address)
     target = open_store(store, create=True)
-    _tell_of_another(target, sweep.name, journal)
+    with _leading(target, sweep.name, journal) as lease:
+        return _run(plan, target, lease, journal, begun, address, retry_failed, budget_fraction, dashboard)
+
+
+@contextmanager
+def _leading(store: Store, sweep: str, journal: Journal) -> Iterator[Lease]:
+    """Be the only driver of a sweep for the length of a ``with`` block."""
+    lease = take_lease(store, sweep, say=journal.say)
+    try:
+        yield lease
+    finally:
+        with suppress(Unreachable):  # it goes stale by itself
+            lease.give_back()
+
+
+def _run(
+    plan: Plan,
+    target: Store,
+    lease: Lease,
+    journal: Journal,
+    begun: float,
+    address: str | None,
+    retry_failed: bool,
+    budget_fraction: float | None,
+    dashboard: bool,
+) -> RunResult:
+    sweep = plan.sweep
     ids = [cell.id for cell in plan.cells]
     rows = target.rows(ids)  # also sets damaged parts aside, so that their cells count as missing
     again = _failed(rows) if retry_failed else set()
@@ -138,7 +166,8 @@ def run_sweep(
         begin()
         journal.say(f"{sweep.name}: all {len(ids):,} cells are there")
     else:
-        spent = train(plan, missing, target, address, begin, dashboard=dashboard, journal=journal, chooser=chooser)
+        training = Training(plan, target, lease, address, begin, dashboard, journal, chooser)
+        spent = training.run(missing)
     done = target.done()
     missing = _missing(plan.cells, done.keys())
     if chooser is not None:
@@ -188,7 +217,7 @@ def _begin(store: Store, plan: Plan, again: Collection[str]) -> None:
     _commit_sweep(store, plan, None)
 
 
-def _check_room(sweep: Any, address: str | None) -> None:
+def _check_room(sweep: Sweep, address: str | None) -> None:
     """Refuse a cluster that does not answer, and a worker that this machine can't hold where there is none."""
     if address is not None:
         knock(address)
@@ -197,14 +226,6 @@ def _check_room(sweep: Any, address: str | None) -> None:
         raise BadInput(
             f"{sweep.name}: resources.cpus_per_worker is {needed:,}, but this machine has {cores} cores; "
             "lower it, or join a larger cluster with --address"
-        )
-
-
-def _tell_of_another(store: Store, sweep: str, journal: Journal) -> None:
-    if driver_at_work(store, sweep):
-        journal.say(
-            f"warning: another driver is at work on {sweep} in {store.uri}: every cell will have one row all the "
-            "same, but both train; stop one of them",
         )
 
 

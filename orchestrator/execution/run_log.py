@@ -10,10 +10,13 @@ from typing import Final
 
 from rich.console import Console
 
+from orchestrator.execution.store_writer import StoreWriter
 from orchestrator.store import Store
 
 #: Lines kept; older ones are dropped.
 MOST_LINES: Final = 5_000
+#: Seconds that the end of a run waits for its last words to be saved.
+END_S: Final = 10.0
 
 
 class Journal:
@@ -39,7 +42,7 @@ class Journal:
         self._lines.append(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {sentence}")
 
     @contextmanager
-    def kept(self, store: Store, sweep: str) -> Iterator[None]:
+    def kept(self, store: Store, sweep: str, writer: StoreWriter) -> Iterator[None]:
         """Save at the end of a ``with`` block, however it ends."""
         try:
             yield
@@ -47,7 +50,8 @@ class Journal:
             self.note(f"ended by {type(failure).__name__}: {failure}")
             raise
         finally:
-            self.save(store, sweep)
+            writer.put(lambda: self.save(store, sweep), key="log")
+            writer.close(within_s=END_S)
 
     def save(self, store: Store, sweep: str) -> None:
         """Write what was said over what the last run of the sweep said."""

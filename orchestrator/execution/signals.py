@@ -1,4 +1,4 @@
-"""Ctrl-C once: finish the stages in flight and stop. Twice: stop now. SIGTERM counts like Ctrl-C."""
+"""Ctrl-C once: keep what is at work and stop. Twice: stop now. SIGTERM and SIGHUP count like Ctrl-C."""
 
 from __future__ import annotations
 
@@ -7,23 +7,28 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
+from typing import Final
+
+#: What asks for a stop: a person, a batch system or container, a terminal that is closed.
+STOPS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Ignore Ctrl-C for a moment that must not be cut in half: tidying up that takes less than a second."""
+    """Ignore stops for a moment that must not be cut in half: tidying up that takes some seconds."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in STOPS}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class StopSignal:
-    """A context in which SIGINT and SIGTERM ask for a clean stop first, and raise ``KeyboardInterrupt`` after.
+    """A context in which signals ask for a clean stop first, and raise ``KeyboardInterrupt`` after.
 
     Enter it after Ray has started, which puts its own handler on SIGTERM.
     """
@@ -34,7 +39,7 @@ class StopSignal:
 
     def __enter__(self) -> StopSignal:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in STOPS:
                 self._before[number] = signal.signal(number, self._handle)
         return self
 
@@ -45,6 +50,7 @@ class StopSignal:
             signal.signal(number, handler)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
+        # A terminal that is closed sends SIGHUP, and its shell often a second one: not a person who can't wait.
+        if self.asked and number != signal.SIGHUP:
             raise KeyboardInterrupt
         self.asked = True

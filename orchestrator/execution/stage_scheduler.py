@@ -1,19 +1,415 @@
-"""What the driver knows of a running sweep: which stages are done, ready, in flight or lost."""
+"""The one owner of two questions: is this stage done, and where does its state lie?
+
+A finished stage's state lies in memory somewhere, among the checkpoints, or nowhere. Nowhere is fine while no child
+needs it; as soon as one does, the stage and those before it are done again from the nearest ancestor whose state lives.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from enum import Enum
+from typing import Any, Final
 
 from orchestrator.execution.estimates import Estimates
+from orchestrator.execution.pool import Holding, Parent
 from orchestrator.planning.cost import Rate
 from orchestrator.planning.priority import ReadyQueue
 from orchestrator.planning.tree import Role, Stage, StageTree
+from orchestrator.store.checkpoints import Progress
+from workers.messages import Kept
 
 #: Chains that are trained as one batched model at most.
-MOST_FUSED = 64
+MOST_FUSED: Final = 64
+
+
+class Status(Enum):
+    """Where a stage stands."""
+
+    DORMANT = "not wanted yet"
+    WAITING = "its parent's state is not there yet"
+    HELD = "its retry is not due yet"
+    READY = "can be sent"
+    IN_FLIGHT = "was sent"
+    DONE = "done, or led to by nothing that is left to do"
+    FAILED = "failed, or hangs on one that did"
+
+
+#: Stages that are still to be done.
+OPEN: Final = frozenset({Status.WAITING, Status.HELD, Status.READY, Status.IN_FLIGHT})
+#: Stages that will need their parent's state.
+ASKING: Final = OPEN | {Status.DORMANT}
+
+
+@dataclass
+class StageScheduler:
+    """Bookkeeping over a stage tree; it holds nothing that can't be rebuilt from YAML and store (I4).
+
+    Guarantees: a stage is handed out only while the state that it starts from is known to be somewhere; a state is kept
+    until the last child that needs it is done, since a child may have to be tried again; what is lost is done again
+    only where something open needs it. Stages come in the order of :class:`ReadyQueue`.
+
+    Parameters
+    ----------
+    kept
+        Stages of which an earlier run has left a checkpoint, begun or done: a begun one starts from it, the children of
+        a done one do, and what leads to nothing else is not trained again.
+    wanted
+        Cells that are led to; the others' stages lie dormant until `want` wakes them, and states that they would start
+        from are kept. ``None``: all cells.
+    released
+        Called with the id of each stage whose state in memory is given up.
+    """
+
+    tree: StageTree
+    rate: Rate
+    kept: Mapping[str, Progress] = field(default_factory=dict)
+    wanted: Collection[str] | None = None
+    released: Callable[[str], None] = lambda stage_id: None
+    attempts: Counter[str] = field(default_factory=Counter)
+    flops_spent: int = 0
+    #: Times that a stage which was done had to be done again.
+    derived_again: int = 0
+    _status: dict[str, Status] = field(default_factory=dict)
+    _count: Counter[Status] = field(default_factory=Counter)
+    _in_memory: dict[str, Holding] = field(default_factory=dict)
+    _kept: dict[str, Progress] = field(default_factory=dict)
+    _tried: set[str] = field(default_factory=set)
+    _alone: set[str] = field(default_factory=set)
+    _unkept_s: dict[str, float] = field(default_factory=dict)
+    _obsolete: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.estimates = Estimates(self.tree, self.rate)
+        remaining_s = self.tree.remaining_s(self.estimates.stages_s)
+        self._ready: dict[Role, ReadyQueue] = {"train": ReadyQueue(remaining_s), "score": ReadyQueue(remaining_s)}
+        self._kept.update({stage_id: how for stage_id, how in self.kept.items() if stage_id in self.tree.stages})
+        needed = self._leading_to(None)
+        first = Status.WAITING if self.wanted is None else Status.DORMANT
+        for stage in self.tree:
+            self._status[stage.id] = first if stage.id in needed else Status.DONE
+            self._count[self._status[stage.id]] += 1
+        self.estimates.close([stage for stage in self.tree if self._status[stage.id] not in OPEN])
+        for stage in self.tree:
+            if self._status[stage.id] is Status.WAITING:
+                self._set_going(stage)
+            elif self._status[stage.id] is Status.DONE and not self._is_asked_for(stage.id):
+                self._obsolete.append(stage.id)
+        if self.wanted:
+            self.want(self.wanted)
+
+    # What is to be done
+
+    @property
+    def unfinished(self) -> int:
+        """Stages that are to be done, and are neither done nor failed."""
+        return sum(self._count[status] for status in OPEN)
+
+    @property
+    def done(self) -> int:
+        """Stages that are done, or that nothing left to do needs."""
+        return self._count[Status.DONE]
+
+    def status(self, stage_id: str) -> Status:
+        """Return where a stage stands."""
+        return self._status[stage_id]
+
+    def ready(self, *roles: Role) -> int:
+        """Return how many stages could be sent now, if there were workers of some roles."""
+        return sum(len(self._ready[role]) for role in roles)
+
+    def eta_s(self, gangs: int) -> float:
+        """Return the estimated seconds to the end, corrected by how long finished stages really took."""
+        return max(0.0, self.estimates.left_s) / max(1, gangs)
+
+    def want(self, cell_ids: Collection[str]) -> None:
+        """Wake the stages that lead to some cells."""
+        woken = [i for i in self._leading_to(cell_ids) if self._status[i] is Status.DORMANT]
+        for stage_id in woken:
+            self._set(self.tree.stages[stage_id], Status.WAITING)
+        for stage_id in woken:
+            if self._status[stage_id] is Status.WAITING:
+                self._set_going(self.tree.stages[stage_id])
+
+    def next(self, gangs: int, role: Role = "train") -> list[Stage] | None:
+        """Return the chain that goes next on so many gangs of a role, which is then in flight, or ``None``."""
+        stage = self._ready[role].pop(self.estimates.left_s, gangs)
+        return None if stage is None else self._sent(stage)
+
+    def next_like(self, chain: Sequence[Stage], idle_gangs: int) -> list[list[Stage]]:
+        """Return further chains that differ from one in the seed alone: this gang's share of them, in flight.
+
+        Those of which a checkpoint may be there go with others of that kind only, and those that have failed alone.
+        """
+        if chain[0].id in self._alone:
+            return []
+        wanted = [seedless(stage) for stage in chain]
+        old = self._may_go_on(chain)
+        like = []
+        for first in self._ready["train"]:
+            other = self._chain(first)
+            if first.id not in self._alone and [seedless(s) for s in other] == wanted and self._may_go_on(other) == old:
+                like.append(first)
+        share = like[: min(MOST_FUSED, -(-(len(like) + 1) // max(1, idle_gangs))) - 1]
+        for first in share:
+            self._ready["train"].remove(first)
+        return [self._sent(first) for first in share]
+
+    def parent(self, chain: Sequence[Stage]) -> Parent:
+        """Return what a chain starts from: its parent's state, or nothing where it has none or needs none."""
+        parent = chain[0].parent or ""
+        if parent in self._in_memory:
+            return self._in_memory[parent]
+        return Kept(parent) if self._kept.get(parent) is Progress.DONE else None
+
+    def may_be_kept(self, chain: Sequence[Stage]) -> bool:
+        """Return whether an earlier attempt or run may have left a checkpoint of one of these stages."""
+        return any(self.attempts[stage.id] > 1 or stage.id in self._kept or stage.id in self._tried for stage in chain)
+
+    def unkept_s(self, chain: Sequence[Stage]) -> float:
+        """Return the training time that the loss of the state which a chain starts from would cost."""
+        return self._unkept_s.get(chain[0].parent or "", 0.0)
+
+    # What has come about
+
+    def finish(
+        self,
+        chain: Sequence[Stage],
+        state: Holding | None,
+        seconds: float,
+        *,
+        begun: Collection[str] = (),
+        done: Collection[str] = (),
+        spared_steps: int = 0,
+    ) -> None:
+        """Note a chain as done, keep its last state for the children and make them ready.
+
+        Parameters
+        ----------
+        state
+            Where it lies in memory; ``None`` where it went to a checkpoint, or there is none.
+        begun, done
+            Stages of which the worker wrote a checkpoint.
+        spared_steps
+            Optimiser steps that needn't be done, as they were kept.
+        """
+        first, last = chain[0], chain[-1]
+        unkept_s = self.unkept_s(chain) + seconds
+        self.note_kept(begun, done)
+        for stage in chain:
+            self._set(stage, Status.DONE)
+        self.flops_spent += sum(stage.flops for stage in chain) - _first_flops(chain, spared_steps)
+        if state is not None and self._is_asked_for(last.id):
+            self._in_memory[last.id] = state
+            self._unkept_s[last.id] = 0.0 if last.id in done else unkept_s
+        for stage in chain:
+            self._let_go_unless_asked_for(stage.id)
+        self._let_go_unless_asked_for(first.parent)
+        for stage in chain:  # only the last has children that wait, unless states were lost in the meantime
+            self._wake_children(stage)
+        if self.estimates.learn(chain, seconds):
+            remaining_s = self.tree.remaining_s(self.estimates.stages_s)
+            for queue in self._ready.values():
+                queue.reorder(remaining_s)
+
+    def note_kept(self, begun: Collection[str] = (), done: Collection[str] = ()) -> None:
+        """Note checkpoints that a worker wrote."""
+        self._kept.update(dict.fromkeys(begun, Progress.BEGUN))
+        self._kept.update(dict.fromkeys(done, Progress.DONE))
+        for stage_id in done:
+            self._unkept_s[stage_id] = 0.0
+
+    def part(self, chain: Sequence[Stage]) -> None:
+        """Let a chain go without other seeds from now on, as one of them may be what failed."""
+        self._alone.update(stage.id for stage in chain)
+
+    def retry(self, chain: Sequence[Stage]) -> None:
+        """Make a chain that was in flight or held ready again, as soon as the state that it starts from is there.
+
+        It begins where the last stage was kept that is known to be.
+        """
+        first = 0
+        for k, stage in enumerate(chain):
+            if stage.id in self._kept:
+                first = k + (self._kept[stage.id] is Progress.DONE)
+        for k, stage in enumerate(chain):
+            self._set(stage, Status.DONE if k < first else Status.WAITING)
+        self.flops_spent += sum(stage.flops for stage in chain[:first])
+        if first:
+            self.attempts[chain[min(first, len(chain) - 1)].id] += self.attempts[chain[0].id]
+        if first < len(chain):
+            self._set_going(chain[first])
+        else:
+            self._wake_children(chain[-1])
+        for stage in chain[:first]:
+            self._let_go_unless_asked_for(stage.id)
+
+    def give_back(self, chain: Sequence[Stage]) -> None:
+        """Make a chain ready again that was sent and not begun: this was no attempt."""
+        self.attempts[chain[0].id] -= 1
+        self.retry(chain)
+
+    def hold(self, chain: Sequence[Stage]) -> None:
+        """Let a chain that was in flight wait until `retry`."""
+        for stage in chain:
+            self._set(stage, Status.HELD)
+
+    def fail(self, stage: Stage) -> list[Stage]:
+        """Note a stage and all that needs it as failed; return them, dormant ones included."""
+        lost = [stage]
+        for known in lost:
+            below = self.tree.children.get(known.id, ())
+            lost += [c for c in below if self._status[c.id] in ASKING and not self._goes_on_by_itself(c)]
+        for each in lost:
+            self._set(each, Status.FAILED)
+        for each in lost:
+            self._let_go(each.id)
+        self._let_go_unless_asked_for(stage.parent)
+        return lost
+
+    def lose_nodes(self, nodes: Collection[str]) -> int:
+        """Note that what lay in the memory of some nodes is gone; return how many states that were needed were there.
+
+        A stage in flight is left alone: it may have its parent's state already, and says so where it hasn't.
+        """
+        lost = [stage_id for stage_id, state in self._in_memory.items() if state.node in nodes]
+        self.lose(lost)
+        return len(lost)
+
+    def lose(self, stage_ids: Iterable[str]) -> None:
+        """Note that states, in memory or among the checkpoints, turned out not to be there."""
+        gone = [stage_id for stage_id in stage_ids if stage_id in self.tree.stages]
+        for stage_id in gone:
+            if self._in_memory.pop(stage_id, None) is not None:
+                self.released(stage_id)
+            elif self._kept.pop(stage_id, None) is not None:
+                self._tried.add(stage_id)  # so that what is left of it is dropped in the end
+        for stage_id in gone:
+            stage = self.tree.stages[stage_id]
+            for asking in (stage, *self.tree.children.get(stage_id, ())):
+                if self._status[asking.id] is Status.READY and not self._can_start(asking):
+                    self._ready[self.tree.role(asking)].remove(asking)
+                    self._set(asking, Status.WAITING)
+                    self._set_going(asking)
+                elif self._status[asking.id] is Status.WAITING and self._status[stage_id] is Status.DONE:
+                    self._set_going(asking)
+
+    def holds(self, stage_id: str) -> bool:
+        """Return whether a stage's state lies in memory."""
+        return stage_id in self._in_memory
+
+    def held(self) -> list[tuple[Stage, Holding, float]]:
+        """Return the states in memory that a stop would lose, with the training time that each has cost."""
+        found = [
+            (self.tree.stages[stage_id], state, self._unkept_s.get(stage_id, 0.0))
+            for stage_id, state in self._in_memory.items()
+            if self._unkept_s.get(stage_id, 0.0) > 0
+        ]
+        return sorted(found, key=lambda each: -each[2])
+
+    def obsolete(self) -> list[str]:
+        """Return the stages whose checkpoints nothing needs any more, each once."""
+        found = [i for i in dict.fromkeys(self._obsolete) if (i in self._kept or i in self._tried)]
+        found = [i for i in found if not self._is_asked_for(i) and self._status[i] not in ASKING]
+        for stage_id in found:
+            self._kept.pop(stage_id, None)
+            self._tried.discard(stage_id)
+        self._obsolete.clear()
+        return found
+
+    # How it is kept
+
+    def _set(self, stage: Stage, status: Status) -> None:
+        before = self._status[stage.id]
+        self._status[stage.id] = status
+        self._count[before] -= 1
+        self._count[status] += 1
+        if (before in OPEN) and (status not in OPEN):
+            self.estimates.close([stage])
+        elif (before not in OPEN) and (status in OPEN):
+            self.estimates.reopen([stage])
+
+    def _sent(self, stage: Stage) -> list[Stage]:
+        chain = self._chain(stage)
+        self.attempts[stage.id] += 1
+        for each in chain:
+            self._set(each, Status.IN_FLIGHT)
+            if self.attempts[stage.id] > 1:
+                self._tried.add(each.id)
+        return chain
+
+    def _chain(self, stage: Stage) -> list[Stage]:
+        """Return a stage and those that follow it of which each alone needs the state before it."""
+        found = [stage]
+        while True:
+            last = found[-1]
+            below = [
+                child
+                for child in self.tree.children.get(last.id, ())
+                if self._status[child.id] in ASKING and not self._goes_on_by_itself(child)
+            ]
+            if len(below) != 1 or self._status[below[0].id] is not Status.WAITING:
+                return found
+            if not self.tree.follows(below[0], stage):
+                return found
+            found.append(below[0])
+
+    def _goes_on_by_itself(self, stage: Stage) -> bool:
+        """Return whether a stage needs no parent's state: it is a root, or was left in its middle."""
+        return stage.parent is None or self._kept.get(stage.id) is Progress.BEGUN
+
+    def _is_there(self, stage_id: str | None) -> bool:
+        return stage_id in self._in_memory or self._kept.get(stage_id or "") is Progress.DONE
+
+    def _can_start(self, stage: Stage) -> bool:
+        return self._goes_on_by_itself(stage) or self._is_there(stage.parent)
+
+    def _is_asked_for(self, stage_id: str) -> bool:
+        """Return whether a child will start from a stage's state."""
+        children = self.tree.children.get(stage_id, ())
+        return any(self._status[c.id] in ASKING and not self._goes_on_by_itself(c) for c in children)
+
+    def _set_going(self, stage: Stage) -> None:
+        """Make a waiting stage ready, or see to it that what it waits for comes about."""
+        while not self._can_start(stage):
+            parent = self.tree.stages[stage.parent or ""]
+            if self._status[parent.id] is not Status.DONE:
+                return  # it comes about without further ado, and wakes its children
+            self.derived_again += 1
+            self._set(parent, Status.WAITING)
+            stage = parent
+        self._set(stage, Status.READY)
+        self._ready[self.tree.role(stage)].push(stage)
+
+    def _wake_children(self, stage: Stage) -> None:
+        for child in self.tree.children.get(stage.id, ()):
+            if self._status[child.id] is Status.WAITING and self._status[stage.id] is Status.DONE:
+                self._set_going(child)
+
+    def _let_go_unless_asked_for(self, stage_id: str | None) -> None:
+        if stage_id is not None and not self._is_asked_for(stage_id):
+            self._let_go(stage_id)
+
+    def _let_go(self, stage_id: str) -> None:
+        if self._in_memory.pop(stage_id, None) is not None:
+            self.released(stage_id)
+        self._unkept_s.pop(stage_id, None)
+        self._obsolete.append(stage_id)
+
+    def _leading_to(self, cell_ids: Collection[str] | None) -> list[str]:
+        """Return the stages that lead from what is kept, or from initialisation, to some cells or to all."""
+        needed: dict[str, None] = {}
+        for leaf in self.tree:
+            stage = leaf if leaf.cell is not None and (cell_ids is None or leaf.cell.id in cell_ids) else None
+            while stage is not None and stage.id not in needed:
+                needed[stage.id] = None
+                stays = self._goes_on_by_itself(stage) or self._is_there(stage.parent)
+                stage = None if stays else self.tree.stages[stage.parent or ""]
+        return list(needed)
+
+    def _may_go_on(self, chain: Sequence[Stage]) -> bool:
+        return any(stage.id in self._kept or self.attempts[stage.id] for stage in chain)
 
 
 def seedless(stage: Stage) -> tuple[Any, ...]:
@@ -39,179 +435,3 @@ def _first_flops(chain: Sequence[Stage], steps: int) -> int:
         flops += taken * stage.flops // max(1, stage.steps)
         steps -= taken
     return flops
-
-
-@dataclass
-class Ledger:
-    """Bookkeeping over a stage tree; it holds nothing that can't be rebuilt from YAML and store (I4).
-
-    Stages come in the order of :class:`ReadyQueue`. A state is kept until the last child that needs it is done,
-    since a child may have to be tried again; Ray pins the state of a running child's parent in any case.
-
-    Parameters
-    ----------
-    kept
-        Stages of which a checkpoint is left from an earlier run: they start from it, and what leads to nothing else
-        than to them is not trained again.
-    wanted
-        Cells that are led to; the others' stages lie dormant until `want` wakes them, and states that they would start
-        from are kept. ``None``: all cells.
-    """
-
-    tree: StageTree
-    rate: Rate
-    kept: Collection[str] = ()
-    wanted: Collection[str] | None = None
-    dormant: set[str] = field(default_factory=set)
-    done: set[str] = field(default_factory=set)
-    failed: set[str] = field(default_factory=set)
-    attempts: Counter[str] = field(default_factory=Counter)
-    states: dict[str, Any] = field(default_factory=dict)
-    unkept_s: dict[str, float] = field(default_factory=dict)
-    flops_spent: int = 0
-    _waiting: Counter[str] = field(default_factory=Counter)
-    _checkpoints: set[str] = field(default_factory=set)
-    _obsolete: list[str] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.estimates = Estimates(self.tree, self.rate)
-        remaining_s = self.tree.remaining_s(self.estimates.stages_s)
-        self._ready: dict[Role, ReadyQueue] = {"train": ReadyQueue(remaining_s), "score": ReadyQueue(remaining_s)}
-        self._checkpoints.update(self.kept)
-        needed = self._needed(None)
-        self.dormant.update(needed if self.wanted is not None else ())
-        spared = [stage for stage in self.tree if stage.id not in needed]
-        self.done.update(stage.id for stage in spared)
-        self._obsolete += [stage.id for stage in spared]
-        self.estimates.close([stage for stage in self.tree if stage.id not in needed or stage.id in self.dormant])
-        for stage in self.tree:
-            if stage.id in needed and not self.starts_itself(stage):
-                self._waiting[stage.parent or ""] += 1
-            elif stage.id in needed and stage.id not in self.dormant:
-                self.push(stage)
-        if self.wanted:
-            self.want(self.wanted)
-
-    def starts_itself(self, stage: Stage) -> bool:
-        """Return whether a stage needs no parent's state: it is a root, or was kept."""
-        return stage.parent is None or stage.id in self.kept
-
-    @property
-    def unfinished(self) -> int:
-        """Stages that are to be done, and are neither done nor failed."""
-        return len(self.tree) - len(self.done) - len(self.failed) - len(self.dormant)
-
-    def ready(self, *roles: Role) -> int:
-        """Return how many stages could be sent now, if there were workers of some roles."""
-        return sum(len(self._ready[role]) for role in roles)
-
-    def want(self, cell_ids: Collection[str]) -> None:
-        """Wake the stages that lead to some cells."""
-        woken = self._needed(cell_ids) & self.dormant
-        self.dormant -= woken
-        self.estimates.reopen(self.tree.stages[stage_id] for stage_id in woken)
-        for stage_id in woken:
-            stage = self.tree.stages[stage_id]
-            if self.starts_itself(stage) or stage.parent in self.states:
-                self.push(stage)
-
-    def push(self, stage: Stage) -> None:
-        """Make a stage ready to be sent."""
-        self._ready[self.tree.role(stage)].push(stage)
-
-    def pop(self, gangs: int, role: Role = "train") -> Stage | None:
-        """Return the ready stage that goes next on so many gangs of a role, or ``None``."""
-        return self._ready[role].pop(self.estimates.left_s, gangs)
-
-    def pop_like(self, chain: Sequence[Stage], idle_gangs: int) -> list[list[Stage]]:
-        """Return further ready chains that differ from one in the seed alone: this gang's share of them, taken."""
-        wanted = [seedless(stage) for stage in chain]
-        chains = map(self.tree.chain, filter(self.untried, self._ready["train"]))
-        like = [other for other in chains if [seedless(s) for s in other] == wanted]
-        share = like[: min(MOST_FUSED, -(-(len(like) + 1) // max(1, idle_gangs))) - 1]
-        for other in share:
-            self._ready["train"].remove(other[0])
-        return share
-
-    def untried(self, stage: Stage) -> bool:
-        """Return whether no attempt at a stage, nor an earlier run, can have left a checkpoint on the way."""
-        return stage.id not in self.kept and not self.attempts[stage.id]
-
-    def finish(
-        self, chain: Sequence[Stage], state: Any, seconds: float, *, kept: Collection[str] = (), spared_steps: int = 0
-    ) -> None:
-        """Note a chain of stages as done, keep its last state for the children and make them ready.
-
-        Parameters
-        ----------
-        kept
-            Stages of which the worker wrote a checkpoint.
-        spared_steps
-            Optimiser steps that needn't be done, as they were kept.
-        """
-        first, last = chain[0], chain[-1]
-        unkept_s = self.unkept_s.get(first.parent or "", 0.0) + seconds
-        self.done.update(stage.id for stage in chain)
-        self._checkpoints.update(kept)
-        if self.attempts[first.id] > 1:  # an attempt that was lost can't say what it has kept
-            self._checkpoints.update(stage.id for stage in chain)
-        self.flops_spent += sum(stage.flops for stage in chain) - _first_flops(chain, spared_steps)
-        self.estimates.close(chain)
-        if self._waiting[last.id]:
-            self.states[last.id] = state
-            self.unkept_s[last.id] = 0.0 if last.id in kept else unkept_s
-            self._obsolete += [stage.id for stage in chain[:-1]]
-        else:
-            self._obsolete += [stage.id for stage in chain]
-        for child in self.tree.children.get(last.id, ()):
-            if not (self.starts_itself(child) or child.id in self.done or child.id in self.dormant):
-                self.push(child)
-        self._release(first)
-        if self.estimates.learn(chain, seconds):
-            remaining_s = self.tree.remaining_s(self.estimates.stages_s)
-            for queue in self._ready.values():
-                queue.reorder(remaining_s)
-
-    def fail(self, stage: Stage) -> list[Stage]:
-        """Note a stage and all that needs it as failed; return them, dormant ones included."""
-        lost = [stage]
-        for known in lost:
-            below = self.tree.children.get(known.id, ())
-            lost += [c for c in below if not self.starts_itself(c) and c.id not in self.done]
-        self.failed.update(s.id for s in lost)
-        self.estimates.close([s for s in lost if s.id not in self.dormant])
-        self.dormant.difference_update(s.id for s in lost)
-        self._release(stage)
-        return lost
-
-    def eta_s(self, gangs: int) -> float:
-        """Return the estimated seconds to the end, corrected by how long finished stages really took."""
-        return max(0.0, self.estimates.left_s) / max(1, gangs)
-
-    def obsolete(self) -> list[str]:
-        """Return the stages whose checkpoints nothing needs any more, each once."""
-        found = [stage_id for stage_id in self._obsolete if stage_id in self._checkpoints]
-        self._checkpoints.difference_update(found)
-        self._obsolete.clear()
-        return found
-
-    def _needed(self, cell_ids: Collection[str] | None) -> set[str]:
-        """Return the stages that lead from what is kept, or from initialisation, to some cells or to all."""
-        needed: set[str] = set()
-        for leaf in self.tree:
-            stage = leaf if leaf.cell is not None and (cell_ids is None or leaf.cell.id in cell_ids) else None
-            while stage is not None and stage.id not in needed:
-                needed.add(stage.id)
-                stage = None if self.starts_itself(stage) else self.tree.stages[stage.parent or ""]
-        return needed
-
-    def _release(self, stage: Stage) -> None:
-        """Drop the state of a stage's parent where no other child needs it."""
-        if self.starts_itself(stage):
-            return
-        parent = stage.parent or ""
-        self._waiting[parent] -= 1
-        if not self._waiting[parent]:
-            self.states.pop(parent, None)
-            self.unkept_s.pop(parent, None)
-            self._obsolete.append(parent)

@@ -7,13 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.errors import BadInput
+from orchestrator.errors import BadInput, ClusterLost
+from orchestrator.execution.failure_policy import FailurePolicy
 from orchestrator.execution.run_log import Journal
+from orchestrator.execution.store_writer import StoreWriter
 from orchestrator.planning import Plan
 from orchestrator.planning.cell import Cell
 from orchestrator.planning.recipe import recipe_name
+from orchestrator.spec.resources import Resources
 from orchestrator.store import Store
-from orchestrator.store.heartbeat import beat
+from orchestrator.store.heartbeat import Lease
 
 if TYPE_CHECKING:
     from orchestrator.execution.active_selection import CellChooser
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
 
 #: Share of the object store that states may take; Ray needs the rest for arguments and rows in flight.
 STATE_SHARE = 0.5
+#: Seconds that the end of a run waits for the driver's last writes, where a stop was asked for.
+STOP_WRITES_S = 20.0
 
 
 @dataclass(frozen=True)
@@ -36,87 +41,166 @@ class Spent:
     peak_state_bytes: int = 0
     spilled: int = 0
 
+    def and_then(self, other: Spent) -> Spent:
+        """Return what both took, one after the other."""
+        return Spent(
+            self.flops + other.flops,
+            self.worker_s + other.worker_s,
+            other.interrupted,
+            max(self.peak_state_bytes, other.peak_state_bytes),
+            self.spilled + other.spilled,
+        )
 
-def train(
-    plan: Plan,
-    cells: list[Cell],
-    store: Store,
-    address: str | None,
-    begin: Callable[[], None],
-    *,
-    dashboard: bool,
-    journal: Journal,
-    chooser: CellChooser | None = None,
-) -> Spent:
-    """Train and measure some cells of a plan.
+
+@dataclass
+class Training:
+    """Some cells of a plan on their way to their rows.
 
     Parameters
     ----------
-    cells
-        Those that the store lacks.
+    plan, store, lease
+        What is trained, where to, and the right to do so.
+    address
+        Ray cluster to join; ``None`` starts one here.
     begin
         Called once the cluster is there and holds a gang; before that nothing is written.
-    address, dashboard, journal
+    dashboard, journal
         As in :func:`orchestrator.run_sweep`; the journal takes what is said.
     chooser
         Chooses which of the cells are trained; ``None``: all.
-
-    Raises
-    ------
-    BadInput
-        If the cluster can't hold one gang.
-    Unreachable
-        If there is no cluster, or one of its nodes does not see the store.
     """
-    import ray
 
-    from orchestrator.execution.cluster import connected, head_has_ended
-    from orchestrator.execution.driver import Driver
-    from orchestrator.execution.elastic import Elastic
-    from orchestrator.execution.pool import Pool
-    from orchestrator.execution.signals import StopSignal
-    from orchestrator.execution.stage_scheduler import Ledger
-    from orchestrator.execution.state_memory import StateMemory
+    plan: Plan
+    store: Store
+    lease: Lease
+    address: str | None
+    begin: Callable[[], None]
+    dashboard: bool
+    journal: Journal
+    chooser: CellChooser | None = None
 
-    resources, roles = plan.sweep.resources, _needs(plan)
-    needs = roles["train"]
-    most = len(cells) if address is not None else min(len(cells), len(os.sched_getaffinity(0)))
-    beside = [roles["score"]] * min(resources.cpu_workers, most)
-    tree = replace(plan.tree.towards({cell.id for cell in cells}), scored_apart=bool(beside))
-    wanted = plan.gangs if resources.workers != "auto" else None
-    kept = store.checkpoints.names() & tree.stages.keys()
-    ledger = Ledger(tree, plan.rate, kept=kept, wanted=None if chooser is None else ())
-    with (
-        connected(address, cpus=_cores(needs, wanted or 1, len(beside)), dashboard=dashboard) as cluster,
-        StopSignal() as stop,
-    ):
-        _look_around(cluster["dashboard_url"], None if address is None else store, journal)
-        gangs = min(wanted or _fitting_gangs(needs, beside), len(cells))
-        begin()
-        progress = _progress(plan, len(cells), sum(stage.flops for stage in tree), store, journal)
-        progress.beat()
-        journal.say(_intention(plan, len(cells), gangs, len(beside)))
-        pool = Pool(plan.context, store.uri, roles, namespace=f"scalaw-{plan.sweep.name}-{os.getpid()}")
-        driver = Driver(
-            ledger,
-            pool,
-            store,
-            progress,
-            stop,
-            StateMemory(_state_budget_bytes(resources, ray.cluster_resources())),
-            max_retries=resources.max_retries,
-            stage_timeout_s=resources.stage_timeout_s,
-            chooser=chooser,
-            elastic=None if address is None else Elastic(needs, wanted, beside),
-            head_has_ended=head_has_ended,
-        )
-        with journal.kept(store, plan.sweep.name), progress:
+    def __post_init__(self) -> None:
+        resources = self.plan.sweep.resources
+        self.policy = FailurePolicy(resources.max_retries, resources.cluster_patience_s)
+        self.spent = Spent()
+
+    def run(self, cells: Sequence[Cell]) -> Spent:
+        """Train and measure the cells that the store lacks.
+
+        A Ray of our own that goes away is started anew, once and again as long as cells were measured in between; what
+        was in memory is derived again from the checkpoints.
+
+        Raises
+        ------
+        BadInput
+            If the cluster can't hold one gang.
+        Unreachable
+            If there is no cluster, one of its nodes does not see the store, or cluster or store were given up.
+        """
+        left: list[Cell] = list(cells)
+        before: int | None = None
+        while True:
             try:
-                driver.run(gangs, len(beside))
-            finally:
+                self._lead(left)
+            except ClusterLost as lost:
+                done = self.store.done()
+                left = [cell for cell in left if cell.id not in done]
+                ours = self.address is None
+                if not ours or before == len(left) or not left:
+                    raise ClusterLost(
+                        f"{lost}; what is finished is kept: run the same command again to go on"
+                        if not ours or left
+                        else str(lost)
+                    ) from lost
+                before = len(left)
+                self.journal.say(f"{lost}: starting Ray anew, {len(left):,} cells are left", style="red")
+            else:
+                return self.spent
+
+    def _lead(self, cells: Sequence[Cell]) -> None:
+        """Lead cells to their rows on one cluster."""
+        import ray  # seconds to load, which a finished sweep and a refusal do without
+
+        from orchestrator.execution.cluster import connected, head_has_ended
+        from orchestrator.execution.cluster_watch import ClusterWatch
+        from orchestrator.execution.driver import Driver
+        from orchestrator.execution.elastic import Elastic
+        from orchestrator.execution.ray_pool import RayPool
+        from orchestrator.execution.signals import StopSignal
+        from orchestrator.execution.stage_scheduler import StageScheduler
+        from orchestrator.execution.state_memory import StateMemory
+
+        plan, journal, resources = self.plan, self.journal, self.plan.sweep.resources
+        roles = _needs(plan)
+        needs = roles["train"]
+        most = len(cells) if self.address is not None else min(len(cells), len(os.sched_getaffinity(0)))
+        beside = [roles["score"]] * min(resources.cpu_workers, most)
+        tree = replace(plan.tree.towards({cell.id for cell in cells}), scored_apart=bool(beside))
+        wanted = plan.gangs if resources.workers != "auto" else None
+        with connected(self.address, cpus=_cores(needs, wanted or 1, len(beside)), dashboard=self.dashboard) as cluster:
+            _look_around(cluster["dashboard_url"], None if self.address is None else self.store, journal)
+            gangs = min(wanted or _fitting_gangs(needs, beside), len(cells))
+            self.begin()
+            store = self.store.patient(resources.store_patience_s)
+            memory = StateMemory(_state_budget_bytes(resources, ray.cluster_resources()))
+            scheduler = StageScheduler(
+                tree,
+                plan.rate,
+                kept=self.store.checkpoints.kept(),
+                wanted=None if self.chooser is None else self.chooser.asked_for,
+                released=memory.release,
+            )
+            writer = StoreWriter()
+            watch = ClusterWatch(
+                ray.nodes,
+                ray.get_runtime_context().get_node_id(),
+                head_has_ended if cluster["ours"] else lambda: False,
+            ).start()
+            pool = RayPool(
+                plan.context,
+                self.store.uri,
+                self.store.identity(),
+                roles,
+                namespace=f"scalaw-{plan.sweep.name}-{os.getpid()}",
+                watch=watch,
+            )
+            progress = _progress(plan, cells, tree.flops, store, writer, self.lease, journal)
+            with StopSignal() as stop:
+                driver = Driver(
+                    scheduler=scheduler,
+                    pool=pool,
+                    policy=self.policy,
+                    context=plan.context,
+                    store=store,
+                    writer=writer,
+                    progress=progress,
+                    stop=stop,
+                    memory=memory,
+                    stage_timeout_s=resources.stage_timeout_s,
+                    copies=resources.state_copies == 1,
+                    chooser=self.chooser,
+                    elastic=None if self.address is None else Elastic(needs, wanted, beside),
+                    check_cluster=watch.check,
+                )
+                progress.beat()
+                journal.say(_intention(plan, len(cells), gangs, len(beside)))
+                with journal.kept(store, plan.sweep.name, writer), progress:
+                    self._drive(driver, gangs, len(beside), watch, needs.world_size)
+
+    def _drive(self, driver: Driver, gangs: int, scorers: int, watch: Any, world_size: int) -> None:
+        resources = self.plan.sweep.resources
+        there = True
+        try:
+            driver.run(gangs, scorers)
+            driver.writer.flush(STOP_WRITES_S if driver.stop.asked else resources.store_patience_s + STOP_WRITES_S)
+        except ClusterLost:
+            there = False  # every call to it may block for ever
+            raise
+        finally:
+            self.spent = self.spent.and_then(_spent(driver, world_size))
+            watch.close()
+            if there:
                 driver.close()
-                beat(store, plan.sweep.name, {"stopped": True})
-    return _spent(driver, needs.world_size)
 
 
 def _cores(needs: WorkerNeeds, gangs: int, scorers: int) -> int:
@@ -135,10 +219,10 @@ def _look_around(dashboard: str, shared: Store | None, journal: Journal) -> None
 
 
 def _spent(driver: Driver, world_size: int) -> Spent:
-    ledger, chooser, memory = driver.ledger, driver.chooser, driver.memory
-    left = ledger.unfinished > 0 or (chooser is not None and chooser.reached is None)
-    worker_s = ledger.estimates.measured_s * world_size
-    return Spent(ledger.flops_spent, worker_s, driver.stop.asked and left, memory.peak_bytes, memory.spilled)
+    scheduler, chooser, memory = driver.scheduler, driver.chooser, driver.memory
+    left = scheduler.unfinished > 0 or (chooser is not None and chooser.reached is None)
+    worker_s = scheduler.estimates.measured_s * world_size
+    return Spent(scheduler.flops_spent, worker_s, driver.stop.asked and left, memory.peak_bytes, memory.spilled)
 
 
 def _intention(plan: Plan, missing: int, gangs: int, scorers: int) -> str:
@@ -155,6 +239,7 @@ def _needs(plan: Plan) -> dict[Role, WorkerNeeds]:
         gpus=resources.gpus_per_worker,
         world_size=resources.world_size,
         checkpoint_interval_s=resources.checkpoint_interval_s,
+        store_patience_s=resources.store_patience_s,
         memory_bytes=resources.memory_bytes_per_worker,
         accelerator=resources.accelerator,
         labels=resources.labels,
@@ -162,20 +247,24 @@ def _needs(plan: Plan) -> dict[Role, WorkerNeeds]:
     return {"train": training, "score": replace(training, gpus=0.0, world_size=1, accelerator=None, labels={})}
 
 
-def _progress(plan: Plan, missing: int, flops: int, store: Store, journal: Journal) -> Progress:
+def _progress(
+    plan: Plan, missing: Sequence[Cell], flops: int, store: Store, writer: StoreWriter, lease: Lease, journal: Journal
+) -> Progress:
     from orchestrator.execution.job_message import JobMessage
     from orchestrator.execution.live_fit import LiveFit
     from orchestrator.execution.metrics import Metrics
     from orchestrator.execution.progress import Progress
 
+    patient = replace(lease, store=store)
+
     def heartbeat(counts: dict[str, Any]) -> None:
-        beat(store, plan.sweep.name, counts)
-        journal.save(store, plan.sweep.name)
+        writer.put(lambda: patient.beat(counts), key="heartbeat")
+        writer.put(lambda: journal.save(store, plan.sweep.name), key="log")
 
     return Progress(
         name=plan.sweep.name,
         cells=len(plan.cells),
-        already=len(plan.cells) - missing,
+        already=len(plan.cells) - len(missing),
         flops=flops,
         fit=LiveFit(plan.sweep.fit.target, recipe_name(plan.cells[0].recipe)),
         journal=journal,
@@ -214,7 +303,7 @@ def _fitting_gangs(needs: WorkerNeeds, beside: Sequence[WorkerNeeds]) -> int:
     return found
 
 
-def _state_budget_bytes(resources: Any, cluster: Mapping[str, float]) -> int:
+def _state_budget_bytes(resources: Resources, cluster: Mapping[str, float]) -> int:
     """Return what states between stages may take of the object store."""
     if resources.state_memory_bytes != "auto":
         return int(resources.state_memory_bytes)

@@ -111,6 +111,11 @@ class StageTree:
             raise KeyError(f"stage {stage.id} names the parent {stage.parent}, which is not in the tree")
         return self.stages.setdefault(stage.id, stage)
 
+    @property
+    def flops(self) -> int:
+        """Training FLOPs of all stages."""
+        return sum(stage.flops for stage in self)
+
     @cached_property
     def children(self) -> dict[str | None, list[Stage]]:
         """Stages by parent id; the roots stand under ``None``."""
@@ -138,13 +143,15 @@ class StageTree:
         a phase ends, as only rank 0 has the buffers and merged weights that the next one starts from.
         """
         found = [stage]
-        while len(below := self.children.get(found[-1].id, [])) == 1:
-            if stage.recipe.world_size > 1 and below[0].phase != stage.phase:
-                break
-            if self.role(below[0]) != self.role(stage):
-                break
+        while len(below := self.children.get(found[-1].id, [])) == 1 and self.follows(below[0], stage):
             found.extend(below)
         return found
+
+    def follows(self, stage: Stage, first: Stage) -> bool:
+        """Return whether a stage may be done in one go with the first of the chain that it continues."""
+        if first.recipe.world_size > 1 and stage.phase != first.phase:
+            return False
+        return self.role(stage) == self.role(first)
 
     def towards(self, cell_ids: Collection[str]) -> StageTree:
         """Return the stages that lead to some of the cells, with the ids that they have here."""
