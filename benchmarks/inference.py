@@ -25,7 +25,7 @@ from torch import nn
 
 from orchestrator.planning import make_plan
 from orchestrator.spec import parse_sweep
-from orchestrator.spec.compression import Quantize
+from orchestrator.spec.sections.compression import Quantize
 from workers.compressing import restored
 from workers.compressors.compressor import Parts
 from workers.compressors.quantize import Quantizer

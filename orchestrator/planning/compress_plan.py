@@ -9,12 +9,12 @@ from typing import Any
 from orchestrator.errors import BadInput, UnbuildableSize, refused_at
 from orchestrator.planning.cell import Cell
 from orchestrator.planning.compressed import Compressed, CompressStep
-from orchestrator.planning.content import content_id
+from orchestrator.planning.content_id import content_id
 from orchestrator.planning.context import TaskData
 from orchestrator.planning.family import Family, ModelShape
 from orchestrator.planning.recipe import Recipe
-from orchestrator.spec.compression import chained, label_of
 from orchestrator.spec.registries import COMPRESSORS
+from orchestrator.spec.sections.compression import chained, label_of
 
 #: Peak rate of recovery as a share of the rate before it; it falls linearly to zero.
 RECOVERY_RATE_SHARE = 0.25

@@ -18,7 +18,7 @@ class CompressStep:
     method
         Registry name.
     options
-        The YAML's mapping for it (``orchestrator.spec.compression``).
+        The YAML's mapping for it (``orchestrator.spec.sections.compression``).
     before, shape
         The model that goes in and the one that comes out: the same, or a student.
     training_steps

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from orchestrator.errors import BadInput
-from orchestrator.planning.content import content_id
+from orchestrator.planning.content_id import content_id
 
 #: Raised whenever training code changes a result; part of every cell id (I1).
 RECIPE_VERSION = 2

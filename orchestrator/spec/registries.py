@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from orchestrator.errors import BadInput
-from orchestrator.spec.nearest import suggestion
+from orchestrator.spec.did_you_mean import suggestion
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from orchestrator.spec.keypath import KeyPath
-from orchestrator.spec.nearest import suggestion
+from orchestrator.spec.did_you_mean import suggestion
 from orchestrator.spec.quantities import named
+from orchestrator.spec.yaml.key_path import KeyPath
 
 _OURS = "complaint"
 _HINTS = 20

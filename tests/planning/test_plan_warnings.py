@@ -7,7 +7,7 @@ import pytest
 from orchestrator.planning import make_plan
 from orchestrator.planning.plan_warnings import IDLE
 from orchestrator.spec import parse_sweep
-from orchestrator.spec.train import Train
+from orchestrator.spec.sections.train import Train
 
 TEXT = """\
 name: careful

@@ -84,7 +84,7 @@ class Compressor(Protocol):
         module
             The trained model; it is the session's to change.
         options
-            The YAML's mapping (``orchestrator.spec.compression``).
+            The YAML's mapping (``orchestrator.spec.sections.compression``).
         parts
             What of it may be compressed.
         steps

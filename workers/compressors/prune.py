@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import BadInput
 from orchestrator.planning.family import Family, ModelShape
-from orchestrator.spec.prune import n_of_m
+from orchestrator.spec.sections.prune import n_of_m
 from workers.compressors.compressor import Fresh, Parts, Session
 from workers.compressors.structured import StructuredPruning, density_left, restructured, shortfall
 

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from orchestrator.errors import BadInput
-from orchestrator.spec.compression import Quantize
+from orchestrator.spec.sections.compression import Quantize
 from workers.compressors.compressor import Parts
 from workers.compressors.int8_linear import Int8Linear
 from workers.compressors.quantize import Quantizer

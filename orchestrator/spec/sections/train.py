@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, field_validator
 
 from orchestrator.spec.choices import AutoOrNonNegativeReal, AutoOrPositiveReal
-from orchestrator.spec.nearest import suggestion
+from orchestrator.spec.did_you_mean import suggestion
 from orchestrator.spec.options import Options
 from orchestrator.spec.quantities import NonNegativeCount, OpenFraction, PositiveCount, Real
 from orchestrator.spec.registries import OPTIMIZERS

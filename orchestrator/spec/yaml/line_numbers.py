@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from orchestrator.spec.document import Document
-from orchestrator.spec.keypath import KeyPath
+from orchestrator.spec.yaml.document import Document
+from orchestrator.spec.yaml.key_path import KeyPath
 
 
 @dataclass(frozen=True, eq=False)

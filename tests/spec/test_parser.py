@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.errors import BadInput
-from orchestrator.spec.document import Mark
-from orchestrator.spec.strict_yaml import MAX_DEPTH, MAX_VALUES, parse_document
+from orchestrator.spec.yaml.document import Mark
+from orchestrator.spec.yaml.parser import MAX_DEPTH, MAX_VALUES, parse_document
 
 
 @pytest.mark.parametrize(

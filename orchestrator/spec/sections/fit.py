@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from orchestrator.spec.choices import Axis, HoldOut
-from orchestrator.spec.nearest import suggestion
+from orchestrator.spec.did_you_mean import suggestion
 from orchestrator.spec.options import Options
 from orchestrator.spec.quantities import NonNegativeCount, PositiveReal
 from orchestrator.spec.registries import LAWS

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestrator.spec.keypath import KeyPath, quoted, shown
+from orchestrator.spec.yaml.key_path import KeyPath, quoted, shown
 
 _FAULTS = (
     ("nesting depth", "nested deeper than 32 levels", "a sweep needs no more than eight"),

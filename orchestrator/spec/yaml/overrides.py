@@ -6,9 +6,9 @@ import re
 from typing import Any
 
 from orchestrator.errors import BadInput
-from orchestrator.spec.document import Document, Mark
-from orchestrator.spec.keypath import KeyPath, quoted, shown
-from orchestrator.spec.strict_yaml import parse_document
+from orchestrator.spec.yaml.document import Document, Mark
+from orchestrator.spec.yaml.key_path import KeyPath, quoted, shown
+from orchestrator.spec.yaml.parser import parse_document
 
 _KEY = re.compile(r"[A-Za-z_][\w-]*(\.[A-Za-z_][\w-]*)*", re.ASCII)
 

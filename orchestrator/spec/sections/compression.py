@@ -9,9 +9,9 @@ from pydantic import Field, field_validator, model_validator
 
 from orchestrator.spec.choices import Axis
 from orchestrator.spec.options import Options
-from orchestrator.spec.prune import Prune
 from orchestrator.spec.quantities import Count, OpenFraction, PositiveCount, PositiveReal, Real
-from orchestrator.spec.recovery import Recovery
+from orchestrator.spec.sections.prune import Prune
+from orchestrator.spec.sections.recovery import Recovery
 
 _BITS = (2, 3, 4, 8)
 

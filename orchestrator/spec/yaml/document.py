@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.spec.keypath import KeyPath
+from orchestrator.spec.yaml.key_path import KeyPath
 
 
 @dataclass(frozen=True)

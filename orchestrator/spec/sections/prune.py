@@ -7,10 +7,10 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from orchestrator.spec.nearest import suggestion
+from orchestrator.spec.did_you_mean import suggestion
 from orchestrator.spec.options import Options
 from orchestrator.spec.quantities import OpenFraction
-from orchestrator.spec.recovery import Recovery
+from orchestrator.spec.sections.recovery import Recovery
 from orchestrator.spec.validation_errors import Complaint
 
 _NAMED = ("unstructured", "per_layer", "structured")

@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from orchestrator.spec.choices import AutoOrPositiveCount, AutoOrPositiveReal, Axis
-from orchestrator.spec.data import SourceChoice
 from orchestrator.spec.options import Options
 from orchestrator.spec.quantities import NonNegativeCount, PositiveCount
+from orchestrator.spec.sections.data import SourceChoice
 
 
 def _by_name(value: Any) -> Any:

@@ -13,10 +13,10 @@ from typing import Any
 import yaml
 
 from orchestrator.errors import BadInput
-from orchestrator.spec.document import Document, Mark
-from orchestrator.spec.keypath import KeyPath, keys_alone, quoted, shown
-from orchestrator.spec.scalars import resolve
-from orchestrator.spec.yaml_faults import fault
+from orchestrator.spec.yaml.document import Document, Mark
+from orchestrator.spec.yaml.key_path import KeyPath, keys_alone, quoted, shown
+from orchestrator.spec.yaml.scalars import resolve
+from orchestrator.spec.yaml.syntax_errors import fault
 
 MAX_DEPTH = 32
 MAX_VALUES = 2_000

@@ -7,11 +7,11 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from orchestrator.spec.choices import Axis
-from orchestrator.spec.compression import Compressions, students
-from orchestrator.spec.finetune import Finetune
 from orchestrator.spec.options import Options
 from orchestrator.spec.quantities import Fraction, PositiveCount
-from orchestrator.spec.train import Train
+from orchestrator.spec.sections.compression import Compressions, students
+from orchestrator.spec.sections.finetune import Finetune
+from orchestrator.spec.sections.train import Train
 from orchestrator.spec.validation_errors import Complaint, refusal
 
 MAX_CELLS = 1_000_000
