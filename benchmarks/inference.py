@@ -27,8 +27,8 @@ from orchestrator.planning import make_plan
 from orchestrator.spec import parse_sweep
 from orchestrator.spec.sections.compression import Quantize
 from workers.compressing import restored
-from workers.compressors.compressor import Parts
-from workers.compressors.quantize import Quantizer
+from workers.compressors.quantize.train import Quantizer
+from workers.compressors.session import Parts
 from workers.engine import TorchEngine
 from workers.serving.backends import prepared
 from workers.serving.int8_serving import with_whole_numbers

@@ -9,7 +9,7 @@ import torch
 
 from orchestrator.planning.tree import Stage
 from orchestrator.spec.registries import COMPRESSORS, OPTIMIZERS
-from workers.compressors.compressor import Parts
+from workers.compressors.session import Parts
 from workers.training.loop import train_steps
 from workers.training.merge import OpenWindows
 from workers.training.state import TrainState, arrays_of, load_arrays

@@ -83,9 +83,9 @@ FAMILIES = Registry(
     "model family",
     "scalaw.families",
     {
-        "transformer": "workers.families.transformer:Transformer",
-        "resnet": "workers.families.resnet:ResNet",
-        "simulated": "workers.families.simulated:Simulated",
+        "transformer": "workers.families.transformer.plan:Transformer",
+        "resnet": "workers.families.resnet.plan:ResNet",
+        "simulated": "workers.families.simulated.plan:Simulated",
     },
 )
 SOURCES = Registry(
@@ -114,10 +114,10 @@ COMPRESSORS = Registry(
     "compressor",
     "scalaw.compressors",
     {
-        "quantize": "workers.compressors.quantize:Quantizer",
-        "prune": "workers.compressors.prune:Pruner",
-        "low_rank": "workers.compressors.low_rank:LowRanker",
-        "distill": "workers.compressors.distill:Distiller",
+        "quantize": "workers.compressors.quantize.train:Quantizer",
+        "prune": "workers.compressors.prune.train:Pruner",
+        "low_rank": "workers.compressors.low_rank.train:LowRanker",
+        "distill": "workers.compressors.distill.train:Distiller",
     },
 )
 LAWS = Registry(

@@ -12,7 +12,7 @@ from orchestrator.spec import parse_sweep
 from orchestrator.spec.registries import COMPRESSORS
 from workers.accounting import model_of
 from workers.compressing import restored
-from workers.compressors.structured import density_left
+from workers.compressors.prune.structured import density_left
 from workers.engine import TorchEngine
 from workers.serving.model_file import from_bytes, to_bytes
 from workers.training.checkpoint import from_bytes as state_of

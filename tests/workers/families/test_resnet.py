@@ -7,8 +7,8 @@ import torch
 from torchvision.models import resnet18, resnet50
 
 from orchestrator.planning.manifest import DataManifest
-from workers.families.resnet import ResNet
-from workers.models.resnet import ScaledResNet
+from workers.families.resnet.module import ScaledResNet
+from workers.families.resnet.plan import ResNet
 
 
 def images(channels: int, side: int, classes: int) -> DataManifest:

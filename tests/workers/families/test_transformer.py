@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.planning.manifest import DataManifest
-from workers.families.transformer import BASE_WIDTH, Transformer
+from workers.families.transformer.plan import BASE_WIDTH, Transformer
 
 TEXT = DataManifest(
     task="text",

@@ -13,9 +13,9 @@ from torch import nn
 
 from orchestrator.errors import BadInput
 from orchestrator.spec.sections.compression import Quantize
-from workers.compressors.compressor import Parts
-from workers.compressors.int8_linear import Int8Linear
-from workers.compressors.quantize import Quantizer
+from workers.compressors.quantize.int8_linear import Int8Linear
+from workers.compressors.quantize.train import Quantizer
+from workers.compressors.session import Parts
 from workers.serving import backends
 from workers.serving.backends import prepared
 from workers.serving.int8_serving import with_whole_numbers

@@ -1,8 +1,8 @@
 """Weights set to zero by their magnitude, in one go or step by step while training wins back what was lost.
 
-Whole heads and channels (:mod:`workers.compressors.structured`); unstructured over the whole model or within each layer
-(Han et al. 2015); or all but n of every m neighbours along a weight's inputs (Mishra et al. 2021). ``gradual`` raises
-the share of zeros over the recovery by the cubic schedule of Zhu and Gupta (2017, eq. 1).
+Whole heads and channels (:mod:`~workers.compressors.prune.structured`); unstructured over the whole model or within
+each layer (Han et al. 2015); or all but n of every m neighbours along a weight's inputs (Mishra et al. 2021).
+``gradual`` raises the share of zeros over the recovery by the cubic schedule of Zhu and Gupta (2017, eq. 1).
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.errors import BadInput
 from orchestrator.planning.family import Family, ModelShape
 from orchestrator.spec.sections.prune import n_of_m
-from workers.compressors.compressor import Fresh, Parts, Session
-from workers.compressors.structured import StructuredPruning, density_left, restructured, shortfall
+from workers.compressors.prune.structured import StructuredPruning, density_left, restructured, shortfall
+from workers.compressors.session import Fresh, Parts, Session
 
 if TYPE_CHECKING:
     import torch
@@ -109,7 +109,7 @@ class Pruning:
 
     def _prune(self, density: float) -> None:
         from workers.compressors.layers import weight_of
-        from workers.compressors.magnitude import largest, largest_of_each, largest_of_neighbours
+        from workers.compressors.prune.magnitude import largest, largest_of_each, largest_of_neighbours
 
         weights = {name: weight_of(self.module, name) for name in self.weights}
         pattern = n_of_m(self.options.pattern)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import BadInput
 from orchestrator.planning.family import Family, ModelShape
-from workers.compressors.compressor import Fresh, Parts
+from workers.compressors.session import Fresh, Parts
 
 if TYPE_CHECKING:
     import torch
@@ -49,8 +49,8 @@ class LowRanker:
     @staticmethod
     def restructure(module: torch.nn.Module, facts: dict[str, Any]) -> torch.nn.Module:
         """Return the module with two layers in the place of each factorised one."""
-        from workers.compressors.factors import layers
         from workers.compressors.layers import owner_of, replace_layer
+        from workers.compressors.low_rank.factors import layers
 
         for name, rank in facts["ranks"].items():
             replace_layer(module, name, layers(owner_of(module, name), rank))
@@ -64,8 +64,8 @@ class Factorised:
     after_step = None
 
     def __init__(self, module: torch.nn.Module, options: Any, weights: list[str]) -> None:
-        from workers.compressors.factors import factorised, rank_for_energy
         from workers.compressors.layers import owner_of, present, replace_layer, weight_of
+        from workers.compressors.low_rank.factors import factorised, rank_for_energy
 
         self.module = module
         self.ranks: dict[str, int] = {}

@@ -145,7 +145,7 @@ class Transformer:
     @staticmethod
     def build(shape: ModelShape, options: Mapping[str, Any], data: DataManifest) -> torch.nn.Module:
         """Return the freshly initialised module; its weights follow from torch's global generator alone."""
-        from workers.models.transformer import ByteTransformer
+        from workers.families.transformer.module import ByteTransformer
 
         return ByteTransformer(
             vocabulary=shape.dim("vocabulary"),

@@ -1,6 +1,7 @@
 """Weights in 8, 4, 3 or 2 bits: whole numbers times a scale for each output channel, symmetric about zero.
 
-With ``activations: int8`` the inputs of Linear layers are rounded too (:mod:`workers.compressors.int8_linear`).
+With ``activations: int8`` the inputs of Linear layers are rounded too
+(:mod:`~workers.compressors.quantize.int8_linear`).
 
 The scale is the channel's largest magnitude over the largest whole number (Jacob et al. 2018, eq. 1, with zero point
 0). Recovery is quantisation-aware training: the forward pass sees rounded weights, the gradient passes through the
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import BadInput
 from orchestrator.planning.family import Family, ModelShape
-from workers.compressors.compressor import Fresh, Parts
+from workers.compressors.session import Fresh, Parts
 
 if TYPE_CHECKING:
     import torch
@@ -57,7 +58,7 @@ class Quantizer:
     def restructure(module: torch.nn.Module, facts: dict[str, Any]) -> torch.nn.Module:
         """Return the module with a buffer for each weight's scales, and layers that round their inputs."""
         from workers.compressors.layers import owner_of
-        from workers.compressors.rounding import scale_like
+        from workers.compressors.quantize.rounding import scale_like
 
         if facts.get("activations") == "int8":
             round_inputs(module, facts["quantized"])
@@ -77,7 +78,7 @@ class Quantizing:
         from torch.nn.utils import parametrize
 
         from workers.compressors.layers import owner_of
-        from workers.compressors.rounding import StraightThrough
+        from workers.compressors.quantize.rounding import StraightThrough
 
         self.module, self.bits, self.activations = module, options.bits, options.activations
         self.weights, self.trains = weights, steps > 0
@@ -91,7 +92,7 @@ class Quantizing:
         from torch.nn.utils import parametrize
 
         from workers.compressors.layers import owner_of, weight_of
-        from workers.compressors.rounding import rounded
+        from workers.compressors.quantize.rounding import rounded
 
         for name in self.weights:
             owner = owner_of(self.module, name)
@@ -111,8 +112,8 @@ def round_inputs(module: torch.nn.Module, weights: list[str]) -> None:
     """Put layers that round their inputs in the place of the Linear ones among the owners of some weights."""
     from torch import nn
 
-    from workers.compressors.int8_linear import Int8Linear
     from workers.compressors.layers import owner_of, replace_layer
+    from workers.compressors.quantize.int8_linear import Int8Linear
 
     for name in weights:
         layer = owner_of(module, name)

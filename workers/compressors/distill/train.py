@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import BadInput
 from orchestrator.planning.family import Family, ModelShape
-from workers.compressors.compressor import Fresh, Parts
+from workers.compressors.session import Fresh, Parts
 
 if TYPE_CHECKING:
     import torch

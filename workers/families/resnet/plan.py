@@ -14,7 +14,7 @@ from orchestrator.errors import BadOption
 from orchestrator.planning.family import ModelShape, UnitGroup
 from orchestrator.planning.manifest import DataManifest
 from orchestrator.spec.options import Options
-from workers.families.convolutions import Conv, convolutions, stages_for
+from workers.families.resnet.convolutions import Conv, convolutions, stages_for
 from workers.families.size_search import Line, nearest_size
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ class ResNet:
     @staticmethod
     def build(shape: ModelShape, options: Mapping[str, Any], data: DataManifest) -> torch.nn.Module:
         """Return the freshly initialised module; its weights follow from torch's global generator alone."""
-        from workers.models.resnet import ScaledResNet
+        from workers.families.resnet.module import ScaledResNet
 
         dims = dict(shape.dims)
         return ScaledResNet(
