@@ -92,8 +92,9 @@ class CompressPlanner:
         if student is not None:
             steps = base.total_steps if base.tuning is None else base.tuning.total_steps
             steps += _recovery_steps(options.recover, recipe, examples)
-            recipe = replace(recipe, schedule="wsd") if recipe.schedule == "wsm" else recipe
-            recipe = replace(recipe, compile=False, fuse=False)
+            # A student is trained in one stage, which takes no snapshots: it decays instead of merging them.
+            schedule = "wsd" if recipe.merges else recipe.schedule
+            recipe = replace(recipe, schedule=schedule, compile=False, fuse=False)
             flops = recipe.batch_size * (shape.train_flops + before.forward_flops)
         else:
             steps = _recovery_steps(options.recover, recipe, examples)

@@ -36,6 +36,11 @@ class Registry:
         """Objects that this process has added by name."""
         return {}
 
+    @cached_property
+    def _imported(self) -> dict[str, Any]:
+        """Objects by name that were imported before; planning asks for a schedule some hundred thousand times."""
+        return {}
+
     def add(self, name: str, entry: Any) -> None:
         """Put an object under a name in this process, over an earlier one of that name.
 
@@ -52,6 +57,10 @@ class Registry:
         """Return every known name, sorted."""
         return sorted({*self.builtin, *self.installed, *self.added})
 
+    def listed(self) -> list[str]:
+        """Return every known name as messages list them: ours in their own order, then the others."""
+        return [*self.builtin, *(name for name in self.names() if name not in self.builtin)]
+
     def __contains__(self, name: object) -> bool:
         return name in self.builtin or name in self.installed or name in self.added
 
@@ -65,6 +74,11 @@ class Registry:
         """
         if name in self.added:
             return self.added[name]
+        if name not in self._imported:
+            self._imported[name] = self._import(name)
+        return self._imported[name]
+
+    def _import(self, name: str) -> Any:
         target = self.builtin.get(name) or self.installed.get(name)
         if target is None:
             raise BadInput(f"unknown {self.kind} {name[:40]!r}; {suggestion(name, self.names())}")
@@ -108,6 +122,17 @@ OPTIMIZERS = Registry(
     {
         "adamw": "workers.optimizers.adamw:build",
         "sgd": "workers.optimizers.sgd:build",
+    },
+)
+SCHEDULES = Registry(
+    "schedule",
+    "scalaw.schedules",
+    {
+        "wsd": "orchestrator.planning.schedules.wsd:WarmupStableDecay",
+        "wsm": "orchestrator.planning.schedules.wsm:WarmupStableMerge",
+        "cosine": "orchestrator.planning.schedules.cosine:Cosine",
+        "step": "orchestrator.planning.schedules.step:StepDown",
+        "constant": "orchestrator.planning.schedules.constant:Constant",
     },
 )
 COMPRESSORS = Registry(

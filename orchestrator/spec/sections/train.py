@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
 from orchestrator.spec.choices import AutoOrNonNegativeReal, AutoOrPositiveReal
 from orchestrator.spec.did_you_mean import suggestion
 from orchestrator.spec.options import Options
-from orchestrator.spec.quantities import NonNegativeCount, OpenFraction, PositiveCount, Real
-from orchestrator.spec.registries import OPTIMIZERS
+from orchestrator.spec.quantities import NonNegativeCount, OpenFraction, PositiveCount, Real, named
+from orchestrator.spec.registries import OPTIMIZERS, SCHEDULES
 
 Momentum = Annotated[Real, Field(ge=0, lt=1)]
 
@@ -19,6 +19,12 @@ Momentum = Annotated[Real, Field(ge=0, lt=1)]
 def _known_optimizer(name: str) -> str:
     if name not in OPTIMIZERS:
         raise ValueError(f"unknown optimizer {name[:40]!r}; {suggestion(name, OPTIMIZERS.names())}")
+    return name
+
+
+def _known_schedule(name: Any) -> str:
+    if not isinstance(name, str) or name not in SCHEDULES:
+        raise ValueError(f"can't be {named(name)}; {suggestion(name, SCHEDULES.listed(), 'one of')}")
     return name
 
 
@@ -31,9 +37,10 @@ class Train(Options):
     learning_rate: AutoOrPositiveReal = Field(default="auto", description="Peak rate; auto: the family's rule.")
     batch_size: PositiveCount = Field(default=64, description="Examples a step, over all ranks.")
     warmup_steps: NonNegativeCount = Field(default=100, description="Steps of linear warmup, the same for every cell.")
-    schedule: Literal["wsd", "wsm", "cosine", "step", "constant"] = Field(
+    schedule: Annotated[str, BeforeValidator(_known_schedule)] = Field(
         default="wsd",
         description="wsd, wsm and constant share training between cells; cosine and step train each alone.",
+        json_schema_extra={"enum": [*SCHEDULES.listed()]},
     )
     cooldown_fraction: OpenFraction = Field(
         default=0.2, description="Share of the steps that cool down (wsd), or whose snapshots are merged (wsm)."

@@ -8,7 +8,6 @@ import pytest
 
 from orchestrator.errors import BadInput
 from orchestrator.planning.recipe import Recipe
-from orchestrator.planning.schedule import rate_factor
 from orchestrator.spec import parse_sweep
 
 TRAIN = parse_sweep("name: a\ngrid: {params: [1k]}").train
@@ -18,7 +17,7 @@ RECIPE = Recipe.resolve(TRAIN, RULES)
 
 def factors(total=100, **changes):
     recipe = replace(RECIPE, warmup_steps=10, cooldown_fraction=0.2, **changes)
-    return [rate_factor(recipe, step, total) for step in range(total)]
+    return [recipe.rate_factor(step, total) for step in range(total)]
 
 
 def test_auto_takes_the_family_default_and_what_is_written_stays():
@@ -42,7 +41,7 @@ def test_warmup_stable_decay_rises_holds_and_falls_linearly():
 
 
 def test_a_shared_trunk_stays_at_the_peak():
-    assert rate_factor(replace(RECIPE, warmup_steps=0), 10**6, None) == 1.0
+    assert replace(RECIPE, warmup_steps=0).rate_factor(10**6, None) == 1.0
 
 
 def test_cosine_ends_at_a_tenth():
