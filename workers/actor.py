@@ -66,7 +66,7 @@ class Worker:
         self.on_gpu = on_gpu
         self.meeting: Any = None
         self.store = open_store(store_uri)
-        self.engine = FAMILIES.load(context.family)().engine()(context, rank, on_gpu=on_gpu)
+        self.engine = FAMILIES.load_training(context.family)().engine()(context, rank, on_gpu=on_gpu)
         self.keeper = Keeper(
             self.store.checkpoints,
             self.engine.pack,

@@ -13,7 +13,7 @@ from orchestrator.planning.cell import Cell
 from orchestrator.planning.context import RunContext
 from orchestrator.planning.tree import Stage
 from workers.checkpointer import Keeper
-from workers.families.simulated.plan import simulated_loss
+from workers.families.simulated.law import simulated_loss
 from workers.rank import ALONE, Rank
 
 

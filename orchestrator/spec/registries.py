@@ -82,6 +82,22 @@ class Registry:
         target = self.builtin.get(name) or self.installed.get(name)
         if target is None:
             raise BadInput(f"unknown {self.kind} {name[:40]!r}; {suggestion(name, self.names())}")
+        return self._object(name, target)
+
+    def load_training(self, name: str) -> Any:
+        """Import and return the half that trains of a plug-in whose planning half is registered; it may import torch.
+
+        Raises
+        ------
+        BadInput
+            As :meth:`load`, for either half; and if the planning half names no other.
+        """
+        target = getattr(self.load(name), "training", None)
+        if not isinstance(target, str):
+            raise BadInput(f"the {self.kind} {name!r} names no half that trains; give it training = 'module:class'")
+        return self._object(name, target)
+
+    def _object(self, name: str, target: str) -> Any:
         module, _, attribute = target.partition(":")
         try:
             return getattr(importlib.import_module(module), attribute)

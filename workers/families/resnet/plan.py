@@ -6,7 +6,7 @@ There are no embeddings, so N counts every parameter.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -16,9 +16,6 @@ from orchestrator.planning.manifest import DataManifest
 from orchestrator.spec.options import Options
 from workers.families.resnet.convolutions import Conv, convolutions, stages_for
 from workers.families.size_search import Line, nearest_size
-
-if TYPE_CHECKING:
-    import torch
 
 WIDEST = 4_096
 
@@ -56,6 +53,7 @@ class ResNet:
         "adamw": {"learning_rate": 0.005, "weight_decay": 5e-4, "gradient_clip": None},
     }
     simulated = False
+    training = "workers.families.resnet.train:TrainedResNet"
 
     @staticmethod
     def shape_for(params: int, options: Mapping[str, Any], data: DataManifest) -> ModelShape:
@@ -139,40 +137,6 @@ class ResNet:
                     )
                     found.append(UnitGroup(name=f"{block}.{k}", units=shape.dim("width") << stage, members=members))
         return found
-
-    @staticmethod
-    def build(shape: ModelShape, options: Mapping[str, Any], data: DataManifest) -> torch.nn.Module:
-        """Return the freshly initialised module; its weights follow from torch's global generator alone."""
-        from workers.families.resnet.module import ScaledResNet
-
-        dims = dict(shape.dims)
-        return ScaledResNet(
-            block=str(dims["block"]),
-            stem=str(dims["stem"]),
-            width=shape.dim("width"),
-            blocks=shape.dim("blocks"),
-            stages=shape.dim("stages"),
-            channels=shape.dim("channels"),
-            classes=shape.dim("classes"),
-        )
-
-    @staticmethod
-    def parameter_groups(
-        module: torch.nn.Module, shape: ModelShape
-    ) -> list[tuple[float, bool, list[torch.nn.Parameter]]]:
-        """Return (learning-rate multiplier, takes weight decay, parameters); BatchNorm and biases aren't decayed."""
-        weights: list[torch.nn.Parameter] = []
-        vectors: list[torch.nn.Parameter] = []
-        for parameter in module.parameters():
-            (weights if parameter.ndim > 1 else vectors).append(parameter)
-        return [(1.0, True, weights), (1.0, False, vectors)]
-
-    @staticmethod
-    def engine() -> Any:
-        """Return the engine class that trains this family."""
-        from workers.engine import TorchEngine
-
-        return TorchEngine
 
 
 def _convs(base: int, blocks: int, block: str, stem: str, stages: int, image: tuple[int, int, int]) -> list[Conv]:

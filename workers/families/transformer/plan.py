@@ -6,7 +6,7 @@ N counts blocks and final norm; token and position embeddings and the untied out
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
@@ -17,11 +17,6 @@ from orchestrator.spec.options import Options
 from orchestrator.spec.quantities import PositiveCount, Real
 from workers.families.size_search import Line, nearest_size
 
-if TYPE_CHECKING:
-    import torch
-
-#: Width at which ``learning_rate`` applies unscaled; hidden matrices take ``BASE_WIDTH / width`` times it.
-BASE_WIDTH = 32
 WIDEST = 65_536
 
 
@@ -66,6 +61,7 @@ class Transformer:
         "sgd": {"learning_rate": 0.1, "weight_decay": 0.0, "gradient_clip": 1.0},
     }
     simulated = False
+    training = "workers.families.transformer.train:TrainedTransformer"
 
     @staticmethod
     def shape_for(params: int, options: Mapping[str, Any], data: DataManifest) -> ModelShape:
@@ -141,47 +137,6 @@ class Transformer:
                 )
             )
         return found
-
-    @staticmethod
-    def build(shape: ModelShape, options: Mapping[str, Any], data: DataManifest) -> torch.nn.Module:
-        """Return the freshly initialised module; its weights follow from torch's global generator alone."""
-        from workers.families.transformer.module import ByteTransformer
-
-        return ByteTransformer(
-            vocabulary=shape.dim("vocabulary"),
-            context=shape.dim("context"),
-            width=shape.dim("width"),
-            depth=shape.dim("depth"),
-            heads=shape.dim("heads"),
-            dropout=TransformerOptions.model_validate(options).dropout,
-        )
-
-    @staticmethod
-    def parameter_groups(
-        module: torch.nn.Module, shape: ModelShape
-    ) -> list[tuple[float, bool, list[torch.nn.Parameter]]]:
-        """Return (learning-rate multiplier, takes weight decay, parameters) covering each parameter once.
-
-        As in μP under Adam (Yang et al. 2022, arXiv 2203.03466, table 3), a hidden matrix takes base width / width
-        times the rate. Embeddings, norms and the output head keep the base rate: scaling the head too raised the loss
-        of the wider models here.
-        """
-        hidden: list[torch.nn.Parameter] = []
-        head: list[torch.nn.Parameter] = []
-        rest: list[torch.nn.Parameter] = []
-        for name, parameter in module.named_parameters():
-            if name.startswith("head."):
-                head.append(parameter)
-            else:
-                (rest if parameter.ndim < 2 or "embedding" in name else hidden).append(parameter)
-        return [(BASE_WIDTH / shape.dim("width"), True, hidden), (1.0, True, head), (1.0, False, rest)]
-
-    @staticmethod
-    def engine() -> Any:
-        """Return the engine class that trains this family."""
-        from workers.engine import TorchEngine
-
-        return TorchEngine
 
 
 def _shape(width: int, depth: int, heads: int, *, context: int, vocabulary: int) -> ModelShape:
