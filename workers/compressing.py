@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def restored(module: torch.nn.Module, state: TrainState) -> torch.nn.Module:
     """Return a freshly built module with a state's structure and values."""
     for fact in state.facts:
-        module = COMPRESSORS.load(fact["method"])().restructure(module, fact)
+        module = COMPRESSORS.load_training(fact["method"])().restructure(module, fact)
     load_arrays(state.model, module)
     return module
 
@@ -42,7 +42,7 @@ def compress(engine: TorchEngine, stage: Stage, parent: TrainState | None) -> Tr
     reference = parent.reference or engine.reference(stage, module, parent)
     weights = [name for name, _ in engine.family.weights(step.before)]
     parts = Parts(weights, engine.family.unit_groups(step.before))
-    session = COMPRESSORS.load(step.method)().session(
+    session = COMPRESSORS.load_training(step.method)().session(
         module,
         step.options,
         parts,

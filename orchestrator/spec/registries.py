@@ -155,10 +155,10 @@ COMPRESSORS = Registry(
     "compressor",
     "scalaw.compressors",
     {
-        "quantize": "workers.compressors.quantize.train:Quantizer",
-        "prune": "workers.compressors.prune.train:Pruner",
-        "low_rank": "workers.compressors.low_rank.train:LowRanker",
-        "distill": "workers.compressors.distill.train:Distiller",
+        "quantize": "workers.compressors.quantize.plan:Quantize",
+        "prune": "workers.compressors.prune.plan:Prune",
+        "low_rank": "workers.compressors.low_rank.plan:LowRank",
+        "distill": "workers.compressors.distill.plan:Distill",
     },
 )
 LAWS = Registry(

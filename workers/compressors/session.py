@@ -1,4 +1,4 @@
-"""The seam behind which a compressor stands."""
+"""What a worker asks of a compressor: the half that compresses."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from orchestrator.planning.family import Family, ModelShape, UnitGroup
+import torch
+
+from orchestrator.planning.family import UnitGroup
 
 if TYPE_CHECKING:
-    import torch
-
     from workers.training.loop import Loss
 
 
 #: Makes an initialised model of the shape that comes out.
-Fresh: TypeAlias = "Callable[[], torch.nn.Module]"
+Fresh: TypeAlias = Callable[[], torch.nn.Module]
 
 
 @dataclass(frozen=True)
@@ -53,21 +53,12 @@ class Session(Protocol):
         """
 
 
-class Compressor(Protocol):
-    """A compressor.
+class TrainedCompressor(Protocol):
+    """The half of a compressor that its planning half (:mod:`orchestrator.planning.compressor`) names as ``training``.
 
     Guarantees: the same module, options and seed give the same bits; a module that ``restructure`` has worked on takes
     the arrays of a finished one and scores the same loss.
     """
-
-    def check(self, options: Any, shape: ModelShape, family: Family) -> list[str]:
-        """Refuse what can't be done to a model of this shape, say what will be other than asked; imports no torch.
-
-        Raises
-        ------
-        BadInput
-            With the likely fix.
-        """
 
     def session(
         self,
@@ -84,7 +75,7 @@ class Compressor(Protocol):
         module
             The trained model; it is the session's to change.
         options
-            The YAML's mapping (``orchestrator.spec.sections.compression``).
+            The YAML's mapping, as the planning half's ``Options`` has read it.
         parts
             What of it may be compressed.
         steps

@@ -53,6 +53,6 @@ def module_of(model: Model) -> torch.nn.Module:
     )
     module: torch.nn.Module = FAMILIES.load_training(about["family"])().build(shape, about["options"], manifest)
     for fact in about["facts"]:
-        module = COMPRESSORS.load(fact["method"])().restructure(module, fact)
+        module = COMPRESSORS.load_training(fact["method"])().restructure(module, fact)
     load_arrays(model.arrays, module)
     return module.eval()

@@ -1,107 +1,136 @@
-"""``grid.compression`` — ways to make a trained model smaller; one class a method, so that errors are precise."""
+"""``grid.compression`` — ways to make a trained model smaller: one compressor a step, and chains of them."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, field_validator, model_validator
+from pydantic_core import CoreSchema, core_schema
 
+from orchestrator.errors import BadInput
 from orchestrator.spec.choices import Axis
+from orchestrator.spec.did_you_mean import suggestion
 from orchestrator.spec.options import Options
-from orchestrator.spec.quantities import Count, OpenFraction, PositiveCount, PositiveReal, Real
-from orchestrator.spec.sections.prune import Prune
+from orchestrator.spec.quantities import named
+from orchestrator.spec.registries import COMPRESSORS
 from orchestrator.spec.sections.recovery import Recovery
+from orchestrator.spec.validation_errors import Complaint, refusal
 
-_BITS = (2, 3, 4, 8)
+#: What compressions change, in the order in which a chain must do it, and which of ours does.
+CHAIN_ORDER = {
+    "model": "distill",
+    "units": "prune structured",
+    "factors": "low_rank",
+    "zeros": "prune",
+    "bits": "quantize",
+}
+Changes = Literal["model", "units", "factors", "zeros", "bits"]
+_CHAIN = "chain"
 
 
-class Quantize(Options):
-    """Weights in fewer bits."""
+class CompressionOptions(Options):
+    """The YAML's mapping for one compression; a compressor declares its own keys as fields of a subclass.
 
-    method: Literal["quantize"]
-    bits: Count = Field(description="Bits a weight: 2, 3, 4 or 8.")
-    activations: Literal["float", "int8"] = Field(
-        default="float", description="int8: activations too, each row scaled as it comes; with 8 bits only."
-    )
-    recover: Recovery | None = None
+    Two compressions of equal values are the same and have the same cell ids, so whatever changes a result is a field.
+    """
 
-    @property
-    def level(self) -> float:
-        """Bits a weight."""
-        return float(self.bits)
+    method: str = Field(description="Name of the compressor.")
+    recover: Recovery | None = Field(default=None, description="Training afterwards, to win back what was lost.")
 
-    @model_validator(mode="after")
-    def _dynamic_has_8_bits(self) -> Self:
-        if self.activations == "int8" and self.bits != 8:
-            raise ValueError(f"activations: int8 needs bits: 8, not {self.bits}; leave activations out")
-        return self
+    #: Key that holds the non-embedding parameters of a new, smaller model; ``None``: the cell's own is compressed.
+    student_key: ClassVar[str | None] = None
 
-    @field_validator("bits")
     @classmethod
-    def _known_width(cls, bits: int) -> int:
-        if bits not in _BITS:
-            raise ValueError(f"can't be {bits}; one of: {', '.join(map(str, _BITS))}")
-        return bits
-
-
-class LowRank(Options):
-    """Weight matrices as products of two thin ones; the rank is a share of the full one, or what the energy asks."""
-
-    method: Literal["low_rank"]
-    rank_ratio: OpenFraction | None = Field(default=None, description="Rank kept, as a share of the full rank.")
-    energy: OpenFraction | None = Field(default=None, description="Share of the squared singular values that is kept.")
-    recover: Recovery | None = None
+    def hint(cls, key: str) -> str:
+        """Return the likely fix for a key that isn't known here; the keys of all compressors come last."""
+        own = [name for name in cls.model_fields if name not in ("method", "recover")]
+        return suggestion(key, ["method", *own, "recover"], "known keys")
 
     @property
     def level(self) -> float | None:
-        """Share of the full rank; ``None`` where the energy decides."""
-        return self.rank_ratio
-
-    @model_validator(mode="after")
-    def _one_measure(self) -> Self:
-        if (self.rank_ratio is None) == (self.energy is None):
-            raise ValueError("needs either rank_ratio or energy, and not both; for example rank_ratio: 0.5")
-        return self
-
-
-class Distill(Options):
-    """A smaller model of the same family, taught by the cell's own."""
-
-    method: Literal["distill"]
-    student_params: PositiveCount = Field(description="Non-embedding parameters of the student.")
-    temperature: PositiveReal = Field(default=2.0, description="Softmax temperature of teacher and student.")
-    mix: Annotated[Real, Field(ge=0, le=1)] = Field(
-        default=0.5, description="Weight of the teacher's targets in the loss; 0: a student that learns by itself."
-    )
-    recover: Recovery | None = Field(default=None, description="Further training of the student in the same schedule.")
+        """How far it goes, as one number for tables: bits, a density, a size; ``None`` where there is none."""
+        return None
 
     @property
-    def level(self) -> float:
-        """Non-embedding parameters of the student."""
-        return float(self.student_params)
+    def changes(self) -> Changes:
+        """What of a model it changes, which decides where in a chain it may stand (``CHAIN_ORDER``)."""
+        return "zeros"
+
+    @property
+    def student_size(self) -> int | None:
+        """Non-embedding parameters of the student that it trains, if any."""
+        return None if self.student_key is None else int(getattr(self, self.student_key))
 
 
-Step = Annotated[Quantize | Prune | LowRank | Distill, Field(discriminator="method")]
+@dataclass(frozen=True)
+class ByMethod:
+    """Annotation: a mapping that is read by the ``Options`` of the compressor that its ``method`` names."""
+
+    chains: bool
+
+    def methods(self) -> list[str]:
+        """Return every name that may stand here, as messages list them."""
+        return [*COMPRESSORS.listed(), *([_CHAIN] if self.chains else [])]
+
+    def options_class(self, method: str) -> type[CompressionOptions]:
+        """Return the class of a method's own YAML keys.
+
+        Raises
+        ------
+        BadInput
+            If the compressor can't be imported or has none.
+        """
+        if method == _CHAIN:
+            return Chain
+        options = getattr(COMPRESSORS.load(method), "Options", None)
+        if not (isinstance(options, type) and issubclass(options, CompressionOptions)):
+            raise BadInput(f"the compressor {method!r} has no Options that extend CompressionOptions; mend it")
+        return options
+
+    def read(self, value: Any) -> CompressionOptions:
+        """Return what a mapping says, or raise what is wrong with it, at its own place."""
+        if isinstance(value, CompressionOptions):
+            return value
+        if not isinstance(value, dict):
+            raise refusal([Complaint((), f"expected a mapping such as `key: value`, not {named(value)}")])
+        if "method" not in value:
+            raise refusal([Complaint((), "the key 'method' is missing; add it")])
+        method, known = value["method"], self.methods()
+        if method not in known:
+            hint = suggestion(method, known, "one of")
+            raise refusal([Complaint(("method",), f"can't be {named(method)}; {hint}")])
+        try:
+            options = self.options_class(method)
+        except BadInput as error:
+            raise refusal([Complaint(("method",), str(error))]) from None
+        return options.model_validate(value)
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            self.read,
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                lambda options, info: options.model_dump(mode=info.mode), info_arg=True
+            ),
+        )
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        variants = []
+        for method in self.methods():
+            variant = handler(self.options_class(method).__pydantic_core_schema__)
+            handler.resolve_ref_schema(variant)["properties"]["method"] = {"const": method}
+            variants.append(variant)
+        return {"oneOf": variants}
 
 
-def _place(step: Step) -> int:
-    if isinstance(step, Prune):
-        return 1 if step.pattern == "structured" else 3
-    return {"distill": 0, "low_rank": 2, "quantize": 4}[step.method]
-
-
-class Chain(Options):
+class Chain(CompressionOptions):
     """Several compressions, one after the other."""
 
     method: Literal["chain"]
-    steps: tuple[Step, ...] = Field(description="At least two compressions; no chain in a chain.")
-    recover: Recovery | None = None
-
-    @property
-    def level(self) -> None:
-        """A chain has none."""
-        return None
+    steps: tuple[Annotated[CompressionOptions, ByMethod(chains=False)], ...] = Field(
+        description="At least two compressions; no chain in a chain."
+    )
 
     @model_validator(mode="after")
     def _one_last_recovery(self) -> Self:
@@ -111,27 +140,27 @@ class Chain(Options):
 
     @model_validator(mode="after")
     def _in_an_order_that_keeps_what_was_won(self) -> Self:
+        places = [*CHAIN_ORDER]
         for first, second in pairwise(self.steps):
-            if _place(first) >= _place(second):
+            if places.index(first.changes) >= places.index(second.changes):
                 raise ValueError(
                     f"{first.method} before {second.method} would be undone or done twice; the order is: "
-                    "distill, prune structured, low_rank, prune, quantize"
+                    f"{', '.join(CHAIN_ORDER.values())}{_counted_as(first, second)}"
                 )
         return self
 
     @field_validator("steps")
     @classmethod
-    def _several(cls, steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    def _several(cls, steps: tuple[CompressionOptions, ...]) -> tuple[CompressionOptions, ...]:
         if len(steps) < 2:
             raise ValueError(f"a chain of {len(steps)}; give at least two steps, or the one method without a chain")
         return steps
 
 
-Compression = Annotated[Quantize | Prune | LowRank | Distill | Chain, Field(discriminator="method")]
-Compressions = Annotated[tuple[Compression, ...], Axis()]
+Compressions = Annotated[tuple[Annotated[CompressionOptions, ByMethod(chains=True)], ...], Axis()]
 
 
-def chained(compression: Compression) -> tuple[Step, ...]:
+def chained(compression: CompressionOptions) -> tuple[CompressionOptions, ...]:
     """Return the steps of a compression; the recovery of a chain follows its last step."""
     if not isinstance(compression, Chain):
         return (compression,)
@@ -141,12 +170,12 @@ def chained(compression: Compression) -> tuple[Step, ...]:
     return (*first, last)
 
 
-def label_of(compression: Compression) -> str:
+def label_of(compression: CompressionOptions) -> str:
     """Return what a compression does in a few words: ``prune 0.5 structured + 16 steps, quantize 4``."""
     return ", ".join(_step_label(step) for step in chained(compression))
 
 
-def _step_label(step: Step) -> str:
+def _step_label(step: CompressionOptions) -> str:
     words: list[str] = [step.method]
     skipped = {"method", "recover"}
     for name, value in step.model_dump(exclude=skipped, exclude_defaults=True).items():
@@ -157,12 +186,21 @@ def _step_label(step: Step) -> str:
     return " ".join(words)
 
 
-def students(compression: Compression) -> list[tuple[tuple[str | int, ...], int]]:
+def students(compression: CompressionOptions) -> list[tuple[tuple[str | int, ...], int]]:
     """Return the students' sizes in a compression, each with its key path inside it."""
-    if isinstance(compression, Distill):
-        return [(("student_params",), compression.student_params)]
     if isinstance(compression, Chain):
         return [
             (("steps", i, *path), size) for i, step in enumerate(compression.steps) for path, size in students(step)
         ]
-    return []
+    key, size = compression.student_key, compression.student_size
+    return [] if key is None or size is None else [((key,), size)]
+
+
+def _counted_as(*steps: CompressionOptions) -> str:
+    """Return where others' compressors stand in the order, which names ours alone."""
+    others = [f"{step.method} counts as {CHAIN_ORDER[step.changes]}" for step in steps if _is_anothers(step)]
+    return f" ({', '.join(others)})" if others else ""
+
+
+def _is_anothers(step: CompressionOptions) -> bool:
+    return step.method not in COMPRESSORS.builtin

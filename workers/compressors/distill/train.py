@@ -6,37 +6,21 @@ student learns by itself: the honest comparison.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from orchestrator.errors import BadInput
-from orchestrator.planning.family import Family, ModelShape
+import torch
+import torch.nn.functional as F
+
+from workers.compressors.distill.plan import DistillOptions
 from workers.compressors.session import Fresh, Parts
-
-if TYPE_CHECKING:
-    import torch
+from workers.training.loop import cross_entropy
 
 
 class Distiller:
-    """Knowledge distillation of logits."""
+    """The half of :class:`~workers.compressors.distill.plan.Distill` that compresses."""
 
     @staticmethod
-    def check(options: Any, shape: ModelShape, family: Family) -> list[str]:
-        """Refuse a student as large as its teacher.
-
-        Raises
-        ------
-        BadInput
-            As said.
-        """
-        if options.student_params >= shape.params_non_embedding:
-            raise BadInput(
-                f"a student of {options.student_params:,} is no smaller than its teacher's "
-                f"{shape.params_non_embedding:,}; take a smaller one, or leave the smallest sizes out of grid.params"
-            )
-        return []
-
-    @staticmethod
-    def session(module: torch.nn.Module, options: Any, parts: Parts, steps: int, fresh: Fresh) -> Teaching:
+    def session(module: torch.nn.Module, options: DistillOptions, parts: Parts, steps: int, fresh: Fresh) -> Teaching:
         """Begin with a fresh student."""
         return Teaching(module, options, fresh())
 
@@ -51,7 +35,7 @@ class Teaching:
 
     after_step = None
 
-    def __init__(self, teacher: torch.nn.Module, options: Any, student: torch.nn.Module) -> None:
+    def __init__(self, teacher: torch.nn.Module, options: DistillOptions, student: torch.nn.Module) -> None:
         self.teacher = teacher.eval().requires_grad_(False)
         self.module, self.options = student, options
         self.loss = self._loss if options.mix else None
@@ -61,11 +45,6 @@ class Teaching:
         return {}
 
     def _loss(self, x: torch.Tensor, logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        import torch
-        import torch.nn.functional as F
-
-        from workers.training.loop import cross_entropy
-
         heat, mix = self.options.temperature, self.options.mix
         with torch.no_grad():
             taught = F.log_softmax(self.teacher(x).flatten(0, -2).float() / heat, -1)

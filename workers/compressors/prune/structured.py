@@ -6,46 +6,16 @@ for heads); each group keeps the same share of its units, at least one.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from orchestrator.planning.family import UnitGroup
+from workers.compressors.prune.units import units_kept
 
 if TYPE_CHECKING:
-    import torch
-
     from workers.training.loop import Loss
-
-
-#: Difference from the density asked for, as a share of it, beyond which it is said.
-NEAR = 0.1
-
-
-def units_kept(units: int, density: float) -> int:
-    """Return how many units of a group stay."""
-    return max(1, round(density * units))
-
-
-def density_left(density: float, weights: Sequence[tuple[str, tuple[int, ...]]], groups: Sequence[UnitGroup]) -> float:
-    """Return the share of weights that is left where each group keeps such a share of its units."""
-    share = dict.fromkeys((name for name, _ in weights), 1.0)
-    for group in groups:
-        for name, _, _ in group.members:
-            if name in share:
-                share[name] *= units_kept(group.units, density) / group.units
-    sizes = {name: math.prod(size) for name, size in weights}
-    return sum(share[name] * size for name, size in sizes.items()) / sum(sizes.values())
-
-
-def shortfall(asked: float, left: float, where: str = "") -> list[str]:
-    """Return a sentence where a share of weights is left that is far from what was asked for."""
-    if abs(left - asked) <= NEAR * asked:
-        return []
-    return [
-        f"structured, density {asked:g} leaves {left:.2g} of the weights{where}: whole units are taken, "
-        "one of each group stays, and what is no unit stays too"
-    ]
 
 
 class StructuredPruning:
@@ -57,8 +27,6 @@ class StructuredPruning:
     def __init__(
         self, module: torch.nn.Module, density: float, groups: Sequence[UnitGroup], weights: Sequence[str]
     ) -> None:
-        import torch
-
         self.module, self.groups, self.asked = module, groups, density
         arrays = module.state_dict()
         total = sum(arrays[name].numel() for name in weights)
@@ -116,8 +84,6 @@ def joined(parts: torch.Tensor, shape: torch.Size, axis: int) -> torch.Tensor:
 
 def resize(module: torch.nn.Module, name: str, values: torch.Tensor) -> None:
     """Put values of another size in the place of a parameter or buffer, and tell its layer."""
-    import torch
-
     owner, _, last = name.rpartition(".")
     layer = module.get_submodule(owner)
     if last in layer._parameters:

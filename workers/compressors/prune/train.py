@@ -10,15 +10,15 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.errors import BadInput
-from orchestrator.planning.family import Family, ModelShape
-from orchestrator.spec.sections.prune import n_of_m
-from workers.compressors.prune.structured import StructuredPruning, density_left, restructured, shortfall
+import torch
+
+from workers.compressors.layers import present, weight_of
+from workers.compressors.prune.magnitude import largest, largest_of_each, largest_of_neighbours
+from workers.compressors.prune.plan import PruneOptions, n_of_m
+from workers.compressors.prune.structured import StructuredPruning, restructured
 from workers.compressors.session import Fresh, Parts, Session
 
 if TYPE_CHECKING:
-    import torch
-
     from workers.training.loop import Loss
 
 #: Part of a gradual recovery after which the density no longer falls.
@@ -26,39 +26,13 @@ GRADUAL_PART = 0.75
 
 
 class Pruner:
-    """Magnitude pruning."""
+    """The half of :class:`~workers.compressors.prune.plan.Prune` that compresses."""
 
     @staticmethod
-    def check(options: Any, shape: ModelShape, family: Family) -> list[str]:
-        """Refuse n:m patterns that don't divide a weight's inputs, and densities that leave nothing.
-
-        Returns a sentence where whole units can't come near the density.
-
-        Raises
-        ------
-        BadInput
-            As said.
-        """
-        pattern = n_of_m(options.pattern)
-        for name, sizes in family.weights(shape):
-            inputs = math.prod(sizes[1:])
-            if pattern is not None and inputs % pattern[1]:
-                raise BadInput(
-                    f"pattern {options.pattern}: {name} has {inputs} inputs where N = {shape.params_non_embedding:,}, "
-                    f"no multiple of {pattern[1]}; take another pattern, or leave that size out of grid.params"
-                )
-            if round(options.density * math.prod(sizes)) < 1:
-                raise BadInput(f"density {options.density:g} leaves no weight of {name}; raise it")
-        if options.pattern != "structured":
-            return []
-        left = density_left(options.density, family.weights(shape), family.unit_groups(shape))
-        return shortfall(options.density, left, f" where N = {shape.params_non_embedding:,}")
-
-    @staticmethod
-    def session(module: torch.nn.Module, options: Any, parts: Parts, steps: int, fresh: Fresh) -> Session:
+    def session(module: torch.nn.Module, options: PruneOptions, parts: Parts, steps: int, fresh: Fresh) -> Session:
         """Begin; what is pruned stays zero through the recovery, or is gone."""
         if options.pattern == "structured":
-            return StructuredPruning(module, options.density, parts.groups, parts.weights)
+            return StructuredPruning(module, options.kept, parts.groups, parts.weights)
         return Pruning(module, options, parts.weights, steps)
 
     @staticmethod
@@ -72,9 +46,7 @@ class Pruning:
 
     loss: Loss | None = None
 
-    def __init__(self, module: torch.nn.Module, options: Any, weights: list[str], steps: int) -> None:
-        from workers.compressors.layers import present
-
+    def __init__(self, module: torch.nn.Module, options: PruneOptions, weights: list[str], steps: int) -> None:
         self.module, self.options, self.steps = module, options, steps
         self.weights = present(module, weights)
         self._masks: dict[str, torch.Tensor] = {}
@@ -82,8 +54,6 @@ class Pruning:
 
     def after_step(self, step: int) -> None:
         """Set what was pruned to zero again, and prune more where that is due."""
-        from workers.compressors.layers import weight_of
-
         for name, mask in self._masks.items():
             weight_of(self.module, name).mul_(mask)
         if self.options.gradual and step <= self._last:
@@ -91,8 +61,6 @@ class Pruning:
 
     def finish(self) -> dict[str, Any]:
         """Return the measured density."""
-        from workers.compressors.layers import weight_of
-
         weights = [weight_of(self.module, name) for name in self.weights]
         kept = sum(int(weight.count_nonzero()) for weight in weights)
         return {"density": kept / sum(weight.numel() for weight in weights), "pattern": self.options.pattern}
@@ -102,15 +70,12 @@ class Pruning:
         return max(1, math.ceil(GRADUAL_PART * self.steps))
 
     def _density(self, step: int) -> float:
-        goal = float(self.options.density)
+        goal = self.options.kept
         if not (self.options.gradual and self.steps):
             return goal
         return goal + (1 - goal) * (1 - min(1.0, step / self._last)) ** 3
 
     def _prune(self, density: float) -> None:
-        from workers.compressors.layers import weight_of
-        from workers.compressors.prune.magnitude import largest, largest_of_each, largest_of_neighbours
-
         weights = {name: weight_of(self.module, name) for name in self.weights}
         pattern = n_of_m(self.options.pattern)
         if pattern is not None:

@@ -12,13 +12,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.errors import BadInput
-from orchestrator.planning.family import Family, ModelShape
+import torch
+from torch import nn
+from torch.nn.utils import parametrize
+
+from workers.compressors.layers import owner_of, present, replace_layer, weight_of
+from workers.compressors.quantize.int8_linear import Int8Linear
+from workers.compressors.quantize.plan import QuantizeOptions
+from workers.compressors.quantize.rounding import StraightThrough, rounded, scale_like
 from workers.compressors.session import Fresh, Parts
 
 if TYPE_CHECKING:
-    import torch
-
     from workers.training.loop import Loss
 
 #: Suffix of the buffer that holds a weight's scales, float32 (outputs, 1, …).
@@ -26,29 +30,13 @@ SCALE = "_scale"
 
 
 class Quantizer:
-    """Quantisation of weights per output channel, and where asked for of what they are multiplied with."""
+    """The half of :class:`~workers.compressors.quantize.plan.Quantize` that compresses."""
 
     @staticmethod
-    def check(options: Any, shape: ModelShape, family: Family) -> list[str]:
-        """Accept any shape for weights, as every one can be rounded.
-
-        Raises
-        ------
-        BadInput
-            If activations are to be rounded where no weight is a matrix.
-        """
-        if options.activations == "int8" and not any(len(size) == 2 for _, size in family.weights(shape)):
-            raise BadInput(
-                f"activations: int8 rounds the inputs of Linear layers, and what is compressed of a {shape.family} "
-                "are convolutions; leave activations out"
-            )
-        return []
-
-    @staticmethod
-    def session(module: torch.nn.Module, options: Any, parts: Parts, steps: int, fresh: Fresh) -> Quantizing:
+    def session(
+        module: torch.nn.Module, options: QuantizeOptions, parts: Parts, steps: int, fresh: Fresh
+    ) -> Quantizing:
         """Begin; with steps to come the weights are rounded in the forward pass alone."""
-        from workers.compressors.layers import present
-
         weights = present(module, parts.weights)
         if options.activations == "int8":
             round_inputs(module, weights)
@@ -57,9 +45,6 @@ class Quantizer:
     @staticmethod
     def restructure(module: torch.nn.Module, facts: dict[str, Any]) -> torch.nn.Module:
         """Return the module with a buffer for each weight's scales, and layers that round their inputs."""
-        from workers.compressors.layers import owner_of
-        from workers.compressors.quantize.rounding import scale_like
-
         if facts.get("activations") == "int8":
             round_inputs(module, facts["quantized"])
         for name in facts["quantized"]:
@@ -74,12 +59,7 @@ class Quantizing:
     #: Nothing to put right: what is trained are the weights before rounding.
     after_step = None
 
-    def __init__(self, module: torch.nn.Module, options: Any, weights: list[str], steps: int) -> None:
-        from torch.nn.utils import parametrize
-
-        from workers.compressors.layers import owner_of
-        from workers.compressors.quantize.rounding import StraightThrough
-
+    def __init__(self, module: torch.nn.Module, options: QuantizeOptions, weights: list[str], steps: int) -> None:
         self.module, self.bits, self.activations = module, options.bits, options.activations
         self.weights, self.trains = weights, steps > 0
         if self.trains:
@@ -88,12 +68,6 @@ class Quantizing:
 
     def finish(self) -> dict[str, Any]:
         """Round; return bits and the names of the rounded weights."""
-        import torch
-        from torch.nn.utils import parametrize
-
-        from workers.compressors.layers import owner_of, weight_of
-        from workers.compressors.quantize.rounding import rounded
-
         for name in self.weights:
             owner = owner_of(self.module, name)
             if self.trains:
@@ -110,11 +84,6 @@ class Quantizing:
 
 def round_inputs(module: torch.nn.Module, weights: list[str]) -> None:
     """Put layers that round their inputs in the place of the Linear ones among the owners of some weights."""
-    from torch import nn
-
-    from workers.compressors.layers import owner_of, replace_layer
-    from workers.compressors.quantize.int8_linear import Int8Linear
-
     for name in weights:
         layer = owner_of(module, name)
         if isinstance(layer, nn.Linear):
