@@ -30,7 +30,7 @@ from table import machine, print_table
 from orchestrator.execution.run import run_sweep
 from orchestrator.planning import make_plan
 from orchestrator.spec import parse_sweep
-from orchestrator.spec.train import Train
+from orchestrator.spec.sections.train import Train
 from orchestrator.store import open_store
 from workers.engine import TorchEngine
 

@@ -25,10 +25,10 @@ from torch import nn
 
 from orchestrator.planning import make_plan
 from orchestrator.spec import parse_sweep
-from orchestrator.spec.compression import Quantize
 from workers.compressing import restored
-from workers.compressors.compressor import Parts
-from workers.compressors.quantize import Quantizer
+from workers.compressors.quantize.plan import QuantizeOptions
+from workers.compressors.quantize.train import Quantizer
+from workers.compressors.session import Parts
 from workers.engine import TorchEngine
 from workers.serving.backends import prepared
 from workers.serving.int8_serving import with_whole_numbers
@@ -129,7 +129,7 @@ def _trained_mlp() -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
 
 def _rounded(module: nn.Module) -> nn.Module:
     parts = Parts([name for name, _ in module.named_parameters() if name.endswith("weight")], [])
-    wanted = Quantize(method="quantize", bits=8, activations="int8")
+    wanted = QuantizeOptions(method="quantize", bits=8, activations="int8")
     session = Quantizer.session(copy.deepcopy(module), wanted, parts, 0, lambda: module)
     session.finish()
     return session.module.eval()

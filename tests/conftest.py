@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import textwrap
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -62,6 +67,39 @@ def sweep() -> Callable[..., Sweep]:
         return parse_sweep(text, **keywords)
 
     return parse
+
+
+@pytest.fixture
+def install(tmp_path: Path) -> Callable[..., Callable[[str], str]]:
+    """Install a package of one module, with entry points; get what runs code in a fresh process that finds it.
+
+    A fresh process, because entry points are read once and a sweep's classes are made from them.
+    """
+
+    def installed(module: str, source: str, entry_points: dict[str, str]) -> Callable[[str], str]:
+        site = tmp_path / "site-packages"
+        about = site / f"{module}-1.0.dist-info"
+        about.mkdir(parents=True)
+        (site / f"{module}.py").write_text(textwrap.dedent(source))
+        (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")
+        groups = [f"[{group}]\n{entry}\n" for group, entry in entry_points.items()]
+        (about / "entry_points.txt").write_text("\n".join(groups))
+        path = os.pathsep.join([str(site), str(Path(__file__).parents[1])])
+
+        def run(code: str) -> str:
+            done = subprocess.run(
+                [sys.executable, "-c", textwrap.dedent(code)],
+                env={**os.environ, "PYTHONPATH": path},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert done.returncode == 0, done.stderr
+            return done.stdout
+
+        return run
+
+    return installed
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ import torch
 from orchestrator.planning.cell import Cell
 from orchestrator.planning.context import RunContext
 from orchestrator.planning.family import ModelShape
-from workers.compressors.structured import shortfall
+from workers.compressors.prune.units import shortfall
 from workers.serving.model_file import Model, stored_bits, to_bytes
 from workers.training.state import TrainState
 

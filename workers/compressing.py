@@ -13,7 +13,7 @@ import torch
 from orchestrator.planning.tree import Stage
 from orchestrator.spec.registries import COMPRESSORS, OPTIMIZERS
 from workers.checkpointer import Checkpointer
-from workers.compressors.compressor import Parts, Session
+from workers.compressors.session import Parts, Session
 from workers.training.loop import train_steps
 from workers.training.merge import OpenWindows
 from workers.training.state import TrainState, arrays_of, load_arrays, load_model, load_optimizer, save_state
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def restored(module: torch.nn.Module, state: TrainState) -> torch.nn.Module:
     """Return a freshly built module with a state's structure and values."""
     for fact in state.facts:
-        module = COMPRESSORS.load(fact["method"])().restructure(module, fact)
+        module = COMPRESSORS.load_training(fact["method"])().restructure(module, fact)
     load_arrays(state.model, module)
     return module
 
@@ -59,7 +59,7 @@ def compress(
     reference = parent.reference or engine.reference(stage, module, before)
     weights = [name for name, _ in engine.family.weights(step.before)]
     parts = Parts(weights, engine.family.unit_groups(step.before))
-    session = COMPRESSORS.load(step.method)().session(
+    session = COMPRESSORS.load_training(step.method)().session(
         module,
         step.options,
         parts,

@@ -42,7 +42,7 @@ class TorchEngine:
 
     def __init__(self, context: RunContext, rank: Rank = ALONE, *, on_gpu: bool = False) -> None:
         self.context, self.rank = context, rank
-        self.family = FAMILIES.load(context.family)()
+        self.family = FAMILIES.load_training(context.family)()
         self.device = torch.device("cuda" if on_gpu else "cpu")
         self.device_kind = torch.cuda.get_device_name() if on_gpu else "cpu"
         self.warm = WarmModels(rank)

@@ -12,9 +12,10 @@ from typing import Any
 from orchestrator.planning.cell import Cell
 from orchestrator.planning.context import RunContext
 from orchestrator.planning.tree import Stage
+from orchestrator.spec.registries import COMPRESSORS
 from orchestrator.store.checkpoints import DamagedCheckpoint
 from workers.checkpointer import Checkpointer
-from workers.families.simulated import simulated_loss
+from workers.families.simulated.law import simulated_loss
 from workers.rank import ALONE, Rank
 
 
@@ -113,17 +114,8 @@ class SimulatedEngine:
 
 
 def kept_share(cell: Cell) -> float:
-    """Return the share of bytes that a compression would leave: its bits of 32, its density, its rank or a student's N.
-
-    An energy stands for a rank of as much.
-    """
+    """Return the share of bytes that a compression would leave, by what its compressors think."""
     share = 1.0
     for step in cell.compressed.steps if cell.compressed else ():
-        options = step.options
-        if options.method == "quantize":
-            share *= options.bits / 32
-        elif options.method == "distill":
-            share *= step.shape.params_total / step.before.params_total
-        else:
-            share *= options.level if options.level is not None else options.energy
+        share *= COMPRESSORS.load(step.method)().kept_share(step.options, step.before, step.shape)
     return share

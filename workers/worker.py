@@ -89,7 +89,7 @@ class Worker:
 
     def warm(self) -> str:
         """Load what the first chain would otherwise wait for; return the device's kind."""
-        engine = FAMILIES.load(self.context.family)().engine()
+        engine = FAMILIES.load_training(self.context.family)().engine()
         self.engine: Engine = engine(self.context, self.rank, on_gpu=self.on_gpu)
         self.engine.listen(self.checkpointer.beat)
         self._controller = ThreadpoolController()  # sees the libraries that are loaded by now

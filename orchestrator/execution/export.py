@@ -128,7 +128,7 @@ def _trained(plan: Plan, tree: StageTree, row: dict[str, Any]) -> tuple[bytes, f
     from workers.serving.model_file import from_bytes, to_bytes
 
     on_gpu = plan.sweep.resources.gpus_per_worker > 0 and torch.cuda.is_available()
-    engine = FAMILIES.load(plan.context.family)().engine()(plan.context, on_gpu=on_gpu)
+    engine = FAMILIES.load_training(plan.context.family)().engine()(plan.context, on_gpu=on_gpu)
     state: Any = None
     leaf = None
     with threadpool_limits(limits=row["threads"] or 1):

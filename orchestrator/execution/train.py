@@ -14,7 +14,7 @@ from orchestrator.execution.store_writer import StoreWriter
 from orchestrator.planning import Plan
 from orchestrator.planning.cell import Cell
 from orchestrator.planning.recipe import recipe_name
-from orchestrator.spec.resources import Resources
+from orchestrator.spec.sections.resources import Resources
 from orchestrator.store import Store
 from orchestrator.store.heartbeat import Lease
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from orchestrator.errors import BadInput, UnbuildableSize, refused_at
 from orchestrator.planning.cell import Cell, cell_identity
-from orchestrator.planning.content import content_id
+from orchestrator.planning.content_id import content_id
 from orchestrator.planning.family import Family, ModelShape
 from orchestrator.planning.manifest import DataManifest
 from orchestrator.planning.recipe import RECIPE_VERSION, Recipe

@@ -9,7 +9,7 @@ from typing import Any
 from orchestrator.errors import BadInput
 from orchestrator.planning.cell import Cell
 from orchestrator.planning.compress_plan import CompressPlanner
-from orchestrator.planning.content import content_id
+from orchestrator.planning.content_id import content_id
 from orchestrator.planning.context import TaskData
 from orchestrator.planning.family import Family, ModelShape
 from orchestrator.planning.recipe import Recipe

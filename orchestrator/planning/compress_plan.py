@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from orchestrator.errors import BadInput, UnbuildableSize, refused_at
 from orchestrator.planning.cell import Cell
 from orchestrator.planning.compressed import Compressed, CompressStep
-from orchestrator.planning.content import content_id
+from orchestrator.planning.compressor import Compressor
+from orchestrator.planning.content_id import content_id
 from orchestrator.planning.context import TaskData
 from orchestrator.planning.family import Family, ModelShape
 from orchestrator.planning.recipe import Recipe
-from orchestrator.spec.compression import chained, label_of
 from orchestrator.spec.registries import COMPRESSORS
+from orchestrator.spec.sections.compression import CompressionOptions, chained, label_of
+from orchestrator.spec.sections.recovery import Recovery
+from orchestrator.spec.sweep import Sweep
 
 #: Peak rate of recovery as a share of the rate before it; it falls linearly to zero.
 RECOVERY_RATE_SHARE = 0.25
@@ -29,7 +31,7 @@ class CompressPlanner:
         As in :func:`~orchestrator.planning.children.with_children`.
     """
 
-    def __init__(self, sweep: Any, family: Family, data: Mapping[str, TaskData]) -> None:
+    def __init__(self, sweep: Sweep, family: Family, data: Mapping[str, TaskData]) -> None:
         self.sweep, self.family, self.data = sweep, family, data
         self._remarks: dict[str, dict[str, None]] = {}
         self._refusals: dict[str, str] = {}
@@ -71,7 +73,7 @@ class CompressPlanner:
             found.append(replace(base, id=cell_id, shape=steps[-1].shape, parent=base, compressed=compressed))
         return found
 
-    def _steps(self, base: Cell, compressions: Sequence[Any], place: str) -> tuple[CompressStep, ...]:
+    def _steps(self, base: Cell, compressions: Sequence[CompressionOptions], place: str) -> tuple[CompressStep, ...]:
         found: list[CompressStep] = []
         shape = base.shape
         for options in compressions:
@@ -79,12 +81,12 @@ class CompressPlanner:
             shape = found[-1].shape
         return tuple(found)
 
-    def _step(self, base: Cell, before: ModelShape, options: Any, place: str) -> CompressStep:
+    def _step(self, base: Cell, before: ModelShape, options: CompressionOptions, place: str) -> CompressStep:
         recipe = base.recipe if base.tuning is None else base.tuning.recipe
         examples = base.data_examples if base.tuning is None else base.tuning.examples
-        compressor = COMPRESSORS.load(options.method)()
-        student = getattr(options, "student_params", None)
-        shape = before if student is None else self._student(student, base, f"{place}.student_params")
+        compressor: Compressor = COMPRESSORS.load(options.method)()
+        student = options.student_size
+        shape = before if student is None else self._student(student, base, f"{place}.{options.student_key}")
         with refused_at(place):
             remarks = compressor.check(options, before, self.family)
         if remarks:
@@ -92,8 +94,9 @@ class CompressPlanner:
         if student is not None:
             steps = base.total_steps if base.tuning is None else base.tuning.total_steps
             steps += _recovery_steps(options.recover, recipe, examples)
-            recipe = replace(recipe, schedule="wsd") if recipe.schedule == "wsm" else recipe
-            recipe = replace(recipe, compile=False, fuse=False)
+            # A student is trained in one stage, which takes no snapshots: it decays instead of merging them.
+            schedule = "wsd" if recipe.merges else recipe.schedule
+            recipe = replace(recipe, schedule=schedule, compile=False, fuse=False)
             flops = recipe.batch_size * (shape.train_flops + before.forward_flops)
         else:
             steps = _recovery_steps(options.recover, recipe, examples)
@@ -135,12 +138,13 @@ class CompressPlanner:
         return student
 
 
-def _recovery_steps(recover: Any, recipe: Recipe, examples: int) -> int:
+def _recovery_steps(recover: Recovery | None, recipe: Recipe, examples: int) -> int:
     if recover is None:
         return 0
     if recover.steps is not None:
-        return int(recover.steps)
-    return max(1, round(float(recover.epochs) * examples / recipe.batch_size))
+        return recover.steps
+    assert recover.epochs is not None, "validation asks for one of the two"
+    return max(1, round(recover.epochs * examples / recipe.batch_size))
 
 
 def _recovery(recipe: Recipe) -> Recipe:

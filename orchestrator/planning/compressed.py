@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from orchestrator.planning.family import ModelShape
 from orchestrator.planning.recipe import Recipe
+from orchestrator.spec.sections.compression import CompressionOptions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +18,7 @@ class CompressStep:
     method
         Registry name.
     options
-        The YAML's mapping for it (``orchestrator.spec.compression``).
+        The YAML's mapping for it.
     before, shape
         The model that goes in and the one that comes out: the same, or a student.
     training_steps
@@ -34,7 +34,7 @@ class CompressStep:
     """
 
     method: str
-    options: Any
+    options: CompressionOptions
     before: ModelShape
     shape: ModelShape
     training_steps: int

@@ -48,7 +48,7 @@ class RunContext:
     simulated
         True where nothing is trained.
     inference
-        How latency and memory are measured (``orchestrator.spec.inference.Inference``).
+        How latency and memory are measured (``orchestrator.spec.sections.inference.Inference``).
     """
 
     family: str

@@ -1,17 +1,17 @@
 """The seam behind which a model family stands, and the shape it answers with.
 
-The family object itself imports no torch: planning asks it for shapes and FLOPs; a worker asks it for the engine
-that trains them.
+This is the half that plans: shapes and FLOPs, and no torch, not even by way of another module. The half that trains
+(:mod:`workers.families.trained`) is named by it and imported by workers alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from orchestrator.planning.manifest import DataManifest
+from orchestrator.planning.manifest import DataManifest
+from orchestrator.spec import options as spec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +96,10 @@ class Family(Protocol):
     defaults: Mapping[str, Mapping[str, Any]]
     #: True when rows are made up (``family: simulated``).
     simulated: bool
+    #: Class of the YAML keys beside ``family:``.
+    Options: type[spec.Options]
+    #: ``module:class`` of the half that trains.
+    training: str
 
     def shape_for(self, params: int, options: Mapping[str, Any], data: DataManifest) -> ModelShape:
         """Return the nearest buildable shape for ``params`` non-embedding parameters.
@@ -123,6 +127,3 @@ class Family(Protocol):
 
     def unit_groups(self, shape: ModelShape) -> list[UnitGroup]:
         """Return the groups of units that structured pruning may thin out."""
-
-    def engine(self) -> Any:
-        """Return the engine class (``workers.protocols.Engine``) that trains this family; may import torch."""

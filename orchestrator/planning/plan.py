@@ -25,9 +25,10 @@ from orchestrator.planning.cost import (
 )
 from orchestrator.planning.plan_warnings import cautions
 from orchestrator.planning.recipe import Recipe
+from orchestrator.planning.schedules.schedule import schedule_named
 from orchestrator.planning.sharing import build_tree
 from orchestrator.planning.tree import StageTree
-from orchestrator.spec.registries import FAMILIES, SOURCES
+from orchestrator.spec.registries import FAMILIES, SCHEDULES, SOURCES
 
 #: Cells up to which a plan also works out what other schedules would cost.
 COMPARED_CELLS = 2_000
@@ -112,7 +113,12 @@ class Plan:
         return "; ".join(reasons) or None
 
     def flops_by_schedule(self) -> dict[str, int]:
-        """Return the training FLOPs that this grid costs under each schedule that shares with a decay or a merge."""
+        """Return the training FLOPs that this grid costs under each schedule that shares, with a decay or a merge.
+
+        Compared are ours and those of the sweep, not all that happen to be installed.
+        """
+        names = dict.fromkeys([*SCHEDULES.builtin, *(cell.recipe.schedule for cell in self.cells)])
+        schedules = {name: schedule_named(name) for name in names}
         return {
             name: sum(
                 stage.flops
@@ -122,7 +128,8 @@ class Plan:
                     share=self.share,
                 )
             )
-            for name in ("wsd", "wsm")
+            for name, schedule in schedules.items()
+            if schedule.shares and schedule.ending != "nothing"
         }
 
     def to_json(self) -> dict[str, Any]:

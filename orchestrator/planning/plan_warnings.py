@@ -7,17 +7,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from orchestrator.planning.cell import Cell
+from orchestrator.planning.schedules.schedule import SCHEDULE_KEYS, schedule_named
 
-#: Keys of ``train`` without effect under an optimizer or a schedule.
-IDLE = {
-    ("optimizer", "adamw"): ("momentum",),
-    ("optimizer", "sgd"): ("beta1", "beta2"),
-    ("schedule", "wsd"): ("milestones", "decay_factor"),
-    ("schedule", "wsm"): ("milestones", "decay_factor"),
-    ("schedule", "cosine"): ("milestones", "decay_factor", "cooldown_fraction"),
-    ("schedule", "constant"): ("milestones", "decay_factor", "cooldown_fraction"),
-    ("schedule", "step"): ("cooldown_fraction",),
-}
+#: Keys of ``train`` without effect under an optimizer.
+IDLE = {"adamw": ("momentum",), "sgd": ("beta1", "beta2")}
 
 
 def cautions(sweep: Any, cells: Sequence[Cell]) -> list[str]:
@@ -35,12 +28,15 @@ def cautions(sweep: Any, cells: Sequence[Cell]) -> list[str]:
 
 def _idle(sweep: Any) -> Iterator[str]:
     for train in sweep.recipes():
-        for (key, value), names in IDLE.items():
-            if getattr(train, key) != value:
-                continue
+        used = schedule_named(train.schedule).uses
+        idle = {
+            f"optimizer {train.optimizer}": IDLE.get(train.optimizer, ()),
+            f"schedule {train.schedule}": [key for key in SCHEDULE_KEYS if key not in used],
+        }
+        for under, names in idle.items():
             for name in names:
                 if getattr(train, name) != type(train).model_fields[name].default:
-                    yield f"{sweep.at('train')}: {name} has no effect under {key} {value}: leave it out"
+                    yield f"{sweep.at('train')}: {name} has no effect under {under}: leave it out"
 
 
 def _cold(sweep: Any, cells: Sequence[Cell]) -> Iterator[str]:

@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from orchestrator.errors import BadInput
-from orchestrator.planning.content import content_id
+from orchestrator.planning.content_id import content_id
+from orchestrator.planning.schedules.schedule import Schedule, schedule_named
+from orchestrator.spec.sections.train import Train
 
 #: Raised whenever training code changes a result; part of every cell id (I1).
 RECIPE_VERSION = 2
-#: Snapshots that ``wsm`` merges; more change the loss by less than 0.0005 (docs/families.md).
-MERGED_SNAPSHOTS = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,11 +32,9 @@ class Recipe:
     warmup_steps
         Linear warmup in absolute steps, so that cells of different length share their beginning (I3).
     schedule
-        ``wsd``, ``wsm``, ``cosine``, ``step`` or ``constant``.
-    cooldown_fraction
-        Last part of the steps in which ``wsd`` decays the rate, or whose snapshots ``wsm`` merges.
-    milestones, decay_factor
-        Fractions of the steps at which ``step`` multiplies the rate by the factor.
+        Registry name.
+    cooldown_fraction, milestones, decay_factor
+        What the schedule may read (:class:`~orchestrator.planning.schedules.schedule.ScheduleKeys`).
     shift_pixels
         Augmentation of images: random shifts of at most this many pixels.
     precision
@@ -70,7 +68,7 @@ class Recipe:
 
     @classmethod
     def resolve(
-        cls, train: Any, defaults: Mapping[str, Mapping[str, Any]], *, world_size: int = 1, on_gpu: bool = False
+        cls, train: Train, defaults: Mapping[str, Mapping[str, Any]], *, world_size: int = 1, on_gpu: bool = False
     ) -> Recipe:
         """Return the recipe of a sweep's ``train`` section, ``auto`` replaced by the family's stated defaults.
 
@@ -119,25 +117,41 @@ class Recipe:
         """Return the optimiser steps of ``epochs`` passes over ``data_examples``; a last partial batch is left out."""
         return data_examples * epochs // self.batch_size
 
+    def rate_factor(self, step: int, total_steps: int | None) -> float:
+        """Return the share of the peak learning rate at a step.
+
+        Parameters
+        ----------
+        step
+            Optimiser step, counted from 0.
+        total_steps
+            Steps of the cell that is being finished; ``None`` on a trunk that several cells share, where the rate is
+            at its peak once it is warm.
+        """
+        warmup = min(1.0, (step + 1) / self.warmup_steps) if self.warmup_steps else 1.0
+        return warmup if total_steps is None else warmup * self._schedule.rate(self, step, total_steps)
+
     def fork_step(self, total_steps: int) -> int:
         """Return the step at which a cell of ``total_steps`` leaves the trunk: where its own schedule begins."""
-        if self.schedule == "wsd":
-            return total_steps - max(1, round(self.cooldown_fraction * total_steps))
-        return total_steps
+        return self._schedule.fork_step(self, total_steps)
 
     def snapshot_steps(self, total_steps: int) -> tuple[int, ...]:
-        """Return the steps after which ``wsm`` takes a snapshot for a cell of ``total_steps``, the last one included.
-
-        They depend on the cell's own length alone, so it doesn't matter which other cells share its trunk.
-        """
-        window = max(1, round(self.cooldown_fraction * total_steps))
-        count = min(MERGED_SNAPSHOTS, window)
-        return tuple(sorted(total_steps - k * window // count for k in range(count)))
+        """Return the steps after which a snapshot is taken for a cell of ``total_steps``, the last one included."""
+        return self._schedule.snapshot_steps(self, total_steps)
 
     @property
     def shares_trunk(self) -> bool:
         """True when cells of different length have their steps before the fork in common."""
-        return self.schedule in ("wsd", "wsm", "constant")
+        return self._schedule.shares
+
+    @property
+    def merges(self) -> bool:
+        """True when a cell's weights are the mean of snapshots."""
+        return self._schedule.ending == "merge"
+
+    @property
+    def _schedule(self) -> Schedule:
+        return schedule_named(self.schedule)
 
 
 def recipe_name(recipe: Recipe) -> str:

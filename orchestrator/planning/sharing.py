@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from orchestrator.planning.cell import Cell
 from orchestrator.planning.compressed import CompressStep
-from orchestrator.planning.content import content_id
+from orchestrator.planning.content_id import content_id
 from orchestrator.planning.family import ModelShape
 from orchestrator.planning.tree import Stage, StageTree
 from orchestrator.planning.trunk import Goal, Trunk

@@ -50,7 +50,7 @@ class Stage:
     cell
         The cell that an ``evaluate`` stage measures.
     windows
-        Under ``wsm``: lengths of the cells below whose running means are open at the end of this stage.
+        Where a schedule merges: lengths of the cells below whose running means are open at the end of this stage.
     flops, flops_evaluation
         FLOPs of training and of scoring in this stage.
     """

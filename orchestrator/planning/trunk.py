@@ -91,7 +91,7 @@ class Trunk:
     def _finish(self, goal: Goal, parent: str | None, fork: int) -> str:
         """Add a cell's own schedule."""
         total = goal.total_steps
-        if self.recipe.schedule == "wsm":
+        if self.recipe.merges:
             return self._add("merge", parent, goal.examples, total, total, total)
         if fork < total:
             return self._add("cooldown", parent, goal.examples, fork, total, total)
@@ -102,7 +102,7 @@ class Trunk:
         self, goals: Collection[Goal], leaves: dict[int, int], examples: int, stop: int
     ) -> tuple[int, ...]:
         """Return the lengths of the cells that go through this end of a trunk with their window begun."""
-        if self.recipe.schedule != "wsm":
+        if not self.recipe.merges:
             return ()
         main = max(leaves)
         found = set()

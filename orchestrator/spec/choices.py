@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidatorFunctionWrapHandler
 from pydantic_core import CoreSchema, core_schema
 
-from orchestrator.spec.keypath import quoted
-from orchestrator.spec.nearest import suggestion
+from orchestrator.spec.did_you_mean import suggestion
 from orchestrator.spec.quantities import NonNegativeReal, OpenFraction, PositiveCount, PositiveReal, named
 from orchestrator.spec.validation_errors import Complaint, refusal
+from orchestrator.spec.yaml.key_path import quoted
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,15 @@ from collections.abc import Sequence
 from pydantic import ValidationError
 
 from orchestrator.errors import BadInput
-from orchestrator.spec.document import Document
-from orchestrator.spec.keypath import shown
-from orchestrator.spec.origin import Origin
-from orchestrator.spec.overrides import overridden
 from orchestrator.spec.quantities import named
-from orchestrator.spec.source import read_text
-from orchestrator.spec.strict_yaml import parse_document
 from orchestrator.spec.sweep import Sweep
 from orchestrator.spec.validation_errors import complaints_of
+from orchestrator.spec.yaml.document import Document
+from orchestrator.spec.yaml.key_path import shown
+from orchestrator.spec.yaml.line_numbers import Origin
+from orchestrator.spec.yaml.overrides import overridden
+from orchestrator.spec.yaml.parser import parse_document
+from orchestrator.spec.yaml.read_file import read_text
 
 MAX_ERRORS = 10
 

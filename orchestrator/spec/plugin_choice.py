@@ -7,14 +7,14 @@ from typing import Any, ClassVar
 from pydantic import Field, ValidationError
 
 from orchestrator.errors import BadInput
-from orchestrator.spec.nearest import suggestion
+from orchestrator.spec.did_you_mean import suggestion
 from orchestrator.spec.options import Options
 from orchestrator.spec.registries import Registry
 from orchestrator.spec.validation_errors import Complaint, complaints_of, unknown_keys
 
 
 class PluginChoice(Options):
-    """The base of :class:`~orchestrator.spec.data.Data` and :class:`~orchestrator.spec.model.Model`.
+    """The base of :class:`~orchestrator.spec.sections.data.Data` and :class:`~orchestrator.spec.sections.model.Model`.
 
     In the YAML the plug-in's keys stand beside ours; here they are gathered in ``options``, validated by the
     plug-in's own ``Options`` class, defaults filled in.

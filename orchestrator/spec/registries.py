@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from orchestrator.errors import BadInput
-from orchestrator.spec.nearest import suggestion
+from orchestrator.spec.did_you_mean import suggestion
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,11 @@ class Registry:
         """Objects that this process has added by name."""
         return {}
 
+    @cached_property
+    def _imported(self) -> dict[str, Any]:
+        """Objects by name that were imported before; planning asks for a schedule some hundred thousand times."""
+        return {}
+
     def add(self, name: str, entry: Any) -> None:
         """Put an object under a name in this process, over an earlier one of that name.
 
@@ -52,6 +57,10 @@ class Registry:
         """Return every known name, sorted."""
         return sorted({*self.builtin, *self.installed, *self.added})
 
+    def listed(self) -> list[str]:
+        """Return every known name as messages list them: ours in their own order, then the others."""
+        return [*self.builtin, *(name for name in self.names() if name not in self.builtin)]
+
     def __contains__(self, name: object) -> bool:
         return name in self.builtin or name in self.installed or name in self.added
 
@@ -65,9 +74,30 @@ class Registry:
         """
         if name in self.added:
             return self.added[name]
+        if name not in self._imported:
+            self._imported[name] = self._import(name)
+        return self._imported[name]
+
+    def _import(self, name: str) -> Any:
         target = self.builtin.get(name) or self.installed.get(name)
         if target is None:
             raise BadInput(f"unknown {self.kind} {name[:40]!r}; {suggestion(name, self.names())}")
+        return self._object(name, target)
+
+    def load_training(self, name: str) -> Any:
+        """Import and return the half that trains of a plug-in whose planning half is registered; it may import torch.
+
+        Raises
+        ------
+        BadInput
+            As :meth:`load`, for either half; and if the planning half names no other.
+        """
+        target = getattr(self.load(name), "training", None)
+        if not isinstance(target, str):
+            raise BadInput(f"the {self.kind} {name!r} names no half that trains; give it training = 'module:class'")
+        return self._object(name, target)
+
+    def _object(self, name: str, target: str) -> Any:
         module, _, attribute = target.partition(":")
         try:
             return getattr(importlib.import_module(module), attribute)
@@ -83,9 +113,9 @@ FAMILIES = Registry(
     "model family",
     "scalaw.families",
     {
-        "transformer": "workers.families.transformer:Transformer",
-        "resnet": "workers.families.resnet:ResNet",
-        "simulated": "workers.families.simulated:Simulated",
+        "transformer": "workers.families.transformer.plan:Transformer",
+        "resnet": "workers.families.resnet.plan:ResNet",
+        "simulated": "workers.families.simulated.plan:Simulated",
     },
 )
 SOURCES = Registry(
@@ -110,14 +140,25 @@ OPTIMIZERS = Registry(
         "sgd": "workers.optimizers.sgd:build",
     },
 )
+SCHEDULES = Registry(
+    "schedule",
+    "scalaw.schedules",
+    {
+        "wsd": "orchestrator.planning.schedules.wsd:WarmupStableDecay",
+        "wsm": "orchestrator.planning.schedules.wsm:WarmupStableMerge",
+        "cosine": "orchestrator.planning.schedules.cosine:Cosine",
+        "step": "orchestrator.planning.schedules.step:StepDown",
+        "constant": "orchestrator.planning.schedules.constant:Constant",
+    },
+)
 COMPRESSORS = Registry(
     "compressor",
     "scalaw.compressors",
     {
-        "quantize": "workers.compressors.quantize:Quantizer",
-        "prune": "workers.compressors.prune:Pruner",
-        "low_rank": "workers.compressors.low_rank:LowRanker",
-        "distill": "workers.compressors.distill:Distiller",
+        "quantize": "workers.compressors.quantize.plan:Quantize",
+        "prune": "workers.compressors.prune.plan:Prune",
+        "low_rank": "workers.compressors.low_rank.plan:LowRank",
+        "distill": "workers.compressors.distill.plan:Distill",
     },
 )
 LAWS = Registry(

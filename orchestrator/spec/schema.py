@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestrator.spec.data import Data, SourceChoice
-from orchestrator.spec.model import Model
 from orchestrator.spec.plugin_choice import PluginChoice
+from orchestrator.spec.sections.data import Data, SourceChoice
+from orchestrator.spec.sections.model import Model
 from orchestrator.spec.sweep import Sweep
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"

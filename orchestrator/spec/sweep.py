@@ -10,18 +10,18 @@ from typing import Any, Self
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from orchestrator.errors import BadInput, BadOption
-from orchestrator.spec.data import Data
-from orchestrator.spec.fitting import Fit
-from orchestrator.spec.grid import Grid
-from orchestrator.spec.inference import Inference
-from orchestrator.spec.keypath import quoted, shown
-from orchestrator.spec.model import Model
 from orchestrator.spec.options import Options
-from orchestrator.spec.origin import Origin
 from orchestrator.spec.quantities import NonNegativeCount
-from orchestrator.spec.resources import Resources
-from orchestrator.spec.train import Train
+from orchestrator.spec.sections.data import Data
+from orchestrator.spec.sections.fit import Fit
+from orchestrator.spec.sections.grid import Grid
+from orchestrator.spec.sections.inference import Inference
+from orchestrator.spec.sections.model import Model
+from orchestrator.spec.sections.resources import Resources
+from orchestrator.spec.sections.train import Train
 from orchestrator.spec.validation_errors import Complaint, refusal
+from orchestrator.spec.yaml.key_path import quoted, shown
+from orchestrator.spec.yaml.line_numbers import Origin
 
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 _SECTIONS: tuple[tuple[str, type[Options]], ...] = (

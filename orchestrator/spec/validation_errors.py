@@ -10,9 +10,9 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from orchestrator.spec.keypath import KeyPath
-from orchestrator.spec.nearest import suggestion
+from orchestrator.spec.did_you_mean import suggestion
 from orchestrator.spec.quantities import named
+from orchestrator.spec.yaml.key_path import KeyPath
 
 _OURS = "complaint"
 _HINTS = 20
@@ -49,17 +49,12 @@ def refusal(complaints: Iterable[Complaint]) -> ValidationError:
 def complaints_of(error: ValidationError) -> list[Complaint]:
     """Return what a validation found, in plain words."""
     errors = error.errors(include_url=False)
-    return [Complaint(_location(e), _sentence(e)) for e in errors if not _miscounted(e["type"], e["loc"], errors)]
+    return [Complaint(tuple(e["loc"]), _sentence(e)) for e in errors if not _miscounted(e["type"], e["loc"], errors)]
 
 
 def _miscounted(kind: str, path: KeyPath, errors: Iterable[Any]) -> bool:
     """Whether a list seems too short because entries in it are wrong, which aren't counted."""
     return kind == "too_short" and any(len(e["loc"]) > len(path) and e["loc"][: len(path)] == path for e in errors)
-
-
-def _location(error: Any) -> KeyPath:
-    path: KeyPath = tuple(error["loc"])
-    return (*path, error["ctx"]["discriminator"].strip("'")) if error["type"] == "union_tag_invalid" else path
 
 
 def _sentence(error: Any) -> str:
@@ -70,12 +65,9 @@ def _sentence(error: Any) -> str:
         return str(context["error"])
     if kind == "missing":
         return f"the key {error['loc'][-1]!r} is missing; add it"
-    if kind in ("literal_error", "union_tag_invalid", "enum"):
-        listed = re.findall(r"'([^']*)'|(\d+)", str(context.get("expected") or context.get("expected_tags")))
-        given = context.get("tag", value)
-        return f"can't be {named(given)}; {suggestion(given, [word or number for word, number in listed], 'one of')}"
-    if kind == "union_tag_not_found":
-        return f"the key {context['discriminator']} is missing; add it"
+    if kind in ("literal_error", "enum"):
+        listed = re.findall(r"'([^']*)'|(\d+)", str(context["expected"]))
+        return f"can't be {named(value)}; {suggestion(value, [word or number for word, number in listed], 'one of')}"
     if kind in _BOUNDS:
         words, bound = _BOUNDS[kind]
         return f"must be {words} {_number(context[bound])}, not {_number(value)}"

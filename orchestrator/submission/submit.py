@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from orchestrator.errors import BadInput, Interrupted, ScalawError, Unreachable
-from orchestrator.planning.content import content_id
+from orchestrator.planning.content_id import content_id
 from orchestrator.store import Store, open_store
 from orchestrator.store.heartbeat import ADDRESS_VARIABLE, JOB_VARIABLE
 from orchestrator.submission.client import ENDED, LOOK_S, JobServer

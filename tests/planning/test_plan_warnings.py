@@ -6,8 +6,9 @@ import pytest
 
 from orchestrator.planning import make_plan
 from orchestrator.planning.plan_warnings import IDLE
+from orchestrator.planning.schedules.schedule import SCHEDULE_KEYS
 from orchestrator.spec import parse_sweep
-from orchestrator.spec.train import Train
+from orchestrator.spec.sections.train import Train
 
 TEXT = """\
 name: careful
@@ -64,4 +65,4 @@ def test_the_same_is_said_once_for_a_whole_sweep_read_back_from_its_canonical_fo
 
 
 def test_every_key_that_can_be_idle_is_a_key_of_train():
-    assert {name for names in IDLE.values() for name in names} <= set(Train.model_fields)
+    assert {name for names in IDLE.values() for name in names} | {*SCHEDULE_KEYS} <= set(Train.model_fields)

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from orchestrator.planning.cell import Cell
 from orchestrator.planning.family import ModelShape
 from orchestrator.planning.recipe import Recipe
-from orchestrator.planning.schedule import rate_factor
 from orchestrator.planning.sharing import build_tree
 from workers.sources.order import Order
 
@@ -65,7 +64,7 @@ def steps_of(tree, cell, recipe):
         seen += [
             (
                 tuple(order.indices(stage.stream_examples, k * batch, (k + 1) * batch)),
-                rate_factor(recipe, k, stage.total_steps),
+                recipe.rate_factor(k, stage.total_steps),
             )
             for k in range(stage.start_step, stage.stop_step)
         ]

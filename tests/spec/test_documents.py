@@ -8,19 +8,19 @@ from pathlib import Path
 import pytest
 
 from orchestrator.spec import load_sweep, parse_sweep
-from orchestrator.spec.data import Data
-from orchestrator.spec.finetune import Finetune
-from orchestrator.spec.fitting import Fit
-from orchestrator.spec.grid import Grid
-from orchestrator.spec.inference import Inference
-from orchestrator.spec.model import Model
 from orchestrator.spec.options import Options
 from orchestrator.spec.quantities import parse_number
 from orchestrator.spec.registries import FAMILIES, SOURCES
-from orchestrator.spec.resources import Resources
-from orchestrator.spec.strict_yaml import parse_document
+from orchestrator.spec.sections.data import Data
+from orchestrator.spec.sections.finetune import Finetune
+from orchestrator.spec.sections.fit import Fit
+from orchestrator.spec.sections.grid import Grid
+from orchestrator.spec.sections.inference import Inference
+from orchestrator.spec.sections.model import Model
+from orchestrator.spec.sections.resources import Resources
+from orchestrator.spec.sections.train import Train
 from orchestrator.spec.sweep import Sweep
-from orchestrator.spec.train import Train
+from orchestrator.spec.yaml.parser import parse_document
 
 ROOT = Path(__file__).parents[2]
 SWEEPS = sorted((ROOT / "sweeps").glob("*.yaml"))

@@ -8,7 +8,7 @@ import jsonschema
 import pytest
 
 from orchestrator.spec import json_schema, starter_sweep
-from orchestrator.spec.strict_yaml import parse_document
+from orchestrator.spec.yaml.parser import parse_document
 
 _HERE = Path(__file__).parent
 _EXAMPLES = [_HERE / "full.yaml", _HERE / "quickstart.yaml", *sorted((_HERE.parents[1] / "sweeps").rglob("*.yaml"))]

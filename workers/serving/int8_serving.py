@@ -10,8 +10,8 @@ import copy
 import torch
 from torch import nn
 
-from workers.compressors.int8_linear import Int8Linear
-from workers.compressors.quantize import SCALE
+from workers.compressors.quantize.int8_linear import Int8Linear
+from workers.compressors.quantize.train import SCALE
 
 
 def with_whole_numbers(module: nn.Module) -> tuple[nn.Module, str | None]:

@@ -51,8 +51,8 @@ def module_of(model: Model) -> torch.nn.Module:
         input_shape=tuple(data["input_shape"]),
         classes=data["classes"],
     )
-    module: torch.nn.Module = FAMILIES.load(about["family"])().build(shape, about["options"], manifest)
+    module: torch.nn.Module = FAMILIES.load_training(about["family"])().build(shape, about["options"], manifest)
     for fact in about["facts"]:
-        module = COMPRESSORS.load(fact["method"])().restructure(module, fact)
+        module = COMPRESSORS.load_training(fact["method"])().restructure(module, fact)
     load_arrays(model.arrays, module)
     return module.eval()

@@ -14,7 +14,6 @@ import torch
 from torch.func import functional_call
 
 from orchestrator.planning.recipe import Recipe
-from orchestrator.planning.schedule import rate_factor
 from orchestrator.spec.registries import OPTIMIZERS
 from workers.training.batches import Batch
 from workers.training.folded_attention import FoldedAttention
@@ -70,7 +69,7 @@ def train_fused(
     stack = _Stack(modules, optimizers, recipe)
     losses = torch.zeros(len(modules))
     for step, *read in zip(range(start, stop), *batches, strict=True):
-        stack.set_rate(recipe.learning_rate * rate_factor(recipe, step, total_steps))
+        stack.set_rate(recipe.learning_rate * recipe.rate_factor(step, total_steps))
         losses = stack.step(*(torch.stack(tensors) for tensors in zip(*read, strict=True)))
         for module, window in zip(modules, windows, strict=True):
             window.take(step + 1, module)

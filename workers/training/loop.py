@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from orchestrator.planning.schedule import rate_factor
 from orchestrator.planning.tree import Stage
 from workers.derived_seed import derived_seed
 from workers.rank import Rank
@@ -99,7 +98,7 @@ def train_steps(
     picks = training_picks(order, stage, start=start, mine=rank.share(recipe.batch_size))
     for step, (x, y) in enumerate(feed.batches(picks), start):
         torch.manual_seed(derived_seed(stage.seed, "dropout", step, rank.index))
-        factor = rate_factor(recipe, step, stage.total_steps)
+        factor = recipe.rate_factor(step, stage.total_steps)
         for group in optimizer.param_groups:
             group["lr"] = recipe.learning_rate * group["multiplier"] * factor
         optimizer.zero_grad(set_to_none=True)

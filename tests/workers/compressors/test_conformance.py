@@ -12,7 +12,7 @@ from orchestrator.spec import parse_sweep
 from orchestrator.spec.registries import COMPRESSORS
 from workers.accounting import model_of
 from workers.compressing import restored
-from workers.compressors.structured import density_left
+from workers.compressors.prune.units import density_left
 from workers.engine import TorchEngine
 from workers.serving.model_file import from_bytes, to_bytes
 from workers.training.checkpoint import from_bytes as state_of
@@ -99,7 +99,7 @@ def test_a_model_file_is_read_again_to_the_bit_and_scores_the_same(engine_and_pl
     assert all(np.array_equal(again.arrays[name], array) for name, array in model.arrays.items())
     module = engine.build_shape(stage.shape, 99, "pretrain")
     for fact in again.about["facts"]:
-        module = COMPRESSORS.load(fact["method"])().restructure(module, fact)
+        module = COMPRESSORS.load_training(fact["method"])().restructure(module, fact)
     load_arrays(again.arrays, module)
     row = engine.measure(stage, state)
     assert engine.data("pretrain").val_scores(module)["val_loss"] == row["val_loss"]

@@ -48,7 +48,7 @@ def built(case: tuple[str, dict[str, object], str], params: int) -> tuple[ModelS
     family, options, data = case
     shape = shape_of(case, params)
     torch.manual_seed(0)
-    return shape, FAMILIES.load(family)().build(shape, options, MANIFESTS[data])
+    return shape, FAMILIES.load_training(family)().build(shape, options, MANIFESTS[data])
 
 
 def random_batch(data: DataManifest, examples: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -129,7 +129,7 @@ def test_weights_follow_from_torchs_seed_alone(case: tuple[str, dict[str, object
 @pytest.mark.parametrize("case", TRAINED, ids=str)
 def test_parameter_groups_cover_every_parameter_once(case: tuple[str, dict[str, object], str]) -> None:
     shape, module = built(case, SIZES[1])
-    groups = FAMILIES.load(case[0])().parameter_groups(module, shape)
+    groups = FAMILIES.load_training(case[0])().parameter_groups(module, shape)
     grouped = [id(parameter) for _, _, parameters in groups for parameter in parameters]
     assert sorted(grouped) == sorted(id(parameter) for parameter in module.parameters())
     assert all(multiplier > 0 for multiplier, _, _ in groups)

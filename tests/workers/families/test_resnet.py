@@ -7,8 +7,9 @@ import torch
 from torchvision.models import resnet18, resnet50
 
 from orchestrator.planning.manifest import DataManifest
-from workers.families.resnet import ResNet
-from workers.models.resnet import ScaledResNet
+from workers.families.resnet.module import ScaledResNet
+from workers.families.resnet.plan import ResNet
+from workers.families.resnet.train import TrainedResNet
 
 
 def images(channels: int, side: int, classes: int) -> DataManifest:
@@ -28,7 +29,7 @@ def test_resnet18_is_torchvisions_own() -> None:
     shape = ResNet.shape_for(11_700_000, {"stem": "imagenet"}, images(3, 224, 1_000))
     assert (shape.dim("width"), shape.dim("blocks"), shape.dim("stages")) == (64, 2, 4)
     assert shape.params_total == shape.params_non_embedding == 11_689_512
-    ours, theirs = ResNet.build(shape, {"stem": "imagenet"}, images(3, 224, 1_000)).eval(), resnet18().eval()
+    ours, theirs = TrainedResNet.build(shape, {"stem": "imagenet"}, images(3, 224, 1_000)).eval(), resnet18().eval()
     assert list(ours.state_dict()) == list(theirs.state_dict())
     ours.load_state_dict(theirs.state_dict())
     x = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
@@ -68,7 +69,7 @@ def test_the_last_stage_keeps_two_pixels(side: int, stem: str, stages: int) -> N
     data = images(3, side, 10)
     shape = ResNet.shape_for(100_000, options, data)
     assert shape.dim("stages") == stages
-    module = ResNet.build(shape, options, data).eval()
+    module = TrainedResNet.build(shape, options, data).eval()
     seen: list[torch.Size] = []
     module.avgpool.register_forward_hook(lambda _module, inputs, _output: seen.append(inputs[0].shape))
     module(torch.zeros(1, 3, side, side))

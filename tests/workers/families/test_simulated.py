@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from orchestrator.spec.registries import SOURCES
-from workers.families.simulated import Simulated, simulated_loss
+from workers.families.simulated.law import simulated_loss
+from workers.families.simulated.plan import Simulated
 
 DATA = SOURCES.load("simulated")().manifest({"examples": 1_000_000}, context=64)
 

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.planning.manifest import DataManifest
-from workers.families.transformer import BASE_WIDTH, Transformer
+from workers.families.transformer.plan import Transformer
+from workers.families.transformer.train import BASE_WIDTH, TrainedTransformer
 
 TEXT = DataManifest(
     task="text",
@@ -62,7 +63,7 @@ def test_heads_are_as_wide_as_asked_where_that_divides(head_dim: int, width: int
 def test_no_position_sees_what_comes_after_it() -> None:
     shape = Transformer.shape_for(14_000, {}, TEXT)
     torch.manual_seed(0)
-    model = Transformer.build(shape, {}, TEXT)
+    model = TrainedTransformer.build(shape, {}, TEXT)
     tokens = torch.randint(256, (2, 32), generator=torch.Generator().manual_seed(1))
     changed = tokens.clone()
     changed[:, 20:] = 7
@@ -75,7 +76,7 @@ def test_dropout_draws_from_the_global_generator_and_rests_in_evaluation() -> No
     options = {"dropout": 0.5}
     shape = Transformer.shape_for(14_000, options, TEXT)
     torch.manual_seed(0)
-    model = Transformer.build(shape, options, TEXT)
+    model = TrainedTransformer.build(shape, options, TEXT)
     tokens = torch.randint(256, (2, 32))
     seen = []
     for seed in (1, 1, 2):
@@ -89,8 +90,8 @@ def test_dropout_draws_from_the_global_generator_and_rests_in_evaluation() -> No
 
 def test_mup_scales_the_rate_of_hidden_matrices_and_of_nothing_else() -> None:
     shape = Transformer.shape_for(99_000, {}, TEXT)
-    model = Transformer.build(shape, {}, TEXT)
-    hidden, head, rest = Transformer.parameter_groups(model, shape)
+    model = TrainedTransformer.build(shape, {}, TEXT)
+    hidden, head, rest = TrainedTransformer.parameter_groups(model, shape)
     assert [group[:2] for group in (hidden, head, rest)] == [(BASE_WIDTH / 64, True), (1.0, True), (1.0, False)]
     assert sum(p.numel() for p in hidden[2]) == 2 * 12 * 64**2
     assert sum(p.numel() for p in head[2]) == 256 * 64

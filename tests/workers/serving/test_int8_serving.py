@@ -12,16 +12,16 @@ import torch
 from torch import nn
 
 from orchestrator.errors import BadInput
-from orchestrator.spec.compression import Quantize
-from workers.compressors.compressor import Parts
-from workers.compressors.int8_linear import Int8Linear
-from workers.compressors.quantize import Quantizer
+from workers.compressors.quantize.int8_linear import Int8Linear
+from workers.compressors.quantize.plan import Quantize, QuantizeOptions
+from workers.compressors.quantize.train import Quantizer
+from workers.compressors.session import Parts
 from workers.serving import backends
 from workers.serving.backends import prepared
 from workers.serving.int8_serving import with_whole_numbers
 from workers.serving.peak_memory import peak_bytes
 
-OPTIONS = Quantize(method="quantize", bits=8, activations="int8")
+OPTIONS = QuantizeOptions(method="quantize", bits=8, activations="int8")
 
 
 def fresh() -> nn.Module:
@@ -132,4 +132,4 @@ def test_a_model_without_linear_layers_is_refused():
         family = "convnet"
 
     with pytest.raises(BadInput, match="what is compressed of a convnet are convolutions; leave activations out"):
-        Quantizer.check(OPTIONS, Shape(), Convolutions())
+        Quantize.check(OPTIONS, Shape(), Convolutions())

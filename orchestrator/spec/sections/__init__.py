@@ -1,0 +1,1 @@
+"""The sections of a sweep: one class a key of the YAML."""

@@ -1,0 +1,1 @@
+"""A smaller model, taught by the cell's own."""

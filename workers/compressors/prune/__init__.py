@@ -1,0 +1,1 @@
+"""Weights set to zero, or whole units taken out."""

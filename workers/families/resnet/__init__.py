@@ -1,0 +1,1 @@
+"""Residual networks: what is planned, the module, and how it is trained."""
