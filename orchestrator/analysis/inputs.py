@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from orchestrator.analysis.axes_of_rows import axes_from_rows, recipes_in
+from orchestrator.analysis.store_rows import axes_from_rows, recipes_in
 from orchestrator.analysis.tables import SUFFIXES, map_columns, parse_map, read_table
 from orchestrator.errors import BadInput
 from orchestrator.fitting import fit, fit_rows

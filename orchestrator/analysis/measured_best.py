@@ -9,7 +9,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from orchestrator.analysis.axes_of_rows import of_recipe
+from orchestrator.analysis.store_rows import of_recipe
 from orchestrator.errors import BadInput
 
 #: What can be limited, and what its unit is called.

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from orchestrator.fitting.axes import MEANING, FloatArray, distinct
-from orchestrator.fitting.conditioning import LEAST_INFLUENCE, LEAST_SHARE, Directions
+from orchestrator.fitting.identifiability import LEAST_INFLUENCE, LEAST_SHARE, Directions
 from orchestrator.fitting.law import Law, LogAxes, Parameter, Sample
 
 #: An axis is collinear where less than this share of its spread is its own.

@@ -12,7 +12,7 @@ import pyarrow as pa
 from orchestrator.errors import BadInput
 from orchestrator.fitting.axes import AXES, FloatArray, law_axes, training_cost
 from orchestrator.fitting.check import QUALITIES, missing_column, numeric_columns
-from orchestrator.fitting.conditioning import Identifiability
+from orchestrator.fitting.identifiability import Identifiability
 from orchestrator.fitting.law import Law
 from orchestrator.fitting.separability import Separability
 from orchestrator.spec.registries import LAWS
@@ -236,7 +236,7 @@ class FitReport:
     warnings
         About the table, and about laws left out.
     ranking
-        Names of the laws fitted, best first (see :mod:`orchestrator.fitting.choice`).
+        Names of the laws fitted, best first (see :mod:`orchestrator.fitting.ranking`).
     near
         Those among them that the rows can't tell from the best.
     target, n_rows

@@ -207,5 +207,5 @@ def test_a_large_table_is_searched_in_part_and_finished_on_all_rows(monkeypatch,
 def test_errors_ahead_of_a_part_are_like_those_of_all(monkeypatch, chinchilla_table):
     table = chinchilla_table(noise=0.01, sides=20)
     whole = fit(table, laws=["chinchilla"], bootstrap=0).best.rolling_rmse_log
-    monkeypatch.setattr("orchestrator.fitting.rolling.MOST_ROWS", 200)
+    monkeypatch.setattr("orchestrator.fitting.validation.MOST_ROWS", 200)
     assert fit(table, laws=["chinchilla"], bootstrap=0).best.rolling_rmse_log == pytest.approx(whole, rel=0.2)
