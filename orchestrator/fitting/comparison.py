@@ -17,11 +17,10 @@ from scipy.special import fdtri
 from orchestrator.errors import BadInput
 from orchestrator.fitting.axes import FloatArray, Mask, distinct, law_axes
 from orchestrator.fitting.check import QUALITIES, check_table, missing_column
-from orchestrator.fitting.law import Sample
 from orchestrator.fitting.laws.chinchilla import Chinchilla
 from orchestrator.fitting.laws.grouped import GROUP, GroupedChinchilla
 from orchestrator.fitting.result import Estimate
-from orchestrator.fitting.sample import Units, centred
+from orchestrator.fitting.sample import Sample, Units, centred
 
 #: Groups at most, and rows of a group at least.
 MOST_GROUPS: Final = 12

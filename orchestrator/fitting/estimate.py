@@ -11,20 +11,17 @@ import pyarrow as pa
 from orchestrator.errors import BadInput
 from orchestrator.fitting.axes import AXES, MEANING, FloatArray, Mask, law_axes, training_cost, varies
 from orchestrator.fitting.bootstrap import RESAMPLES, Resample, no_clusters, replicas
-from orchestrator.fitting.check import QUALITIES, check_table, one_of
+from orchestrator.fitting.check import QUALITIES, check_table, missing_axes, obstacle, one_of, used_axes
 from orchestrator.fitting.diagnostics import best_warnings, law_warnings, table_warnings
-from orchestrator.fitting.holdout import HoldOut, held_out_rows
-from orchestrator.fitting.identifiability import directions, identifiability
-from orchestrator.fitting.identify import at_bounds, unidentified
+from orchestrator.fitting.identifiability import at_bounds, directions, identifiability, unidentified
 from orchestrator.fitting.law import Law
 from orchestrator.fitting.noise import NOISES, Noise, cost_noise, seed_noise, solved
 from orchestrator.fitting.ranking import Ahead, ranking
-from orchestrator.fitting.required_rows import missing_axes, obstacle, used_axes
 from orchestrator.fitting.result import Estimate, FitReport, LawFit
 from orchestrator.fitting.sample import centred
 from orchestrator.fitting.separability import separability
 from orchestrator.fitting.solver.huber import huber_sum
-from orchestrator.fitting.validation import Fold, errors_ahead, folds
+from orchestrator.fitting.validation import Fold, HoldOut, errors_ahead, folds, held_out_rows
 from orchestrator.spec.registries import LAWS
 
 #: Residuals kept for the noise of predictions.

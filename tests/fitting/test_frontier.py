@@ -18,8 +18,9 @@ from orchestrator.fitting.axes import FloatArray
 from orchestrator.fitting.check import check_table
 from orchestrator.fitting.frontier.budget import Budget
 from orchestrator.fitting.frontier.optimum import best_optimum, obstacle, optimum
-from orchestrator.fitting.law import LogAxes, Parameter, Sample
+from orchestrator.fitting.law import Parameter
 from orchestrator.fitting.result import Estimate
+from orchestrator.fitting.sample import LogAxes, Sample
 from orchestrator.fitting.solver.terms import Term
 from orchestrator.spec.registries import LAWS, Registry
 
