@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.fitting.axes import AXES, MEANING, FloatArray, Mask, varies
+from orchestrator.fitting.identifiability import Withheld, not_identified
 from orchestrator.fitting.law import Law
 from orchestrator.fitting.result import LawFit
 
@@ -70,7 +71,7 @@ def law_warnings(
     r2: float,
     solution: FloatArray,
     ends: FloatArray | None,
-    withheld: Mapping[str, str],
+    withheld: Mapping[str, Withheld],
 ) -> list[str]:
     """Return the warnings of one law.
 
@@ -85,7 +86,8 @@ def law_warnings(
     withheld
         Parameters without a number, and why.
     """
-    warnings = [*_withheld_warnings(withheld), *_axis_warnings(law, all_axes, used)]
+    said_once = dict.fromkeys(not_identified(withheld).values())
+    warnings = [*said_once, *_axis_warnings(law, all_axes, used)]
     for k, parameter in enumerate(law.parameters(used)):
         if parameter.role == "floor" and solution[k] == 0.0:
             warnings.append(f"{parameter.name} is 0, its bound: these rows show no irreducible loss")
@@ -107,6 +109,11 @@ def law_warnings(
             "add seeds, or a wider range of the axes"
         )
     return warnings
+
+
+def counts_as_fresh(law: str) -> str:
+    """Return the sentence for a law that doesn't know that data were repeated."""
+    return f"{law} counts repeated data as fresh data"
 
 
 def best_warnings(best: LawFit) -> list[str]:
@@ -156,17 +163,6 @@ def far_rows(residuals: FloatArray) -> NDArray[np.intp]:
     return np.flatnonzero(away > FAR * deviation)
 
 
-def _withheld_warnings(withheld: Mapping[str, str]) -> list[str]:
-    """One sentence for all parameters that share a reason."""
-    together: dict[str, list[str]] = {}
-    for name, why in withheld.items():
-        together.setdefault(why, []).append(name)
-    return [
-        f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} not identified: {why}"
-        for why, names in together.items()
-    ]
-
-
 def _axis_warnings(law: Law, all_axes: Mapping[str, FloatArray], used: Mapping[str, FloatArray]) -> list[str]:
     warnings = []
     for name, values in all_axes.items():
@@ -174,7 +170,7 @@ def _axis_warnings(law: Law, all_axes: Mapping[str, FloatArray], used: Mapping[s
             continue
         if name == "unique_d":
             if np.any(all_axes["d"] > values * (1 + 1e-6)):
-                warnings.append(f"{law.name} counts repeated data as fresh data")
+                warnings.append(counts_as_fresh(law.name))
         elif varies(values):
             warnings.append(f"{law.name} doesn't know {MEANING[name]} ({name}), which varies in these rows")
         elif name in law.optional and not np.allclose(values, 1.0, rtol=1e-9, atol=0):

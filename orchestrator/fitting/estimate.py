@@ -114,9 +114,8 @@ def fit(
     if noise == "seeds" and seed_noise(centred(axes, loss)[0]) is None:
         warnings.append("no point of the axes has several seeds: rows count alike; add seeds, or leave noise out")
     fits, ahead, reasons = _fit_laws(task, laws) if varies(loss) else ({}, {}, [])
-    warnings += reasons
-    if not fits:
-        warnings.append("no law could be fitted")
+    reasons = [*warnings, *reasons]
+    warnings = [*reasons, *([] if fits else ["no law could be fitted"])]
     variants = (table[VARIANT] if VARIANT in table.column_names else table["eps"]).to_pylist() if "eps" in axes else []
     apart = separability(axes, loss, variants, bootstrap=bootstrap, seed=seed)
     if apart is not None and not apart.separable:
@@ -133,6 +132,7 @@ def fit(
         target=target,
         n_rows=table.num_rows,
         separability=apart,
+        reasons=reasons,
     )
 
 
@@ -265,6 +265,7 @@ def _fit_law(law: Law, all_axes: Mapping[str, FloatArray], task: _Task) -> tuple
         noise_power=power,
         noise_cost=float(np.exp(np.log(training_cost(axes)).mean())),
         identifiability=identifiability(parameters, seen, list(edges)),
+        withheld=withheld,
         ahead=random.permutation(last)[:MOST_RESIDUALS],
         dearest=float(training_cost(axes).max() * (1 + 1e-9)),
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,18 @@ EDGE: Final = 1.0
 #: 90 % intervals wider than this say nothing: ratio hi/lo of factors and saturation constants, width of exponents and
 #: powers, width of a floor as a share of the lowest loss.
 WIDEST: Final = {"factor": 1e6, "saturation": 10.0, "exponent": 2.0, "power": 2.0, "floor": 0.8}
+
+#: Why a parameter has no number: its axes move together in every row; two values can't tell an exponent from a floor;
+#: no row depends on it; its effect cancels with another's; it ran out of bounds; its interval says nothing.
+Cause = Literal["collinear", "two_values", "no_influence", "cancels", "out_of_bounds", "wide_interval"]
+
+
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """Why a parameter has no number: the cause, and in words with the cells that would help."""
+
+    cause: Cause
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +128,8 @@ def identifiability(parameters: Sequence[Parameter], found: Directions, at_bound
 
 
 def unidentified(
-    law: Law, sample: Sample, seen: Directions, edges: Mapping[str, str], ends: FloatArray | None, least: float
-) -> dict[str, str]:
+    law: Law, sample: Sample, seen: Directions, edges: Mapping[str, Withheld], ends: FloatArray | None, least: float
+) -> dict[str, Withheld]:
     """Return the parameters without a number, each with the reason.
 
     Parameters
@@ -130,10 +142,13 @@ def unidentified(
         Lowest loss of the rows, in its own unit.
     """
     parameters = law.parameters(sample.log_axes)
-    reasons: dict[str, str] = {}
+    reasons: dict[str, Withheld] = {}
     tied = _collinear(sample.log_axes)
     if tied:
-        why = f"{' and '.join(tied)} move together in every row; add cells where {tied[-1]} changes at fixed {tied[0]}"
+        why = Withheld(
+            "collinear",
+            f"{' and '.join(tied)} move together in every row; add cells where {tied[-1]} changes at fixed {tied[0]}",
+        )
         reasons.update({p.name: why for p in parameters if set(p.axes) & set(tied)})
     for name, why in _floor_or_exponent(parameters, sample.log_axes).items():
         reasons.setdefault(name, why)
@@ -144,8 +159,20 @@ def unidentified(
     if ends is not None:
         for parameter, (low, high) in zip(parameters, ends.T, strict=True):
             if _too_wide(parameter, low, high, least):
-                reasons.setdefault(parameter.name, _wide_reason(parameter, low, high))
+                reasons.setdefault(parameter.name, Withheld("wide_interval", _wide_reason(parameter, low, high)))
     return reasons
+
+
+def not_identified(withheld: Mapping[str, Withheld]) -> dict[str, str]:
+    """Return the sentence that says why each parameter has no number; those with one reason share theirs."""
+    together: dict[Withheld, list[str]] = {}
+    for name, reason in withheld.items():
+        together.setdefault(reason, []).append(name)
+    sentences = {
+        reason: f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} not identified: {reason.why}"
+        for reason, names in together.items()
+    }
+    return {name: sentences[reason] for name, reason in withheld.items()}
 
 
 def _collinear(log_axes: LogAxes) -> list[str]:
@@ -163,43 +190,49 @@ def _collinear(log_axes: LogAxes) -> list[str]:
     return tied
 
 
-def _floor_or_exponent(parameters: Sequence[Parameter], log_axes: LogAxes) -> dict[str, str]:
+def _floor_or_exponent(parameters: Sequence[Parameter], log_axes: LogAxes) -> dict[str, Withheld]:
     """Parameters of a term that rests on one axis of two values: any exponent fits them, with its own floor."""
-    reasons: dict[str, str] = {}
+    reasons: dict[str, Withheld] = {}
     if not any(p.role == "floor" for p in parameters):
         return reasons
     for factor in parameters:
         if factor.role == "factor" and len(factor.axes) == 1 and distinct(np.exp(log_axes[factor.axes[0]])) < 3:
             axis = factor.axes[0]
-            why = f"two values of {axis} can't tell an exponent from a floor; add cells with a third value of {axis}"
+            why = Withheld(
+                "two_values",
+                f"two values of {axis} can't tell an exponent from a floor; add cells with a third value of {axis}",
+            )
             reasons.update({p.name: why for p in parameters if p.role == "floor" or p.axes == factor.axes})
     return reasons
 
 
-def _unseen(found: Directions, log_axes: LogAxes, parameters: Sequence[Parameter]) -> dict[str, str]:
+def _unseen(found: Directions, log_axes: LogAxes, parameters: Sequence[Parameter]) -> dict[str, Withheld]:
     """Parameters without influence on the rows, or whose influences cancel."""
-    reasons: dict[str, str] = {}
+    reasons: dict[str, Withheld] = {}
     for parameter, influence in zip(parameters, found.influence, strict=True):
         if influence < LEAST_INFLUENCE and parameter.role != "floor":
-            reasons[parameter.name] = f"no row depends on it; add cells with {_wanted([parameter], log_axes)}"
+            wanted = _wanted([parameter], log_axes)
+            reasons[parameter.name] = Withheld("no_influence", f"no row depends on it; add cells with {wanted}")
     if found.seen.size < 2:
         return reasons
     weak = found.vectors[:, found.strength**2 < (SINGULAR * found.strength[0]) ** 2 + 1e-13]
     lost = [parameters[found.seen[i]] for i in np.flatnonzero((np.abs(weak) > LEAST_SHARE).any(axis=1))]
     for parameter in lost:
-        reasons[parameter.name] = f"their effects cancel on these rows; add cells with {_wanted(lost, log_axes)}"
+        why = f"their effects cancel on these rows; add cells with {_wanted(lost, log_axes)}"
+        reasons[parameter.name] = Withheld("cancels", why)
     return reasons
 
 
-def at_bounds(law: Law, sample: Sample, coords: FloatArray) -> dict[str, str]:
+def at_bounds(law: Law, sample: Sample, coords: FloatArray) -> dict[str, Withheld]:
     """Return the parameters that ran to the edge of the search; a floor there is no floor, which is an answer."""
     lower, upper = law.box(sample.log_axes)
-    reasons: dict[str, str] = {}
+    reasons: dict[str, Withheld] = {}
     for k, parameter in enumerate(law.parameters(sample.log_axes)):
         margin = EDGE if parameter.role == "saturation" else 1e-6
         if parameter.role != "floor" and not lower[k] + margin < coords[k] < upper[k] - margin:
             axes = " and ".join(parameter.axes)
-            reasons[parameter.name] = f"its best value runs out of bounds; add cells with a wider range of {axes}"
+            why = f"its best value runs out of bounds; add cells with a wider range of {axes}"
+            reasons[parameter.name] = Withheld("out_of_bounds", why)
     return reasons
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pytest
+from scipy import special
 from scipy.optimize import minimize
 
 from orchestrator.fitting import fit
@@ -19,6 +20,11 @@ from orchestrator.fitting.solver.newton import minimise, objectives
 def test_huber_is_quadratic_inside_and_linear_outside():
     np.testing.assert_allclose(huber(np.array([0.0, 5e-4, -5e-4])), [0, 1.25e-7, 1.25e-7])
     np.testing.assert_allclose(huber(np.array([0.1, -0.1])), DELTA * (0.1 - DELTA / 2))
+
+
+def test_huber_is_that_of_scipy_to_the_bit():
+    residuals = np.concatenate([np.random.default_rng(0).normal(0, 3 * DELTA, 10_000), [0.0, DELTA, -DELTA, np.inf]])
+    np.testing.assert_array_equal(huber(residuals), special.huber(DELTA, residuals))
 
 
 def test_chinchilla_reaches_the_published_optimum(chinchilla_points):
