@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypedDict, cast
+from typing import Any, Final, Literal, TypeAlias, TypedDict, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,12 +14,9 @@ import pyarrow.compute as pc
 from orchestrator.analysis.store_rows import axes_from_rows, recipes_in
 from orchestrator.analysis.tables import SUFFIXES, map_columns, parse_map, read_table
 from orchestrator.errors import BadInput
-from orchestrator.fitting import fit, fit_rows
+from orchestrator.fitting import FitReport, fit, fit_rows
 from orchestrator.fitting.check import source_of
 from orchestrator.store import Store, open_store
-
-if TYPE_CHECKING:
-    from orchestrator.fitting import FitReport
 
 #: Where rows come from: a store by its address or open, a table by its file's name or read.
 Source: TypeAlias = str | Path | Store | pa.Table
@@ -122,7 +119,7 @@ class Evidence:
 
     def predict(self, point: Mapping[str, str], *, law: str | None, level: float) -> dict[str, Any]:
         """Return the prediction at a point, numbers as people write them, with its interval."""
-        from orchestrator.spec.quantities import parse_number
+        from orchestrator.spec.quantities import parse_number  # pydantic, which a fit does without
 
         numbers = {}
         for axis, text in point.items():

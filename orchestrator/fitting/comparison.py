@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from scipy.special import fdtri
 
 from orchestrator.errors import BadInput
@@ -151,7 +152,7 @@ def fit_by(table: pa.Table, by: str, *, target: str = "loss", bootstrap: int = 1
     )
 
 
-def _check(by: str, names: list[str], group: Any, axes: dict[str, FloatArray]) -> None:
+def _check(by: str, names: list[str], group: NDArray[np.intp], axes: dict[str, FloatArray]) -> None:
     if not {"n", "d"} <= set(axes):
         raise BadInput("--by needs the columns n and d; name them with --map")
     if not 2 <= len(names) <= MOST_GROUPS:
@@ -165,12 +166,12 @@ def _check(by: str, names: list[str], group: Any, axes: dict[str, FloatArray]) -
             )
 
 
-def _sample(pair: dict[str, FloatArray], loss: FloatArray, group: Any, rows: Mask) -> tuple[Sample, Units]:
+def _sample(pair: dict[str, FloatArray], loss: FloatArray, group: NDArray[np.intp], rows: Mask) -> tuple[Sample, Units]:
     sample, units = centred({name: values[rows] for name, values in pair.items()}, loss[rows])
     return Sample({**sample.log_axes, GROUP: group[rows].astype(np.float64)}, sample.log_loss), units
 
 
-def _weights(group: Any, count: int, seed: int) -> FloatArray:
+def _weights(group: NDArray[np.intp], count: int, seed: int) -> FloatArray:
     """Draw rows with replacement within each group, shape (count, rows)."""
     rng, weights = np.random.default_rng(seed), np.zeros((count, len(group)))
     for g in np.unique(group):
@@ -190,7 +191,7 @@ def _data_needed(values: FloatArray, a: int, b: int, at: dict[str, float]) -> Fl
 
 
 def _held_out(
-    law: GroupedChinchilla, pair: dict[str, FloatArray], loss: FloatArray, group: Any
+    law: GroupedChinchilla, pair: dict[str, FloatArray], loss: FloatArray, group: NDArray[np.intp]
 ) -> tuple[float | None, float | None, bool | None]:
     """Return the errors on the dearer rows with shared exponents and with a law for each; and if sharing holds."""
     cost = pair["n"] * pair["d"]
