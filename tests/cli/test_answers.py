@@ -22,11 +22,13 @@ def test_a_prediction_is_that_of_the_verb(scalaw, measured_store):
 
 
 def test_a_table_is_its_file_its_name_or_itself(scalaw, runs_csv):
-    told = scalaw("predict", runs_csv, "--map", MAPPING, "--n", "1B", "--d", "64B", "--json").document
+    told = scalaw(
+        "predict", runs_csv, "--map", MAPPING, "--n", "1B", "--d", "64B", "--law", "product", "--json"
+    ).document
     table = pa.csv.read_csv(runs_csv)
     for source in (str(runs_csv), runs_csv, table):
         for mapping in (MAPPING, COLUMNS):
-            assert predict(source, n=1e9, d=64e9, mapping=mapping) == told
+            assert predict(source, n=1e9, d=64e9, law="product", mapping=mapping) == told
     with pytest.raises(BadInput, match="the table has no column 'tokens'"):
         predict(table, n=1e9, d=64e9, mapping={**COLUMNS, "d": "tokens"})
     assert told["d_means"] == "seen"
