@@ -23,11 +23,11 @@ from orchestrator import load_sweep, make_plan, open_store
 from orchestrator.execution.active_selection import stage_costs
 from orchestrator.fitting import fit
 from orchestrator.fitting.axes import FloatArray
-from orchestrator.fitting.holdout import held_out_rows
 from orchestrator.fitting.selection import selector
 from orchestrator.fitting.selection.costs import Costs
 from orchestrator.fitting.selection.posterior import Belief, Rows
 from orchestrator.fitting.selection.replay import quality
+from orchestrator.fitting.validation import held_out_rows
 
 AXES = ("unique_d", "n", "d", "loss")
 BUDGET_FRACTION = 0.1

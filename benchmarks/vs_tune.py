@@ -24,7 +24,7 @@ from core_seconds import run_counted
 from rich.console import Console
 from table import machine, print_table
 
-from orchestrator.analysis.axes_of_rows import axes_from_rows
+from orchestrator.analysis.store_rows import axes_from_rows
 from orchestrator.execution.run import run_sweep
 from orchestrator.fitting import FitReport, fit
 from orchestrator.planning import make_plan

@@ -1,9 +1,9 @@
-"""STORE or TABLE → the best model under a budget of compute, or the best measured one under limits of its inference."""
+"""STORE or TABLE → the best model under a budget of compute."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -11,8 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from orchestrator.analysis.inputs import Evidence, from_store, gather, names_table
-from orchestrator.analysis.measured_best import best_within, measured_rows
+from orchestrator.analysis.inputs import ColumnMap, Evidence, Source, from_store, gather, is_table, opened
 from orchestrator.errors import BadInput
 from orchestrator.fitting import LawFit
 from orchestrator.fitting.axes import FloatArray
@@ -21,7 +20,6 @@ from orchestrator.fitting.frontier.budget import Budget
 from orchestrator.fitting.frontier.isoflop import extrapolated, profiles
 from orchestrator.fitting.frontier.optimum import Optimum, best_optimum, optimum, outside
 from orchestrator.spec.quantities import parse_real
-from orchestrator.store import open_store
 
 #: Laws tried beside those that the sweep names.
 SATURATING: Final = ("chinchilla", "data_constrained")
@@ -53,7 +51,7 @@ def positive(flag: str, text: str | None, missing: float, *, least: float = 0.0)
 
 
 def gather_pretrained(
-    where: str, *, mapping: str | None, task: str | None, recipe: str | None, sweep: str | None
+    where: Source, *, mapping: ColumnMap | None, task: str | None, recipe: str | None, sweep: str | None
 ) -> Evidence:
     """Return the points of a table, or the pretrained rows of a store where no task is named.
 
@@ -62,9 +60,9 @@ def gather_pretrained(
     BadInput
         As `gather`.
     """
-    if names_table(where) or mapping is not None or task is not None:
+    if is_table(where) or mapping is not None or task is not None:
         return gather(where, mapping=mapping, sweep=sweep, task=task, recipe=recipe)
-    store = open_store(where)
+    store = opened(where)
     return from_store(store, store.only_sweep(sweep), recipe=recipe, finetuned=False)
 
 
@@ -109,7 +107,7 @@ def compute_optimal(
         "flops_per_nde_from": "6ND" if each is None else "store",
         "served_tokens": served,
         "parabola": _parabola(measured, evidence.settings["target"], budget),
-        "d_means": evidence.d_means if math.isinf(d_max) else evidence.d_means.replace("seen", "unique"),
+        "d_means": (evidence if math.isinf(d_max) else replace(evidence, d_counts="unique")).d_means,
         "warnings": [*evidence.notes, *spread, *found.warnings, *without],
     }
     return document | ({"curve": points} if curve else {})
@@ -126,50 +124,6 @@ def _parabola(measured: Mapping[str, FloatArray], target: str, budget: Budget) -
     return {
         "n": extrapolated(found, budget.flops / each),
         "profiles": [{"flops": each * profile.nde, "n": profile.n} for profile in found],
-    }
-
-
-def measured_cells(
-    where: str, needed: Iterable[str], *, task: str | None, recipe: str | None, sweep: str | None
-) -> pa.Table:
-    """Return the rows of a store that `measured_rows` takes.
-
-    Raises
-    ------
-    BadInput
-        If there is no store, or nothing of that was measured.
-    """
-    if names_table(where):
-        raise BadInput(f"{where} is a table; sizes and latencies of models are read from a store")
-    store = open_store(where)
-    return measured_rows(store.results(store.only_sweep(sweep)), needed, task=task, recipe=recipe)
-
-
-def measured_best(
-    where: str, limits: Mapping[str, float], *, task: str | None, recipe: str | None, sweep: str | None
-) -> dict[str, Any]:
-    """Return the best measured cell of a store within limits, and the runner-up, as a document.
-
-    Parameters
-    ----------
-    limits
-        As `best_within` takes them.
-
-    Raises
-    ------
-    BadInput
-        As `measured_cells`, or if no cell is within the limits.
-    """
-    rows = measured_cells(where, limits, task=task, recipe=recipe, sweep=sweep)
-    best, *others = best_within(rows, limits)
-    return {
-        "task": rows["task"][0].as_py(),
-        "limits": dict(limits),
-        "cells": rows.num_rows,
-        "cells_within": 1 + len(others),
-        "best": best,
-        "runner_up": others[0] if others else None,
-        "warnings": [] if others else ["no other cell is within the limits"],
     }
 
 

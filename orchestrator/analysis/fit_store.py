@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from orchestrator.analysis.inputs import Evidence, from_store
 from orchestrator.errors import BadInput
+from orchestrator.fitting import FitReport, report_json
 from orchestrator.store import Store
-
-if TYPE_CHECKING:
-    from orchestrator.fitting import FitReport
 
 
 @dataclass(frozen=True)
@@ -33,8 +31,6 @@ class Answer:
         beside = {"pretraining": self.pretraining.fits_json()} if self.pretraining else {}
         if self.report is None:
             return {"fits": {}, "best": None, "warnings": self.warnings, **beside}
-        from orchestrator.fitting import report_json
-
         return {**report_json(self.report), **beside}
 
 

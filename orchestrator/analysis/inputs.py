@@ -6,22 +6,37 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Final, Literal, TypeAlias, TypedDict, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from orchestrator.analysis.axes_of_rows import axes_from_rows, recipes_in
+from orchestrator.analysis.store_rows import axes_from_rows, recipes_in
 from orchestrator.analysis.tables import SUFFIXES, map_columns, parse_map, read_table
 from orchestrator.errors import BadInput
-from orchestrator.fitting import fit, fit_rows
+from orchestrator.fitting import FitReport, fit, fit_rows
+from orchestrator.fitting.check import source_of
 from orchestrator.store import Store, open_store
 
-if TYPE_CHECKING:
-    from orchestrator.fitting import FitReport
+#: Where rows come from: a store by its address or open, a table by its file's name or read.
+Source: TypeAlias = str | Path | Store | pa.Table
+#: Which columns of a table are the axes and the target: ``n=size,d=tokens,loss=val_loss``, or the same as a mapping.
+ColumnMap: TypeAlias = str | Mapping[str, str]
+
+
+class Settings(TypedDict):
+    """How rows are fitted, as `fit` takes it."""
+
+    target: str
+    laws: Sequence[str] | None
+    hold_out: str | float
+    bootstrap: int
+    noise: str
+    resample: str
+
 
 #: Settings of a fit where no sweep says otherwise.
-DEFAULTS: dict[str, Any] = {
+DEFAULTS: Final[Settings] = {
     "target": "loss",
     "laws": None,
     "hold_out": "largest",
@@ -30,7 +45,7 @@ DEFAULTS: dict[str, Any] = {
     "resample": "case",
 }
 #: A point is far where it lies this many times above the largest row, or below the smallest.
-FAR = 10.0
+FAR: Final = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,23 +57,29 @@ class Evidence:
     axes
         Columns among ``n, d, e, …`` and the target.
     settings
-        ``target``, ``laws``, ``hold_out``, ``bootstrap``, ``noise``, ``resample``.
+        What the sweep asks for.
     title
         What the points are, for a figure.
-    d_means
-        Unit of ``d``: tokens or examples, unique or seen.
+    d_counts, d_unit
+        Whether ``d`` counts unique data or data seen, and in which unit, where that is known.
     notes
         What a person should know of the choice of points.
     """
 
     axes: pa.Table
-    settings: Mapping[str, Any]
+    settings: Settings
     title: str
-    d_means: str
+    d_counts: Literal["unique", "seen"]
+    d_unit: Literal["tokens", "examples"] | None = None
     store: Store | None = None
     sweep: str | None = None
     task: str | None = None
     notes: tuple[str, ...] = ()
+
+    @property
+    def d_means(self) -> str:
+        """What ``d`` is, in words."""
+        return self.d_counts if self.d_unit is None else f"{self.d_counts} {self.d_unit}"
 
     def fit(
         self,
@@ -98,7 +119,7 @@ class Evidence:
 
     def predict(self, point: Mapping[str, str], *, law: str | None, level: float) -> dict[str, Any]:
         """Return the prediction at a point, numbers as people write them, with its interval."""
-        from orchestrator.spec.quantities import parse_number
+        from orchestrator.spec.quantities import parse_number  # pydantic, which a fit does without
 
         numbers = {}
         for axis, text in point.items():
@@ -149,15 +170,35 @@ class Evidence:
             self.store.commit_fits(rows)
 
 
-def names_table(where: str) -> bool:
+def is_table(where: Source) -> bool:
     """Return whether something is a table rather than a store: a file, or a name that ends as a table's does."""
+    if not isinstance(where, str | Path):
+        return not isinstance(where, Store)
     return Path(where).is_file() or (Path(where).suffix in SUFFIXES and not Path(where).is_dir())
 
 
+def opened(where: Source) -> Store:
+    """Return the store that something names or is.
+
+    Raises
+    ------
+    BadInput
+        If there is none.
+    """
+    return where if isinstance(where, Store) else open_store(str(where))
+
+
+def called(where: Source) -> str:
+    """Return what to call a source in a message."""
+    if isinstance(where, str | Path):
+        return str(where)
+    return where.uri if isinstance(where, Store) else "what was given"
+
+
 def gather(
-    where: str,
+    where: Source,
     *,
-    mapping: str | None = None,
+    mapping: ColumnMap | None = None,
     target: str | None = None,
     sweep: str | None = None,
     task: str | None = None,
@@ -171,13 +212,13 @@ def gather(
     BadInput
         If there is nothing there, or columns are missing or hold what is no loss.
     """
-    if names_table(where):
+    if is_table(where):
         if sweep is not None:
-            raise BadInput(f"--sweep is for stores; {where} is a table")
+            raise BadInput(f"--sweep is for stores; {called(where)} is a table")
         return _from_table(where, mapping, target or "loss", task, recipe, keep)
     if mapping is not None:
-        raise BadInput(f"{where} is no table; --map is for tables, a store needs none")
-    store = open_store(where)
+        raise BadInput(f"{called(where)} is no table; --map is for tables, a store needs none")
+    store = opened(where)
     return from_store(store, store.only_sweep(sweep), target=target, task=task, recipe=recipe, keep=keep)
 
 
@@ -197,7 +238,7 @@ def from_store(
     """
     document = store.sweep(sweep) if sweep is not None else {}
     wanted = document.get("sweep", {}).get("fit", {})
-    settings = {**DEFAULTS, **{k: v for k, v in wanted.items() if k in DEFAULTS}}
+    settings = cast("Settings", {**DEFAULTS, **{k: v for k, v in wanted.items() if k in DEFAULTS}})
     if target is not None:
         settings["target"] = target
     rows = store.results(sweep)
@@ -216,13 +257,13 @@ def from_store(
         epsilon=wanted.get("epsilon", "bytes"),
         keep=keep,
     )
-    unit = "tokens" if rows.num_rows and rows["data_tokens"].null_count < rows.num_rows else "examples"
     simulated = bool(rows.num_rows) and any(rows["simulated"].to_pylist())
     return Evidence(
         axes=axes,
         settings=settings,
         title=(sweep or "results") + (" (simulated)" if simulated else ""),
-        d_means=f"unique {unit}",
+        d_counts="unique",
+        d_unit="tokens" if rows.num_rows and rows["data_tokens"].null_count < rows.num_rows else "examples",
         store=store,
         sweep=sweep,
         task=task or _task_of(document, finetuned),
@@ -251,22 +292,24 @@ def _task_of(document: Mapping[str, Any], finetuned: bool | None) -> str | None:
 
 
 def _from_table(
-    where: str, mapping: str | None, target: str, task: str | None, recipe: str | None, keep: str | None
+    where: Source, mapping: ColumnMap | None, target: str, task: str | None, recipe: str | None, keep: str | None
 ) -> Evidence:
-    table = read_table(where)
+    table: pa.Table = read_table(where) if isinstance(where, str | Path) else where
     if mapping is None and {"params_non_embedding", "status"} <= set(table.column_names):
         axes = axes_from_rows(table, target=target, task=task, recipe=recipe, keep=keep)
     else:
         for flag, value in (("--task", task), ("--recipe", recipe)):
             if value is not None:
-                raise BadInput(f"{flag} chooses among the rows of a store; {where} is a table of its own: leave it out")
-        axes = map_columns(table, parse_map(mapping) if mapping else {}, target, keep)
-    means = "unique" if "e" in axes.column_names else "seen"
+                raise BadInput(
+                    f"{flag} chooses among the rows of a store; {called(where)} is a table of its own: leave it out"
+                )
+        columns = parse_map(mapping) if isinstance(mapping, str) else mapping
+        axes = map_columns(table, columns or {}, target, keep)
     return Evidence(
         axes=axes,
         settings={**DEFAULTS, "target": target},
-        title=Path(where).name,
-        d_means=means,
+        title=source_of(table),
+        d_counts="unique" if "e" in axes.column_names else "seen",
         notes=_copies(axes),
     )
 

@@ -1,4 +1,4 @@
-"""The best measured cell whose model is small or fast enough."""
+"""STORE → the best measured cell whose model is small or fast enough."""
 
 from __future__ import annotations
 
@@ -9,11 +9,56 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from orchestrator.analysis.axes_of_rows import of_recipe
+from orchestrator.analysis.inputs import Source, called, is_table, opened
+from orchestrator.analysis.store_rows import of_recipe, of_task
 from orchestrator.errors import BadInput
 
 #: What can be limited, and what its unit is called.
 LIMITS: Final = {"model_bytes": "bytes", "latency_p50_s": "s"}
+
+
+def measured_cells(
+    where: Source, needed: Iterable[str], *, task: str | None, recipe: str | None, sweep: str | None
+) -> pa.Table:
+    """Return the rows of a store that `measured_rows` takes.
+
+    Raises
+    ------
+    BadInput
+        If there is no store, or nothing of that was measured.
+    """
+    if is_table(where):
+        raise BadInput(f"{called(where)} is a table; sizes and latencies of models are read from a store")
+    store = opened(where)
+    return measured_rows(store.results(store.only_sweep(sweep)), needed, task=task, recipe=recipe)
+
+
+def measured_best(
+    where: Source, limits: Mapping[str, float], *, task: str | None, recipe: str | None, sweep: str | None
+) -> dict[str, Any]:
+    """Return the best measured cell of a store within limits, and the runner-up, as a document.
+
+    Parameters
+    ----------
+    limits
+        As `best_within` takes them.
+
+    Raises
+    ------
+    BadInput
+        As `measured_cells`, or if no cell is within the limits.
+    """
+    rows = measured_cells(where, limits, task=task, recipe=recipe, sweep=sweep)
+    best, *others = best_within(rows, limits)
+    return {
+        "task": rows["task"][0].as_py(),
+        "limits": dict(limits),
+        "cells": rows.num_rows,
+        "cells_within": 1 + len(others),
+        "best": best,
+        "runner_up": others[0] if others else None,
+        "warnings": [] if others else ["no other cell is within the limits"],
+    }
 
 
 def measured_rows(
@@ -40,15 +85,8 @@ def measured_rows(
     rows = table.filter(pc.equal(table["status"], "ok"))
     if rows.num_rows == 0:
         raise BadInput(f"none of the store's {table.num_rows} rows is ok; nothing was measured")
-    tasks = sorted(set(rows["task"].to_pylist()))
-    tuned = sorted(set(rows.filter(pc.is_valid(rows["finetune_examples"]))["task"].to_pylist()))
-    if task is None:
-        if len(tasks) > 1 and len(tuned) != 1:
-            raise BadInput(f"rows of several tasks: choose one with --task ({', '.join(tuned or tasks)})")
-        task = (tuned if len(tasks) > 1 else tasks)[0]
-    rows = rows.filter(pc.equal(rows["task"], task))
-    if rows.num_rows == 0:
-        raise BadInput(f"no finished row has the task {task!r}; tasks there: {', '.join(tasks)}")
+    rows = of_task(rows, task)
+    task = rows["task"][0].as_py()
     if recipe is not None:
         rows = of_recipe(rows, recipe)
     for column in ("val_loss", *needed):

@@ -41,7 +41,7 @@ def command(
 
     Example: scalaw optimal runs/quickstart --flops 1e12
     """
-    from orchestrator.analysis import compute_optimal
+    from orchestrator.analysis import compute_optimal, measured_best
     from orchestrator.reporting.optimum_table import curve_table, measured_table, optimum_text
 
     limits = {
@@ -65,7 +65,7 @@ def command(
         }
         if alone := [flag for flag, value in given.items() if value is not None]:
             raise BadInput(f"{' and '.join(alone)} belong to --flops: leave out, or give --flops instead of limits")
-        document = compute_optimal.measured_best(source, limits, task=task, recipe=recipe, sweep=sweep)
+        document = measured_best.measured_best(source, limits, task=task, recipe=recipe, sweep=sweep)
         warn(document["warnings"])
         emit_json(document) if json_ else show(measured_table(document))
         return

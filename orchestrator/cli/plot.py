@@ -30,8 +30,8 @@ def command(
 
     Example: scalaw plot runs/quickstart -o quickstart.png
     """
-    from orchestrator.analysis.compute_optimal import measured_cells
     from orchestrator.analysis.inputs import gather
+    from orchestrator.analysis.measured_best import measured_cells
     from orchestrator.reporting.compression_figure import compression_figure, frontiers
     from orchestrator.reporting.figures import save_figure, scaling_figure
 

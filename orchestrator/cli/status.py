@@ -12,7 +12,7 @@ def command(store: StoreUri, sweep: SweepName = None, json_: Json = False) -> No
 
     Example: scalaw status runs/quickstart
     """
-    from orchestrator.analysis.status import progress_report
+    from orchestrator.analysis.sweep_status import progress_report
 
     document = progress_report(store, sweep)
     if json_:

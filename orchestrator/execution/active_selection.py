@@ -9,9 +9,9 @@ import numpy as np
 
 from orchestrator.errors import BadInput
 from orchestrator.fitting.axes import FloatArray
-from orchestrator.fitting.holdout import held_out_rows
 from orchestrator.fitting.selection.costs import Costs
 from orchestrator.fitting.selection.selector import Choice, Selector
+from orchestrator.fitting.validation import held_out_rows
 from orchestrator.planning import Plan
 from orchestrator.planning.cell import Cell
 

@@ -9,7 +9,8 @@ from typing import ClassVar, Final
 import numpy as np
 
 from orchestrator.fitting.axes import FloatArray, Mask
-from orchestrator.fitting.law import Law, LogAxes, Role, Sample
+from orchestrator.fitting.law import Law, Role
+from orchestrator.fitting.sample import LogAxes, Sample
 from orchestrator.fitting.solver.newton import Problem, minimise, objectives
 from orchestrator.fitting.solver.terms import Term, log_sum, log_sum_slopes
 

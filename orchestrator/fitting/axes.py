@@ -28,6 +28,16 @@ MEANING: Final[Mapping[str, str]] = {
     "unique_d": "unique data",
 }
 
+#: Axis to the name of its exponent in the product laws, in the order P = C·N^α·D^β·E^γ·d^δ·e^ζ·ε^η.
+EXPONENTS: Final[Mapping[str, str]] = {
+    "n": "alpha",
+    "d": "beta",
+    "e": "gamma",
+    "ft_d": "delta",
+    "ft_e": "zeta",
+    "eps": "eta",
+}
+
 
 def law_axes(columns: Mapping[str, FloatArray], *, data_seen: bool) -> dict[str, FloatArray]:
     """Turn a table's columns into the axes of a law.

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.fitting.axes import FloatArray
-from orchestrator.fitting.law import Law, Sample
+from orchestrator.fitting.law import Law
+from orchestrator.fitting.sample import Sample
 
 #: Rows drawn with replacement; errors drawn and added to the fitted values; all rows of one N drawn together.
 Resample = Literal["case", "residual", "cluster"]

@@ -1,10 +1,10 @@
-"""What a table must hold before anything is fitted; each refusal names column, row and fix."""
+"""What a table must hold before anything is fitted, and before a law is; each refusal names column, row and fix."""
 
 from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, TypeVar
 
 import numpy as np
@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from orchestrator.errors import BadInput
-from orchestrator.fitting.axes import AXES, FloatArray
+from orchestrator.fitting.axes import AXES, FloatArray, varies
+from orchestrator.fitting.law import Law
 
 #: Keys of the schema metadata by which a table remembers its file and the row number of its first row there.
 SOURCE: Final = b"scalaw.source"
@@ -92,6 +93,31 @@ def numeric_columns(table: pa.Table, names: Sequence[str]) -> dict[str, FloatArr
         Naming the column, the row and the value that is not.
     """
     return {name: _numeric(table, name) for name in names}
+
+
+def used_axes(law: Law, axes: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
+    """Return the axes that a law uses: those it requires, and optional ones that vary."""
+    return {a: x for a, x in axes.items() if a in law.required or (a in law.optional and varies(x))}
+
+
+def missing_axes(law: Law, axes: Mapping[str, FloatArray]) -> list[str]:
+    """Return the axes that a law requires and that aren't there."""
+    return [axis for axis in law.required if axis not in axes]
+
+
+def obstacle(law: Law, axes: Mapping[str, FloatArray], target: str) -> str | None:
+    """Say why rows can't carry a law of a target and what to add, or None where they can."""
+    if target in QUALITIES and not law.fits_quality:
+        return f"it is a law of a loss, and {target} is a share that grows; fit a loss with it"
+    if missing := missing_axes(law, axes):
+        columns = ["unique_d (or e)" if axis == "unique_d" else axis for axis in missing]
+        return f"the table has no column {' or '.join(columns)}; add it, or name it with --map"
+    used = used_axes(law, axes)
+    if not used:
+        return f"no axis varies; add cells with other values of {' or '.join(axes)}"
+    if len(used) < law.fewest_axes:
+        return f"it is another law on fewer than {law.fewest_axes} axes; add cells that vary one more"
+    return law.obstacle({name: np.log(values) for name, values in used.items()})
 
 
 def missing_column(table: pa.Table, name: str, what: str) -> str:

@@ -12,16 +12,16 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from scipy.special import fdtri
 
 from orchestrator.errors import BadInput
 from orchestrator.fitting.axes import FloatArray, Mask, distinct, law_axes
 from orchestrator.fitting.check import QUALITIES, check_table, missing_column
-from orchestrator.fitting.grouped import GROUP, GroupedChinchilla
-from orchestrator.fitting.law import Sample
 from orchestrator.fitting.laws.chinchilla import Chinchilla
+from orchestrator.fitting.laws.grouped import GROUP, GroupedChinchilla
 from orchestrator.fitting.result import Estimate
-from orchestrator.fitting.sample import Units, centred
+from orchestrator.fitting.sample import Sample, Units, centred
 
 #: Groups at most, and rows of a group at least.
 MOST_GROUPS: Final = 12
@@ -152,7 +152,7 @@ def fit_by(table: pa.Table, by: str, *, target: str = "loss", bootstrap: int = 1
     )
 
 
-def _check(by: str, names: list[str], group: Any, axes: dict[str, FloatArray]) -> None:
+def _check(by: str, names: list[str], group: NDArray[np.intp], axes: dict[str, FloatArray]) -> None:
     if not {"n", "d"} <= set(axes):
         raise BadInput("--by needs the columns n and d; name them with --map")
     if not 2 <= len(names) <= MOST_GROUPS:
@@ -166,12 +166,12 @@ def _check(by: str, names: list[str], group: Any, axes: dict[str, FloatArray]) -
             )
 
 
-def _sample(pair: dict[str, FloatArray], loss: FloatArray, group: Any, rows: Mask) -> tuple[Sample, Units]:
+def _sample(pair: dict[str, FloatArray], loss: FloatArray, group: NDArray[np.intp], rows: Mask) -> tuple[Sample, Units]:
     sample, units = centred({name: values[rows] for name, values in pair.items()}, loss[rows])
     return Sample({**sample.log_axes, GROUP: group[rows].astype(np.float64)}, sample.log_loss), units
 
 
-def _weights(group: Any, count: int, seed: int) -> FloatArray:
+def _weights(group: NDArray[np.intp], count: int, seed: int) -> FloatArray:
     """Draw rows with replacement within each group, shape (count, rows)."""
     rng, weights = np.random.default_rng(seed), np.zeros((count, len(group)))
     for g in np.unique(group):
@@ -191,7 +191,7 @@ def _data_needed(values: FloatArray, a: int, b: int, at: dict[str, float]) -> Fl
 
 
 def _held_out(
-    law: GroupedChinchilla, pair: dict[str, FloatArray], loss: FloatArray, group: Any
+    law: GroupedChinchilla, pair: dict[str, FloatArray], loss: FloatArray, group: NDArray[np.intp]
 ) -> tuple[float | None, float | None, bool | None]:
     """Return the errors on the dearer rows with shared exponents and with a law for each; and if sharing holds."""
     cost = pair["n"] * pair["d"]

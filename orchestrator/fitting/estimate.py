@@ -11,20 +11,17 @@ import pyarrow as pa
 from orchestrator.errors import BadInput
 from orchestrator.fitting.axes import AXES, MEANING, FloatArray, Mask, law_axes, training_cost, varies
 from orchestrator.fitting.bootstrap import RESAMPLES, Resample, no_clusters, replicas
-from orchestrator.fitting.check import QUALITIES, check_table, one_of
-from orchestrator.fitting.choice import Ahead, ranking
-from orchestrator.fitting.conditioning import directions, identifiability
-from orchestrator.fitting.diagnose import best_warnings, law_warnings, table_warnings
-from orchestrator.fitting.holdout import HoldOut, held_out_rows
-from orchestrator.fitting.identify import at_bounds, unidentified
+from orchestrator.fitting.check import QUALITIES, check_table, missing_axes, obstacle, one_of, used_axes
+from orchestrator.fitting.diagnostics import best_warnings, law_warnings, table_warnings
+from orchestrator.fitting.identifiability import at_bounds, directions, identifiability, unidentified
 from orchestrator.fitting.law import Law
 from orchestrator.fitting.noise import NOISES, Noise, cost_noise, seed_noise, solved
-from orchestrator.fitting.required_rows import missing_axes, obstacle, used_axes
+from orchestrator.fitting.ranking import Ahead, ranking
 from orchestrator.fitting.result import Estimate, FitReport, LawFit
-from orchestrator.fitting.rolling import Fold, errors_ahead, folds
 from orchestrator.fitting.sample import centred
 from orchestrator.fitting.separability import separability
 from orchestrator.fitting.solver.huber import huber_sum
+from orchestrator.fitting.validation import Fold, HoldOut, errors_ahead, folds, held_out_rows
 from orchestrator.spec.registries import LAWS
 
 #: Residuals kept for the noise of predictions.
@@ -102,7 +99,7 @@ def fit(
     FitReport
         A law that the table can't carry is left out, with a warning that says which cells to add; ``best`` is None
         where that happens to all. Else it is the law that predicts dearer rows best from cheaper ones, or a simpler
-        one that does so nearly as well (`choice.ranking`).
+        one that does so nearly as well (`ranking.ranking`).
 
     Raises
     ------
@@ -117,9 +114,8 @@ def fit(
     if noise == "seeds" and seed_noise(centred(axes, loss)[0]) is None:
         warnings.append("no point of the axes has several seeds: rows count alike; add seeds, or leave noise out")
     fits, ahead, reasons = _fit_laws(task, laws) if varies(loss) else ({}, {}, [])
-    warnings += reasons
-    if not fits:
-        warnings.append("no law could be fitted")
+    reasons = [*warnings, *reasons]
+    warnings = [*reasons, *([] if fits else ["no law could be fitted"])]
     variants = (table[VARIANT] if VARIANT in table.column_names else table["eps"]).to_pylist() if "eps" in axes else []
     apart = separability(axes, loss, variants, bootstrap=bootstrap, seed=seed)
     if apart is not None and not apart.separable:
@@ -136,6 +132,7 @@ def fit(
         target=target,
         n_rows=table.num_rows,
         separability=apart,
+        reasons=reasons,
     )
 
 
@@ -268,6 +265,7 @@ def _fit_law(law: Law, all_axes: Mapping[str, FloatArray], task: _Task) -> tuple
         noise_power=power,
         noise_cost=float(np.exp(np.log(training_cost(axes)).mean())),
         identifiability=identifiability(parameters, seen, list(edges)),
+        withheld=withheld,
         ahead=random.permutation(last)[:MOST_RESIDUALS],
         dearest=float(training_cost(axes).max() * (1 + 1e-9)),
     )

@@ -19,14 +19,13 @@ from dataclasses import dataclass
 from typing import ClassVar, Final, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from orchestrator.fitting.axes import MEANING, FloatArray, Mask, distinct
+from orchestrator.fitting.axes import MEANING, FloatArray, distinct
+from orchestrator.fitting.sample import LogAxes, Sample
 
 #: Rows among which enough distinct points are looked for before all rows are.
 ROWS_FOR_POINTS: Final = 10_000
 
-LogAxes = Mapping[str, FloatArray]
 #: An exponent grows with quality; a power may have either sign.
 Role = Literal["floor", "factor", "exponent", "power", "saturation"]
 
@@ -43,35 +42,6 @@ class Parameter:
     def positive(self) -> bool:
         """True where the coordinate is the logarithm of the value."""
         return self.role not in ("exponent", "power")
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """Rows to fit: logarithms of axes and loss, each centred so that no unit is left in them.
-
-    Parameters
-    ----------
-    log_axes
-        Centred log of each axis, shape (rows,).
-    log_loss
-        Centred log of the loss, shape (rows,); (B, rows) where each of B weightings has a loss of its own.
-    weights
-        What each row counts for, shape (rows,), mean 1; None: all alike.
-    """
-
-    log_axes: dict[str, FloatArray]
-    log_loss: FloatArray
-    weights: FloatArray | None = None
-
-    @property
-    def rows(self) -> int:
-        """Number of rows."""
-        return int(self.log_loss.shape[-1])
-
-    def part(self, rows: Mask | NDArray[np.intp]) -> Sample:
-        """Return the sample of some rows (mask or indices)."""
-        weights = None if self.weights is None else self.weights[rows]
-        return Sample({k: v[rows] for k, v in self.log_axes.items()}, self.log_loss[rows], weights)
 
 
 class Law(ABC):

@@ -12,7 +12,8 @@ from typing import Final, Literal, get_args
 import numpy as np
 
 from orchestrator.fitting.axes import FloatArray, training_cost
-from orchestrator.fitting.law import Law, LogAxes, Sample
+from orchestrator.fitting.law import Law
+from orchestrator.fitting.sample import LogAxes, Sample
 from orchestrator.fitting.solver.search import best_coords
 
 #: Every row alike; by the spread over seeds of one point; by the residuals' growth along n·d·e.

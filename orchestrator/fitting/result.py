@@ -12,7 +12,7 @@ import pyarrow as pa
 from orchestrator.errors import BadInput
 from orchestrator.fitting.axes import AXES, FloatArray, law_axes, training_cost
 from orchestrator.fitting.check import QUALITIES, missing_column, numeric_columns
-from orchestrator.fitting.conditioning import Identifiability
+from orchestrator.fitting.identifiability import Identifiability, Withheld
 from orchestrator.fitting.law import Law
 from orchestrator.fitting.separability import Separability
 from orchestrator.spec.registries import LAWS
@@ -76,6 +76,8 @@ class LawFit:
         How the noise goes along n·d·e, power 0 where rows count alike, and where it has the size of ``residuals``.
     identifiability
         How well the rows tell the parameters apart.
+    withheld
+        Why parameters have no number, by their names.
     """
 
     law: str
@@ -97,6 +99,7 @@ class LawFit:
     noise_power: float = 0.0
     noise_cost: float = 1.0
     identifiability: Identifiability | None = None
+    withheld: dict[str, Withheld] = field(default_factory=dict)
 
     def predict(self, table: pa.Table) -> FloatArray:
         """Return the target of each row, shape (rows,).
@@ -152,6 +155,7 @@ class LawFit:
             "residuals": self.residuals.tolist(),
             "ahead": self.ahead.tolist(),
             "identifiability": None if self.identifiability is None else self.identifiability.to_json(),
+            "withheld": {name: {"cause": found.cause, "why": found.why} for name, found in self.withheld.items()},
         }
 
     @classmethod
@@ -185,6 +189,7 @@ class LawFit:
                 noise_power=stored["noise_power"],
                 noise_cost=stored["noise_cost"],
                 identifiability=Identifiability.from_json(stored["identifiability"]),
+                withheld={name: Withheld(found["cause"], found["why"]) for name, found in stored["withheld"].items()},
             )
         except KeyError as error:
             raise BadInput(f"stored fit lacks the key {error.args[0]!r}; fit again") from error
@@ -235,8 +240,10 @@ class FitReport:
         The fit of the law that stands first in ``ranking``, or None.
     warnings
         About the table, and about laws left out.
+    reasons
+        Those of the warnings that say why laws, or all of them, could not be fitted.
     ranking
-        Names of the laws fitted, best first (see :mod:`orchestrator.fitting.choice`).
+        Names of the laws fitted, best first (see :mod:`orchestrator.fitting.ranking`).
     near
         Those among them that the rows can't tell from the best.
     target, n_rows
@@ -253,6 +260,7 @@ class FitReport:
     ranking: list[str] = field(default_factory=list)
     near: list[str] = field(default_factory=list)
     separability: Separability | None = None
+    reasons: list[str] = field(default_factory=list)
 
     def predict(self, table: pa.Table) -> FloatArray:
         """Return the target of each row, shape (rows,): the geometric mean over the laws in ``near``.

@@ -1,4 +1,4 @@
-"""From rows in their own units to a sample without units, and back."""
+"""Rows as laws see them: logarithms without units; and how to come back to units."""
 
 from __future__ import annotations
 
@@ -6,9 +6,40 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from orchestrator.fitting.axes import FloatArray
-from orchestrator.fitting.law import Sample
+from orchestrator.fitting.axes import FloatArray, Mask
+
+LogAxes = Mapping[str, FloatArray]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Rows to fit: logarithms of axes and loss, each centred so that no unit is left in them.
+
+    Parameters
+    ----------
+    log_axes
+        Centred log of each axis, shape (rows,).
+    log_loss
+        Centred log of the loss, shape (rows,); (B, rows) where each of B weightings has a loss of its own.
+    weights
+        What each row counts for, shape (rows,), mean 1; None: all alike.
+    """
+
+    log_axes: dict[str, FloatArray]
+    log_loss: FloatArray
+    weights: FloatArray | None = None
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return int(self.log_loss.shape[-1])
+
+    def part(self, rows: Mask | NDArray[np.intp]) -> Sample:
+        """Return the sample of some rows (mask or indices)."""
+        weights = None if self.weights is None else self.weights[rows]
+        return Sample({k: v[rows] for k, v in self.log_axes.items()}, self.log_loss[rows], weights)
 
 
 @dataclass(frozen=True, slots=True)

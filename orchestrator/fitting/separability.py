@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from orchestrator.fitting.axes import AXES, MEANING, FloatArray, varies
 from orchestrator.fitting.solver.linear import least_squares
@@ -89,7 +90,7 @@ def separability(
     return _judged(list(columns), design, log_damage, _weights(model, bootstrap, seed))
 
 
-def _weights(model: Any, count: int, seed: int) -> FloatArray:
+def _weights(model: NDArray[np.intp], count: int, seed: int) -> FloatArray:
     """Draw whole models with replacement, as their pairs share the noise of one uncompressed row; (count, pairs)."""
     models = int(model.max()) + 1
     drawn = np.random.default_rng(seed).multinomial(models, np.full(models, 1 / models), size=count)

@@ -13,7 +13,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from orchestrator.errors import BadInput
 from orchestrator.fitting import FitReport
-from orchestrator.fitting.holdout import HoldOut
+from orchestrator.fitting.validation import HoldOut
 from orchestrator.reporting.loss_panel import draw_loss
 from orchestrator.reporting.points import Points
 from orchestrator.reporting.prediction_panel import draw_predictions, say_no_law

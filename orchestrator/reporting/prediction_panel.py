@@ -52,8 +52,8 @@ def say_no_law(axes: Axes, report: FitReport) -> None:
     """Write ``no law fitted`` and the reasons where the predictions would be."""
     axes.set_axis_off()
     axes.text(0.0, 0.96, "no law fitted", transform=axes.transAxes, va="top", fontsize=11)
-    reasons = [reason for reason in report.warnings if reason != "no law could be fitted"][:MOST_SENTENCES]
-    text = "\n\n".join(textwrap.fill(textwrap.shorten(reason, 240, placeholder=" …"), 52) for reason in reasons)
+    reasons = (textwrap.shorten(reason, 240, placeholder=" …") for reason in report.reasons[:MOST_SENTENCES])
+    text = "\n\n".join(textwrap.fill(reason, 52) for reason in reasons)
     axes.text(0.0, 0.87, text, transform=axes.transAxes, va="top", fontsize=SMALL, parse_math=False)
 
 

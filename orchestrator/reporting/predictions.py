@@ -8,8 +8,8 @@ from typing import Final
 
 from orchestrator.fitting import LawFit, fit
 from orchestrator.fitting.axes import FloatArray, Mask
-from orchestrator.fitting.holdout import HoldOut, held_out_rows
 from orchestrator.fitting.law import Law
+from orchestrator.fitting.validation import HoldOut, held_out_rows
 from orchestrator.reporting.points import Points
 from orchestrator.spec.registries import LAWS
 

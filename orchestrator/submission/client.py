@@ -80,10 +80,10 @@ class JobServer:
         _check_token()
         knock(urlsplit(self.address).netloc)
         with self._refusals():
-            from ray.job_submission import JobSubmissionClient
+            from orchestrator.submission.job_client import JobClient
 
             logging.getLogger("ray.dashboard.modules.dashboard_sdk").setLevel(logging.ERROR)
-            self._client = JobSubmissionClient(self.address)
+            self._client = JobClient(self.address)
             self._check_version(self._client._do_request("GET", "/api/version").json()["ray_version"])
 
     def submit(self, **what: Any) -> str:
@@ -91,15 +91,17 @@ class JobServer:
 
         One of that id that is there already, submitted by another at the same moment, is as good.
         """
+        from orchestrator.submission.job_client import Refused
+
         late = time.monotonic() + AGENT_S
         while True:
             with self._refusals():
                 try:
                     return str(self._client.submit_job(**what))
-                except RuntimeError as failure:
-                    if "already" in str(failure):
+                except Refused as refusal:
+                    if self._found(what["submission_id"]) is not None:
                         return str(what["submission_id"])
-                    if "No available agent" not in str(failure) or time.monotonic() > late:
+                    if not refusal.no_agent or time.monotonic() > late:
                         raise
             time.sleep(1)
 
@@ -118,12 +120,7 @@ class JobServer:
             If there is no such job.
         """
         with self._refusals():
-            try:
-                found = self._client.get_job_info(job_id)
-            except RuntimeError as failure:
-                if "404" not in str(failure):
-                    raise
-                found = None
+            found = self._found(job_id)
         if found is None or not _is_ours(found):
             raise BadInput(f"{self.address} has no scalaw job {job_id}; see: scalaw list --address {self.address}")
         return _described(found)
@@ -156,6 +153,17 @@ class JobServer:
                 return job
             time.sleep(3 * LOOK_S)
 
+    def _found(self, job_id: str) -> Any:
+        """Return what Ray knows of a job, or None where it knows none of that id."""
+        from orchestrator.submission.job_client import Refused
+
+        try:
+            return self._client.get_job_info(job_id)
+        except Refused as refusal:
+            if not refusal.not_found:
+                raise
+            return None
+
     def _check_version(self, theirs: str) -> None:
         import ray
 
@@ -168,15 +176,16 @@ class JobServer:
     @contextmanager
     def _refusals(self) -> Iterator[None]:
         import requests
-        from ray.exceptions import AuthenticationError
+
+        from orchestrator.submission.job_client import Refused, TokenRefused
 
         try:
             yield
-        except AuthenticationError as failure:
-            raise token_refused(self.address, sent="Missing" not in str(failure)) from failure
+        except TokenRefused as failure:
+            raise token_refused(self.address, sent=failure.sent) from failure
         except RuntimeError as failure:
             said = (str(failure).strip(" '").splitlines() or [repr(failure)])[0]
-            if "No available agent" in said:
+            if isinstance(failure, Refused) and failure.no_agent:
                 said = (
                     "no node takes jobs; is the head up, and does each Ray of one machine have its own agent port "
                     "(--dashboard-agent-listen-port)?"

@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from orchestrator.analysis.status import progress_report
+from orchestrator.analysis.sweep_status import progress_report
 from orchestrator.errors import BadInput
 from orchestrator.execution.active_selection import CellChooser
 from orchestrator.execution.run import run_sweep

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pytest
+from scipy import special
 from scipy.optimize import minimize
 
 from orchestrator.fitting import fit
@@ -19,6 +20,11 @@ from orchestrator.fitting.solver.newton import minimise, objectives
 def test_huber_is_quadratic_inside_and_linear_outside():
     np.testing.assert_allclose(huber(np.array([0.0, 5e-4, -5e-4])), [0, 1.25e-7, 1.25e-7])
     np.testing.assert_allclose(huber(np.array([0.1, -0.1])), DELTA * (0.1 - DELTA / 2))
+
+
+def test_huber_is_that_of_scipy_to_the_bit():
+    residuals = np.concatenate([np.random.default_rng(0).normal(0, 3 * DELTA, 10_000), [0.0, DELTA, -DELTA, np.inf]])
+    np.testing.assert_array_equal(huber(residuals), special.huber(DELTA, residuals))
 
 
 def test_chinchilla_reaches_the_published_optimum(chinchilla_points):
@@ -207,5 +213,5 @@ def test_a_large_table_is_searched_in_part_and_finished_on_all_rows(monkeypatch,
 def test_errors_ahead_of_a_part_are_like_those_of_all(monkeypatch, chinchilla_table):
     table = chinchilla_table(noise=0.01, sides=20)
     whole = fit(table, laws=["chinchilla"], bootstrap=0).best.rolling_rmse_log
-    monkeypatch.setattr("orchestrator.fitting.rolling.MOST_ROWS", 200)
+    monkeypatch.setattr("orchestrator.fitting.validation.MOST_ROWS", 200)
     assert fit(table, laws=["chinchilla"], bootstrap=0).best.rolling_rmse_log == pytest.approx(whole, rel=0.2)

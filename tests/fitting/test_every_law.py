@@ -142,6 +142,8 @@ def test_stored_fit_predicts_again(case, columns):
     np.testing.assert_array_equal(again.predict(table), fitted.predict(table))
     np.testing.assert_array_equal(again.predict_interval(table), fitted.predict_interval(table))
     assert again.params == fitted.params
+    assert again.withheld == fitted.withheld
+    assert set(again.withheld) == {name for name, estimate in again.params.items() if estimate.value is None}
     lo, hi = fitted.predict_interval(table)
     assert (lo < hi).all()
 

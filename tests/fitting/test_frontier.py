@@ -18,8 +18,10 @@ from orchestrator.fitting.axes import FloatArray
 from orchestrator.fitting.check import check_table
 from orchestrator.fitting.frontier.budget import Budget
 from orchestrator.fitting.frontier.optimum import best_optimum, obstacle, optimum
-from orchestrator.fitting.law import LogAxes, Parameter, Sample
+from orchestrator.fitting.identifiability import Withheld
+from orchestrator.fitting.law import Parameter
 from orchestrator.fitting.result import Estimate
+from orchestrator.fitting.sample import LogAxes, Sample
 from orchestrator.fitting.solver.terms import Term
 from orchestrator.spec.registries import LAWS, Registry
 
@@ -230,6 +232,25 @@ def test_n_and_d_that_move_together_are_no_ground_for_an_answer():
     fits = fit(runs, laws=["chinchilla"], bootstrap=50).fits
     with pytest.raises(BadInput, match=r"chinchilla can't split a budget: .*move together"):
         best_optimum(fits.values(), Budget(flops=1e20), check_table(runs, "loss"))
+
+
+@pytest.mark.parametrize(
+    ("cause", "answers"),
+    [
+        ("collinear", False),
+        ("two_values", False),
+        ("no_influence", False),
+        ("cancels", False),
+        ("out_of_bounds", False),
+        ("wide_interval", True),
+    ],
+)
+def test_why_an_exponent_has_no_number_decides_and_not_the_words_for_it(noisy, axes, cause, answers):
+    words = "the 90 % interval of beta is not identified"  # of a wide interval, whatever the cause
+    withheld = {"alpha": Withheld(cause, words)}
+    one = replace(noisy, params={**noisy.params, "alpha": Estimate(None, None, None)}, withheld=withheld, warnings=[])
+    why = obstacle(one, Budget(flops=1e20), axes)
+    assert why == (None if answers else f"chinchilla can't split a budget: alpha is not identified: {words}")
 
 
 def test_a_law_without_n_is_no_ground_for_an_answer():

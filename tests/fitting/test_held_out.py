@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from orchestrator.fitting import fit
-from orchestrator.fitting.holdout import held_out_rows
+from orchestrator.fitting.validation import held_out_rows
 
 
 def test_largest_takes_the_rows_of_the_largest_size_and_of_the_most_data(grid):

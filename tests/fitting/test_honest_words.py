@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.errors import BadInput
 from orchestrator.fitting import fit
-from orchestrator.fitting.plateau import plateau_rows
+from orchestrator.fitting.diagnostics import plateau_rows
 
 
 def _says(warnings: list[str], *words: str) -> bool:

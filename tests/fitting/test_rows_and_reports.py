@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from orchestrator.analysis.axes_of_rows import axes_from_rows
+from orchestrator.analysis.store_rows import axes_from_rows
 from orchestrator.errors import BadInput
 from orchestrator.fitting import fit, fit_rows, report_json
 

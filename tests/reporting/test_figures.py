@@ -105,6 +105,9 @@ def test_no_law_leaves_the_points_and_says_why(runs) -> None:
     assert report.best is None
     assert "no law fitted" in texts(figure)
     assert any("is left out" in " ".join(text.split()) for text in texts(figure))
+    assert set(report.warnings) - set(report.reasons) == {"no law could be fitted"}, (
+        "what the heading says is no reason"
+    )
     assert sum(len(part.get_offsets()) for part in figure.axes[0].collections) == 2
     assert not figure.axes[0].lines
 

@@ -11,8 +11,10 @@ import pyarrow as pa
 
 from orchestrator.errors import BadInput
 from orchestrator.fitting.axes import FloatArray, law_axes
+from orchestrator.fitting.diagnostics import counts_as_fresh
 from orchestrator.fitting.frontier.budget import Budget
 from orchestrator.fitting.frontier.search import Search
+from orchestrator.fitting.identifiability import not_identified
 from orchestrator.fitting.law import Law
 from orchestrator.fitting.result import Estimate, LawFit
 from orchestrator.spec.registries import LAWS
@@ -112,10 +114,9 @@ def obstacle(fit: LawFit, budget: Budget, measured: Mapping[str, FloatArray]) ->
             return f"{fit.law} knows no {axis} on these rows"
     for parameter in law.parameters(fit.axes):
         steers = parameter.role == "exponent" and {"n", "d"} & set(parameter.axes)
-        if steers and fit.params[parameter.name].value is None:
-            said = next((w for w in fit.warnings if _names(w, parameter.name)), f"{parameter.name} is not identified")
-            if "90 % interval" not in said:  # an interval that is wide is an answer
-                return f"{fit.law} can't split a budget: {said}"
+        withheld = fit.withheld.get(parameter.name)
+        if steers and withheld is not None and withheld.cause != "wide_interval":  # a wide interval is an answer
+            return f"{fit.law} can't split a budget: {not_identified(fit.withheld)[parameter.name]}"
     plain = replace(budget, served=0.0, d_max=np.inf)
     (log_n,), _ = Search.of(fit, plain, measured).minima(fit.solution[None])
     if np.isfinite(log_n):
@@ -124,12 +125,6 @@ def obstacle(fit: LawFit, budget: Budget, measured: Mapping[str, FloatArray]) ->
         f"{fit.law} has no optimum inside a compute budget: by it every FLOP belongs into "
         f"{'N' if log_n > 0 else 'D'} alone"
     )
-
-
-def _names(warning: str, parameter: str) -> bool:
-    """Return whether a warning says that a parameter, perhaps of several, is not identified."""
-    names, _, _ = warning.partition(" not identified")
-    return names != warning and parameter in names.replace(",", " ").split()
 
 
 def _estimates(
@@ -179,9 +174,8 @@ def outside(optimum: Optimum, measured: Mapping[str, FloatArray]) -> list[str]:
 def _warnings(fit: LawFit, measured: Mapping[str, FloatArray], optimum: Optimum, drawn: FloatArray) -> list[str]:
     """Say what the law warns of, where the optimum lies outside the rows, and which share of the draws has none."""
     found = [*fit.warnings, *outside(optimum, measured)]
-    fresh = f"{fit.law} counts repeated data as fresh data"
-    if (optimum.e.value or 0.0) > 1 and not {"e", "unique_d"} & set(fit.axes) and fresh not in found:
-        found.append(fresh)
+    if (optimum.e.value or 0.0) > 1 and not {"e", "unique_d"} & set(fit.axes):
+        found = list(dict.fromkeys([*found, counts_as_fresh(fit.law)]))  # the fit may have said so
     if np.isinf(drawn).any():
         found.append(
             f"{np.isinf(drawn).mean():.0%} of the bootstrap's draws have no optimum inside the budget; "

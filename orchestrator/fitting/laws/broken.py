@@ -10,7 +10,8 @@ import numpy as np
 
 from orchestrator.fitting.additive import AdditiveLaw
 from orchestrator.fitting.axes import FloatArray
-from orchestrator.fitting.law import LogAxes, Parameter, Sample
+from orchestrator.fitting.law import Parameter
+from orchestrator.fitting.sample import LogAxes, Sample
 from orchestrator.fitting.solver.linear import least_squares
 from orchestrator.fitting.solver.terms import Term
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from orchestrator.fitting.additive import AdditiveLaw
 from orchestrator.fitting.axes import FloatArray
-from orchestrator.fitting.law import LogAxes, Parameter, Sample
+from orchestrator.fitting.law import Parameter
+from orchestrator.fitting.sample import LogAxes, Sample
 from orchestrator.fitting.solver.huber import huber
 from orchestrator.fitting.solver.projection import bounded_exp, nonnegative_relative
 from orchestrator.fitting.solver.terms import Term

@@ -9,9 +9,9 @@ import numpy as np
 
 from orchestrator.fitting.additive import AdditiveLaw
 from orchestrator.fitting.axes import FloatArray
-from orchestrator.fitting.law import LogAxes, Parameter, Sample
+from orchestrator.fitting.law import Parameter
 from orchestrator.fitting.laws.chinchilla import Chinchilla
-from orchestrator.fitting.laws.whole_rows import least_compressed
+from orchestrator.fitting.sample import LogAxes, Sample
 from orchestrator.fitting.solver.linear import least_squares
 from orchestrator.fitting.solver.projection import two_term_starts
 from orchestrator.fitting.solver.terms import Term
@@ -23,6 +23,8 @@ EFFECTIVE: Final = (1.0, 3.0, 20.0)
 DECAYS: Final = (2.0, 6.0)
 #: Damage below this share of the loss is noise to start from.
 LEAST_DAMAGE: Final = 1e-3
+#: Uncompressed rows without which a model term, a data term and a floor can't be guessed.
+FEWEST: Final = 6
 
 
 class Precision(AdditiveLaw):
@@ -94,6 +96,13 @@ class Precision(AdditiveLaw):
                 free = least_squares(design[:, :3], log_damage + bits * np.exp(-log_p), seen)[0][0]
                 found.append([*base, *free, log_p, log_w])
         return np.array(found)
+
+
+def least_compressed(sample: Sample) -> Sample:
+    """Return the rows of the largest ε (1 where there are uncompressed rows), or all where those are too few."""
+    eps = sample.log_axes["eps"]
+    whole = eps > eps.max() - 1e-9
+    return sample.part(whole) if np.count_nonzero(whole) >= FEWEST else sample
 
 
 def _effective(n: FloatArray, bits: FloatArray, log_w: FloatArray) -> tuple[FloatArray, FloatArray]:

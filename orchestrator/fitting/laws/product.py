@@ -6,9 +6,9 @@ from collections.abc import Collection, Mapping
 
 import numpy as np
 
-from orchestrator.fitting.axes import FloatArray
-from orchestrator.fitting.law import Law, LogAxes, Parameter, Sample
-from orchestrator.fitting.laws.exponents import EXPONENTS
+from orchestrator.fitting.axes import EXPONENTS, FloatArray
+from orchestrator.fitting.law import Law, Parameter
+from orchestrator.fitting.sample import LogAxes, Sample
 from orchestrator.fitting.solver.linear import least_squares
 
 

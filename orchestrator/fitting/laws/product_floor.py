@@ -8,9 +8,9 @@ from typing import Final
 import numpy as np
 
 from orchestrator.fitting.additive import AdditiveLaw
-from orchestrator.fitting.axes import FloatArray
-from orchestrator.fitting.law import LogAxes, Parameter, Sample
-from orchestrator.fitting.laws.exponents import EXPONENTS
+from orchestrator.fitting.axes import EXPONENTS, FloatArray
+from orchestrator.fitting.law import Parameter
+from orchestrator.fitting.sample import LogAxes, Sample
 from orchestrator.fitting.solver.linear import least_squares
 from orchestrator.fitting.solver.terms import Term
 

@@ -9,8 +9,9 @@ import numpy as np
 
 from orchestrator.fitting.additive import AdditiveLaw
 from orchestrator.fitting.axes import FloatArray
-from orchestrator.fitting.law import LogAxes, Parameter, Sample
-from orchestrator.fitting.laws.whole_rows import least_compressed
+from orchestrator.fitting.law import Parameter
+from orchestrator.fitting.laws.precision import least_compressed
+from orchestrator.fitting.sample import LogAxes, Sample
 from orchestrator.fitting.solver.projection import bounded_exp, projected, two_term_starts
 from orchestrator.fitting.solver.terms import Term
 

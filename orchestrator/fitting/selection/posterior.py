@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.fitting.axes import AXES, FloatArray, law_axes, varies
+from orchestrator.fitting.check import obstacle, used_axes
 from orchestrator.fitting.law import Law
-from orchestrator.fitting.required_rows import obstacle, used_axes
 from orchestrator.fitting.sample import centred
 from orchestrator.fitting.solver.search import best_coords
 from orchestrator.spec.registries import LAWS

@@ -13,10 +13,10 @@ from orchestrator.errors import BadInput
 from orchestrator.fitting.axes import AXES, FloatArray, Mask
 from orchestrator.fitting.check import QUALITIES, check_table
 from orchestrator.fitting.estimate import fit
-from orchestrator.fitting.holdout import held_out_rows
 from orchestrator.fitting.result import FitReport
 from orchestrator.fitting.selection.costs import Costs
 from orchestrator.fitting.selection.selector import Choice, Selector
+from orchestrator.fitting.validation import held_out_rows
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,8 @@ from typing import Final
 import numpy as np
 
 from orchestrator.fitting.axes import FloatArray
-from orchestrator.fitting.law import Law, Sample
+from orchestrator.fitting.law import Law
+from orchestrator.fitting.sample import Sample
 
 #: Above this many rows the many starts of a search are made on this many, and the best is finished on more and more.
 MOST_SEARCHED: Final = 5_000

@@ -48,7 +48,6 @@ def axes_from_rows(
         Whether to take fine-tuned rows or pretrained ones; by default the former where the task has any.
     epsilon
         What ε is: the share of ``bytes`` or of ``fidelity`` kept, or ``bits`` a parameter over 32.
-
     keep
         A column of the store that is kept beside them; ``recipe`` keeps the rows of all recipes.
 
@@ -63,11 +62,8 @@ def axes_from_rows(
     rows = table.filter(pc.equal(table["status"], "ok"))
     if rows.num_rows == 0:
         raise BadInput(f"none of the store's {table.num_rows} rows is ok; nothing to fit")
-    task = task if task is not None else _task(rows, finetuned)
-    tasks = sorted(set(rows["task"].to_pylist()))
-    rows = rows.filter(pc.equal(rows["task"], task))
-    if rows.num_rows == 0:
-        raise BadInput(f"no finished row has the task {task!r}; tasks there: {', '.join(map(str, tasks))}")
+    rows = of_task(rows, task, finetuned)
+    task = rows["task"][0].as_py()
     if keep is not None and keep not in rows.column_names:
         raise BadInput(missing_column(rows, keep, "groups"))
     rows = rows if keep == "recipe" and recipe is None else of_recipe(rows, recipe)
@@ -132,6 +128,29 @@ def of_recipe(rows: pa.Table, recipe: str | None) -> pa.Table:
     if len(named) != 1:
         raise BadInput(f"no finished row has the recipe {recipe!r}; recipes there: {', '.join(known) or 'none'}")
     return rows.filter(pc.equal(rows["recipe"], named[0]))
+
+
+def of_task(rows: pa.Table, task: str | None, finetuned: bool | None = None) -> pa.Table:
+    """Return the rows scored on some data; by default on the only data, or the only that models were fine-tuned on.
+
+    Parameters
+    ----------
+    rows
+        Rows that are ok.
+    finetuned
+        Where no task is named: True or None for the one of fine-tuned rows, False for that of pretrained ones.
+
+    Raises
+    ------
+    BadInput
+        If no row has the task, or several tasks are there to choose from.
+    """
+    wanted = _task(rows, finetuned) if task is None else task
+    found = rows.filter(pc.equal(rows["task"], wanted))
+    if found.num_rows == 0:
+        there = ", ".join(sorted(set(map(str, rows["task"].to_pylist()))))
+        raise BadInput(f"no finished row has the task {wanted!r}; tasks there: {there}")
+    return found
 
 
 def _task(rows: pa.Table, finetuned: bool | None) -> str:

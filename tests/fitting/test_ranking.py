@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from orchestrator.fitting import LawFit, fit
-from orchestrator.fitting.rolling import folds
+from orchestrator.fitting.validation import folds
 
 
 def test_folds_only_ever_predict_dearer_rows_and_split_no_cost(grid):

@@ -1,16 +1,22 @@
-"""The sentences a fit hands over with its numbers: what the table or a law can't carry."""
+"""What is wrong with rows or with a law on them, and the sentences that a fit hands over with its numbers.
+
+A *plateau* is runs that sit at chance, at the top of the losses, where no power law holds. Every law here is convex in
+the logs: log L against the log axes bends upwards, so a plane fitted to the lower losses and extended to the rows of
+the highest loss runs below them or through them. Rows that lie clearly *below* that plane, all at one loss, have
+stopped following any such law. Rows that lie *far* from a law are diverged runs, or typing errors.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from orchestrator.fitting.axes import AXES, MEANING, FloatArray, varies
+from orchestrator.fitting.axes import AXES, MEANING, FloatArray, Mask, varies
+from orchestrator.fitting.identifiability import Withheld, not_identified
 from orchestrator.fitting.law import Law
-from orchestrator.fitting.outliers import FAR, far_rows
-from orchestrator.fitting.plateau import plateau_rows
 from orchestrator.fitting.result import LawFit
 
 #: Below this R² the noise, or what the law doesn't know, is larger than what it explains.
@@ -19,6 +25,20 @@ LOW_R2: Final = 0.5
 FEW_FREE: Final = 2
 #: Row numbers named in a sentence at most.
 NAMED: Final = 8
+#: Robust standard deviations from the law's median residual beyond which a row is named.
+FAR: Final = 6.0
+#: Deviations below this (log loss) are rounding, not noise.
+LEAST_DEVIATION: Final = 1e-4
+#: Log losses within this of each other count as one level.
+LEVEL: Final = 0.01
+#: A plateau holds at least this share of the rows, with no more than `ABOVE` (diverged runs) above it.
+SHARE: Final = 0.3
+ABOVE: Final = 0.05
+#: Where the total spread is less, every row is near every other and nothing can be told.
+LEAST_SPREAD: Final = 0.05
+#: The extended plane must lie this far above the plateau, in log loss and in residual deviations of the plane.
+LEAST_GAP: Final = 0.03
+DEVIATIONS: Final = 4.0
 
 
 def table_warnings(axes: Mapping[str, FloatArray], loss: FloatArray, *, quality: bool) -> list[str]:
@@ -51,7 +71,7 @@ def law_warnings(
     r2: float,
     solution: FloatArray,
     ends: FloatArray | None,
-    withheld: Mapping[str, str],
+    withheld: Mapping[str, Withheld],
 ) -> list[str]:
     """Return the warnings of one law.
 
@@ -66,7 +86,8 @@ def law_warnings(
     withheld
         Parameters without a number, and why.
     """
-    warnings = [*_withheld_warnings(withheld), *_axis_warnings(law, all_axes, used)]
+    said_once = dict.fromkeys(not_identified(withheld).values())
+    warnings = [*said_once, *_axis_warnings(law, all_axes, used)]
     for k, parameter in enumerate(law.parameters(used)):
         if parameter.role == "floor" and solution[k] == 0.0:
             warnings.append(f"{parameter.name} is 0, its bound: these rows show no irreducible loss")
@@ -90,6 +111,11 @@ def law_warnings(
     return warnings
 
 
+def counts_as_fresh(law: str) -> str:
+    """Return the sentence for a law that doesn't know that data were repeated."""
+    return f"{law} counts repeated data as fresh data"
+
+
 def best_warnings(best: LawFit) -> list[str]:
     """Return a warning where the rows don't tell most of what the best law says."""
     known = sum(estimate.value is not None for estimate in best.params.values())
@@ -101,15 +127,40 @@ def best_warnings(best: LawFit) -> list[str]:
     ]
 
 
-def _withheld_warnings(withheld: Mapping[str, str]) -> list[str]:
-    """One sentence for all parameters that share a reason."""
-    together: dict[str, list[str]] = {}
-    for name, why in withheld.items():
-        together.setdefault(why, []).append(name)
-    return [
-        f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} not identified: {why}"
-        for why, names in together.items()
-    ]
+def plateau_rows(log_axes: Sequence[FloatArray], log_loss: FloatArray) -> Mask:
+    """Return which rows sit at a plateau, shape (rows,); all False where there is none.
+
+    Parameters
+    ----------
+    log_axes
+        Logs of the axes that vary, each of shape (rows,).
+    log_loss
+        Shape (rows,).
+    """
+    none = np.zeros(log_loss.size, dtype=bool)
+    top = _densest_top(log_loss)
+    rest = log_loss < top - LEVEL
+    level = ~rest & (log_loss <= top)
+    if level.sum() < max(4, SHARE * log_loss.size) or np.quantile(log_loss[~rest], 0.5) - log_loss.min() < LEAST_SPREAD:
+        return none
+    moving = [axis for axis in log_axes if np.ptp(axis[rest]) > 0] if rest.any() else []
+    design = np.column_stack([np.ones_like(log_loss), *moving])
+    if rest.sum() < design.shape[1] + 1:
+        return level if level.mean() > 0.7 and rest.sum() > 1 else none
+    plane, *_ = np.linalg.lstsq(design[rest], log_loss[rest], rcond=None)
+    gap = design @ plane - log_loss
+    freedom = rest.sum() - design.shape[1]
+    noise = float(np.sqrt((gap[rest] ** 2).sum() / freedom))
+    # The plateau's rows farthest from the others, where the plane stands highest, must lie far below it.
+    reach = float(np.quantile(gap[level], 0.75))
+    return level if reach > max(LEAST_GAP, DEVIATIONS * noise) and np.median(gap[level]) > 0 else none
+
+
+def far_rows(residuals: FloatArray) -> NDArray[np.intp]:
+    """Return the indices of rows farther than `FAR` robust deviations (1.4826 · MAD), in row order."""
+    away = np.abs(residuals - np.median(residuals))
+    deviation = max(1.4826 * float(np.median(away)), LEAST_DEVIATION)
+    return np.flatnonzero(away > FAR * deviation)
 
 
 def _axis_warnings(law: Law, all_axes: Mapping[str, FloatArray], used: Mapping[str, FloatArray]) -> list[str]:
@@ -119,7 +170,7 @@ def _axis_warnings(law: Law, all_axes: Mapping[str, FloatArray], used: Mapping[s
             continue
         if name == "unique_d":
             if np.any(all_axes["d"] > values * (1 + 1e-6)):
-                warnings.append(f"{law.name} counts repeated data as fresh data")
+                warnings.append(counts_as_fresh(law.name))
         elif varies(values):
             warnings.append(f"{law.name} doesn't know {MEANING[name]} ({name}), which varies in these rows")
         elif name in law.optional and not np.allclose(values, 1.0, rtol=1e-9, atol=0):
@@ -140,3 +191,11 @@ def _residual_warnings(law: Law, residuals: FloatArray) -> list[str]:
         f"{far.size} of {residuals.size} rows lie more than {FAR:g} robust standard deviations off "
         f"(data rows {shown}): diverged runs? {weight}"
     ]
+
+
+def _densest_top(log_loss: FloatArray) -> float:
+    """The upper edge of the fullest level among those with few rows above."""
+    ordered = np.sort(log_loss)
+    edges = ordered[ordered.size - 1 - int(ABOVE * ordered.size) :]
+    counts = np.searchsorted(ordered, edges, side="right") - np.searchsorted(ordered, edges - LEVEL, side="left")
+    return float(edges[np.argmax(counts)])
