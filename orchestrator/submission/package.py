@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -63,11 +64,19 @@ def pack(folder: Path, target: Path, job_id: str, excludes: Sequence[str] = ()) 
             _add(archive, folder / path, path.as_posix())
         archive.writestr(zipfile.ZipInfo(JOB_FILE, EPOCH), job_id)
         for package in PACKAGES:
-            root = Path(__file__).resolve().parents[3] / package
+            root = _home(package)
             for path in sorted(root.rglob("*")):
                 if path.is_file() and "__pycache__" not in path.parts:
                     _add(archive, path, f"{package}/{path.relative_to(root).as_posix()}")
     return Package(target, target.stat().st_size, len(sizes))
+
+
+def _home(package: str) -> Path:
+    """Return the folder that Python itself takes a package of ours from."""
+    found = find_spec(package)
+    assert found is not None
+    assert found.origin is not None
+    return Path(found.origin).resolve().parent
 
 
 def _files(folder: Path, excludes: Sequence[str]) -> Iterator[Path]:
