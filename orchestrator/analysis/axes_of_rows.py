@@ -126,7 +126,7 @@ def of_recipe(rows: pa.Table, recipe: str | None) -> pa.Table:
     known = recipes_in(rows)
     if recipe is None:
         if len(known) > 1:
-            raise BadInput(f"rows of several recipes: choose one with --recipe ({', '.join(known)})")
+            raise BadInput(f"rows of several recipes: choose one with `recipe` ({', '.join(known)})")
         return rows
     named = [name for name in known if recipe == name] or [name for name in known if recipe in name]
     if len(named) != 1:
@@ -142,4 +142,4 @@ def _task(rows: pa.Table, finetuned: bool | None) -> str:
     for candidates in (tasks, untuned if finetuned is False else tuned):
         if len(candidates) == 1:
             return str(candidates[0])
-    raise BadInput(f"rows of several tasks: choose one with --task ({', '.join(map(str, tuned or tasks))})")
+    raise BadInput(f"rows of several tasks: choose one with `task` ({', '.join(map(str, tuned or tasks))})")

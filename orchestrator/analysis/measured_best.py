@@ -44,7 +44,7 @@ def measured_rows(
     tuned = sorted(set(rows.filter(pc.is_valid(rows["finetune_examples"]))["task"].to_pylist()))
     if task is None:
         if len(tasks) > 1 and len(tuned) != 1:
-            raise BadInput(f"rows of several tasks: choose one with --task ({', '.join(tuned or tasks)})")
+            raise BadInput(f"rows of several tasks: choose one with `task` ({', '.join(tuned or tasks)})")
         task = (tuned if len(tasks) > 1 else tasks)[0]
     rows = rows.filter(pc.equal(rows["task"], task))
     if rows.num_rows == 0:

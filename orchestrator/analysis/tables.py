@@ -74,9 +74,11 @@ def parse_map(text: str) -> dict[str, str]:
     for part in text.split(","):
         name, equals, column = (piece.strip() for piece in part.partition("="))
         if not (name and equals and column):
-            raise BadInput(f"--map {text!r}: {part.strip()!r} is not NAME=COLUMN; write n=size,d=tokens,loss=val_loss")
+            raise BadInput(
+                f"`mapping` {text!r}: {part.strip()!r} is not NAME=COLUMN; write n=size,d=tokens,loss=val_loss"
+            )
         if name in mapping:
-            raise BadInput(f"--map {text!r}: {name} is named twice")
+            raise BadInput(f"`mapping` {text!r}: {name} is named twice")
         mapping[name] = column
     return mapping
 

@@ -31,6 +31,7 @@ from orchestrator.cli import (
     stop,
     submit,
 )
+from orchestrator.cli.wording import Verb
 from orchestrator.errors import Interrupted, ScalawError
 
 #: The base of usage errors, by way of the public subclass: typer may carry its own copy of click.
@@ -66,7 +67,7 @@ for verb in (
     schema,
     doctor,
 ):
-    app.command(verb.NAME)(verb.command)
+    app.command(verb.NAME, cls=Verb)(verb.command)
 
 
 def main(arguments: list[str] | None = None) -> None:

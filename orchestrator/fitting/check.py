@@ -76,7 +76,7 @@ def check_names(table: pa.Table, names: Sequence[str], target: str) -> list[str]
     if not axes:
         raise BadInput(
             f"{source_of(table)} has no axis among {', '.join(AXES)} (columns there: {_listed(table.column_names)}); "
-            f"name them with --map n=COLUMN,d=COLUMN,{target}=COLUMN"
+            f"name them with `mapping` n=COLUMN,d=COLUMN,{target}=COLUMN"
         )
     if target not in names:
         raise BadInput(missing_column(table, target, "target"))

@@ -27,7 +27,7 @@ def obstacle(law: Law, axes: Mapping[str, FloatArray], target: str) -> str | Non
         return f"it is a law of a loss, and {target} is a share that grows; fit a loss with it"
     if missing := missing_axes(law, axes):
         columns = ["unique_d (or e)" if axis == "unique_d" else axis for axis in missing]
-        return f"the table has no column {' or '.join(columns)}; add it, or name it with --map"
+        return f"the table has no column {' or '.join(columns)}; add it, or name it with `mapping`"
     used = used_axes(law, axes)
     if not used:
         return f"no axis varies; add cells with other values of {' or '.join(axes)}"

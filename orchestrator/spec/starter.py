@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 _TEXT = """\
-# A scaling-law sweep. `scalaw plan THIS_FILE` shows what it costs, `scalaw run THIS_FILE --store FOLDER` runs it.
+# A scaling-law sweep. `scalaw plan THIS_FILE` shows what it costs, `scalaw run THIS_FILE` with a store runs it.
 # Every key but name and grid.params may be left out. Numbers may be written 25k, 125M, 10B, 1e9 or 1_000.
 name: my-sweep
 description: a byte-level language model on the Python standard library; some minutes on two cores

@@ -56,7 +56,7 @@ def pack(folder: Path, target: Path, job_id: str, excludes: Sequence[str] = ()) 
         If it holds more than `LIMIT_BYTES` or `MOST_FILES`.
     """
     if not folder.is_dir():
-        raise BadInput(f"--working-dir {folder}: there is no such folder")
+        raise BadInput(f"`working_dir` {folder}: there is no such folder")
     sizes = {path: (folder / path).stat().st_size for path in _files(folder, excludes)}
     _check_size(folder, sizes)
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
@@ -127,7 +127,7 @@ def _check_size(folder: Path, sizes: dict[Path, int]) -> None:
     raise Unreachable(
         f"the working folder {folder} holds {total / 1e6:,.0f} MB in {len(sizes):,} files, more than a job carries "
         f"({LIMIT_BYTES / 1e6:.0f} MB, {MOST_FILES:,} files; largest: {named}): name a smaller one with "
-        "--working-dir, or leave files out with --exclude"
+        "`working_dir`, or leave files out with `exclude`"
     )
 
 

@@ -125,7 +125,7 @@ def find_run(target: str, address: str | None, sweep: str | None) -> Run:
         server.job(target)
         return JobRun(server, target)
     if target.startswith("scalaw-") and "/" not in target and not Path(target).is_dir():
-        raise BadInput(f"{target} looks like a job: name its cluster with --address http://HOST:8265")
+        raise BadInput(f"{target} looks like a job: name its cluster with `address` http://HOST:8265")
     store = open_store(target)
     name = store.only_sweep(sweep)
     if name is None:

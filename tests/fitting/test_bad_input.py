@@ -39,7 +39,7 @@ def test_a_bad_value_is_named_with_its_row(column, values, message):
     ("table", "options", "message"),
     [
         (pa.table({"n": [1.0], "los": [2.0]}), {}, "no column 'loss' for the target: did you mean 'los'"),
-        (pa.table({"size": [1.0], "loss": [2.0]}), {}, r"no axis among n, d.*size, loss.*--map"),
+        (pa.table({"size": [1.0], "loss": [2.0]}), {}, r"no axis among n, d.*size, loss.*`mapping`"),
         (pa.table(GOOD).slice(0, 0), {}, "has no rows"),
         (pa.table(GOOD), {"laws": ["chinchila"]}, "unknown law 'chinchila'.*did you mean 'chinchilla'"),
         (pa.table(GOOD), {"laws": []}, "no laws were named; known: additive, broken, chinchilla"),
