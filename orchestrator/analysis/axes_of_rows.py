@@ -69,7 +69,7 @@ def axes_from_rows(
     if rows.num_rows == 0:
         raise BadInput(f"no finished row has the task {task!r}; tasks there: {', '.join(map(str, tasks))}")
     if keep is not None and keep not in rows.column_names:
-        raise BadInput(missing_column(rows, keep, "groups"))
+        raise BadInput(missing_column(rows, keep))
     rows = rows if keep == "recipe" and recipe is None else of_recipe(rows, recipe)
     tuned = pc.is_valid(rows["finetune_examples"])
     if finetuned is None:

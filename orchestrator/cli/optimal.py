@@ -19,9 +19,7 @@ def command(
     ] = None,
     epochs_max: Annotated[str | None, typer.Option("--epochs-max", metavar="E", help="Most epochs.")] = None,
     d_max: Annotated[str | None, typer.Option("--d-max", metavar="D", help="Unique data there is.")] = None,
-    law: Annotated[
-        str | None, typer.Option("--law", metavar="L", help="Default: the best with an optimum.")
-    ] = None,
+    law: Annotated[str | None, typer.Option("--law", metavar="L", help="Default: the best with an optimum.")] = None,
     curve: Annotated[bool, typer.Option("--curve", help="Budgets from a tenth to ten times C.")] = False,
     max_bytes: Annotated[
         str | None, typer.Option("--max-bytes", metavar="B", help="Largest model file; of a store's cells.")

@@ -94,11 +94,11 @@ def numeric_columns(table: pa.Table, names: Sequence[str]) -> dict[str, FloatArr
     return {name: _numeric(table, name) for name in names}
 
 
-def missing_column(table: pa.Table, name: str, what: str) -> str:
-    """Return one sentence for a column that isn't there, with the nearest or all that are."""
+def missing_column(table: pa.Table, name: str, what: str | None = None) -> str:
+    """Return one sentence for a column that isn't there, and what it is for, with the nearest or all that are."""
     near = difflib.get_close_matches(name, table.column_names, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"columns there: {_listed(table.column_names)}"
-    return f"{source_of(table)} has no column {name!r} for the {what}: {hint}"
+    return f"{source_of(table)} has no column {name!r}{f' for the {what}' if what else ''}: {hint}"
 
 
 def source_of(table: pa.Table) -> str:
