@@ -23,7 +23,7 @@ EXCLUDED_FOLDERS: Final = frozenset({"__pycache__", "node_modules", "venv", "env
 #: Folders by whose names a store is known, which stays where it is.
 STORE_FOLDERS: Final = frozenset({"results", "sweeps"})
 #: Our own packages, which the job runs whatever is installed there.
-PACKAGES: Final = ("orchestrator", "workers")
+PACKAGES: Final = ("scalaw", "orchestrator", "workers")
 #: File that holds the job's id.
 JOB_FILE: Final = "scalaw-job-id"
 #: Time of every file in the archive, so that equal content gives equal archives.

@@ -28,6 +28,10 @@ STOP_WAIT_S: Final = 600
 BEGIN_WAIT_S: Final = 120
 
 
+def silent(sentence: str) -> None:
+    """Say nothing: nobody asked to be told."""
+
+
 class Submission(TypedDict):
     """What came of a submit, JSON-able.
 
@@ -65,7 +69,7 @@ def submit(
     working_dir: str | Path = ".",
     exclude: Sequence[str] = (),
     overrides: Sequence[str] = (),
-    tell: Callable[[str], None] | None = None,
+    tell: Callable[[str], None] = silent,
 ) -> Submission:
     """Send a sweep to a cluster as a job and return when it has begun; sent again while it runs, nothing is doubled.
 
@@ -97,8 +101,7 @@ def submit(
     """
     sweep = load_sweep(path, overrides=overrides)
     server = JobServer(address)
-    say = tell if tell is not None else _silent
-    where, proof = _prove(store, say)
+    where, proof = _prove(store, tell)
     looked = True
     try:
         order = JobOrder(
@@ -124,7 +127,7 @@ def submit(
         with tempfile.TemporaryDirectory() as scratch:
             package = pack(Path(working_dir), Path(scratch) / "sweep.zip", job_id, exclude)
             size_kb = package.size_bytes / 1e3
-            say(f"sending {package.files:,} files of {working_dir} and scalaw itself, {size_kb:,.0f} kB")
+            tell(f"sending {package.files:,} files of {working_dir} and scalaw itself, {size_kb:,.0f} kB")
             looked = False
             try:
                 _send(server, job_id, sweep.name, identity, order, package)
@@ -140,7 +143,7 @@ def submit(
             _forget(*proof)
 
 
-def waited(job_id: str, *, address: str | None = None, tell: Callable[[str], None]) -> int:
+def waited(job_id: str, *, address: str | None = None, tell: Callable[[str], None] = silent) -> int:
     """Follow a job to its end, telling each further part of its log; return how its ``scalaw run`` exited.
 
     Raises
@@ -155,10 +158,6 @@ def waited(job_id: str, *, address: str | None = None, tell: Callable[[str], Non
         return server.exit_code(job_id, tell)
     except KeyboardInterrupt as interrupt:
         raise goes_on(job_id, server.address) from interrupt
-
-
-def _silent(sentence: str) -> None:
-    """Say nothing: nobody asked to be told."""
 
 
 def _identity(sweep: Sweep, order: JobOrder) -> str:

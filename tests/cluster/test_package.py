@@ -29,7 +29,11 @@ def folder(tmp_path):
 
 def names(archive):
     with zipfile.ZipFile(archive.path) as opened:
-        return {name for name in opened.namelist() if not name.startswith(("orchestrator/", "workers/", JOB_FILE))}
+        return {
+            name
+            for name in opened.namelist()
+            if not name.startswith(("scalaw/", "orchestrator/", "workers/", JOB_FILE))
+        }
 
 
 def test_hidden_files_environments_stores_and_caches_stay_here(folder, tmp_path):
@@ -42,7 +46,7 @@ def test_scalaw_itself_goes_along_and_each_job_has_an_archive_of_its_own(folder,
     first, again, other = (pack(folder, tmp_path / f"{k}.zip", f"job-{k // 2}").path.read_bytes() for k in range(3))
     assert first == again != other
     with zipfile.ZipFile(tmp_path / "0.zip") as opened:
-        assert {"orchestrator/cli/job.py", "workers/actor.py"} <= set(opened.namelist())
+        assert {"scalaw/__init__.py", "orchestrator/cli/job.py", "workers/actor.py"} <= set(opened.namelist())
     assert len(first) < 1e6
 
 
