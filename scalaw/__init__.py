@@ -1,8 +1,9 @@
 """scalaw: scaling-law sweeps on Ray, from one YAML to exponents with intervals.
 
-The verbs of the command line as functions, and the types that they take, return and ask plug-ins for. Parameters are
-named as the flags are; what a verb prints with ``--json`` is what its function returns. Names load when they are first
-used, so that ``import scalaw`` costs nothing.
+The verbs of the command line as functions, and the types that they take, return and ask plug-ins for. What answers a
+question (`predict`, `optimal`, `select`, `query`, `status`, `plot`, …) takes a store or a table first and the rest by
+name, and returns the JSON document of the verb; `run_sweep`, `make_plan` and `fit` return objects.
+Names load when they are first used, so that ``import scalaw`` costs nothing.
 """
 
 from __future__ import annotations

@@ -7,7 +7,10 @@ import sys
 
 import pytest
 
-HEAVY = ("ray", "torch", "torchvision", "sklearn", "matplotlib", "duckdb", "pyarrow", "pydantic", "scipy", "numpy")
+HEAVY = (
+    "ray", "torch", "torchvision", "sklearn", "matplotlib", "duckdb", "pyarrow", "pydantic", "scipy", "numpy", "typer",
+    "rich",
+)  # fmt: skip
 
 
 def loaded_by(code: str) -> set[str]:
@@ -17,8 +20,9 @@ def loaded_by(code: str) -> set[str]:
     return set(done.stdout.split())
 
 
-def test_importing_the_package_loads_nothing_heavy():
-    assert not loaded_by("import orchestrator") & set(HEAVY)
+@pytest.mark.parametrize("package", ["scalaw", "orchestrator", "orchestrator.analysis", "orchestrator.submission"])
+def test_importing_the_package_loads_nothing_heavy(package):
+    assert not loaded_by(f"import {package}") & set(HEAVY)
 
 
 @pytest.mark.parametrize(
@@ -28,9 +32,11 @@ def test_importing_the_package_loads_nothing_heavy():
         "from orchestrator import make_plan, load_sweep; make_plan(load_sweep('sweeps/quickstart.yaml'))",
         "from orchestrator import open_store; from orchestrator.store.sql import query",
         "from orchestrator import fit; import orchestrator.fitting.estimate, orchestrator.analysis.tables",
-        "from orchestrator.cli.main import app; from orchestrator.analysis.inputs import gather",
+        "import scalaw; scalaw.predict, scalaw.optimal, scalaw.select, scalaw.query, scalaw.status, scalaw.fit_source",
+        "import scalaw; scalaw.plot",
+        "from orchestrator.cli.main import app",
     ],
-    ids=["spec", "planning", "store", "fitting", "cli"],
+    ids=["spec", "planning", "store", "fitting", "analysis", "reporting", "cli"],
 )
 def test_the_pure_core_loads_neither_ray_nor_torch(code):
     assert not loaded_by(code) & {"ray", "torch", "torchvision"}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from pathlib import Path
 
 import pytest
 from typer.main import get_command
 
+import scalaw as facade
 from orchestrator.analysis.inputs import gather
 from orchestrator.cli.job import words
 from orchestrator.cli.main import app
@@ -50,6 +52,35 @@ def test_a_warning_names_the_flag_on_stderr_and_in_the_document(scalaw, runs_csv
     answer = scalaw(*common, "--json")
     for said in (answer.document["warnings"][0], answer.err.removeprefix("warning: ")):
         assert said.startswith("--n 1e+15 lies far outside the rows")
+
+
+#: Verbs, their functions, and parameters that are filled otherwise than by a flag.
+FUNCTIONS = {
+    "plan": ("make_plan", "load_sweep", {"path"}),
+    "run": ("run_sweep", {"console"}),
+    "submit": ("submit", {"path", "tell"}),
+    "list": ("jobs", set()),
+    "status": ("status", set()),
+    "logs": ("logs", set()),
+    "stop": ("stop", {"tell"}),
+    "fit": ("fit_source", "compare_groups", set()),
+    "query": ("query", set()),
+    "predict": ("predict", set()),
+    "optimal": ("optimal", set()),
+    "select": ("select", set()),
+    "plot": ("plot", set()),
+    "export": ("export", {"tell"}),
+    "doctor": ("doctor", set()),
+}
+
+
+@pytest.mark.parametrize("verb", sorted(FUNCTIONS))
+def test_a_verb_and_its_functions_call_a_parameter_alike(verb):
+    """Else what a function says of it would reach the terminal as it is."""
+    *names, otherwise = FUNCTIONS[verb]
+    known = {parameter.name for parameter in get_command(app).commands[verb].params}
+    taken = {parameter for name in names for parameter in inspect.signature(getattr(facade, name)).parameters}
+    assert taken - otherwise <= known
 
 
 def test_each_verb_has_its_own_names_for_a_parameter():
