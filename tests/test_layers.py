@@ -8,7 +8,10 @@ import sys
 import grimp
 import pytest
 
-HEAVY = ("ray", "torch", "torchvision", "sklearn", "matplotlib", "duckdb", "pyarrow", "pydantic", "scipy", "numpy")
+HEAVY = (
+    "ray", "torch", "torchvision", "sklearn", "matplotlib", "duckdb", "pyarrow", "pydantic", "scipy", "numpy", "typer",
+    "rich",
+)  # fmt: skip
 
 
 def loaded_by(code: str) -> set[str]:
@@ -18,8 +21,9 @@ def loaded_by(code: str) -> set[str]:
     return set(done.stdout.split())
 
 
-def test_importing_the_package_loads_nothing_heavy():
-    assert not loaded_by("import orchestrator") & set(HEAVY)
+@pytest.mark.parametrize("package", ["scalaw", "orchestrator", "orchestrator.analysis", "orchestrator.submission"])
+def test_importing_the_package_loads_nothing_heavy(package):
+    assert not loaded_by(f"import {package}") & set(HEAVY)
 
 
 @pytest.mark.parametrize(
@@ -30,9 +34,11 @@ def test_importing_the_package_loads_nothing_heavy():
         "from orchestrator import open_store; from orchestrator.store.sql import query",
         "from orchestrator import fit; import orchestrator.fitting.estimate, orchestrator.analysis.tables",
         "from orchestrator.analysis import answer, optimal, predict, status",
-        "from orchestrator.cli.main import app; from orchestrator.analysis.inputs import gather",
+        "import scalaw; scalaw.select, scalaw.query, scalaw.fit_source",
+        "import scalaw; scalaw.plot",
+        "from orchestrator.cli.main import app",
     ],
-    ids=["spec", "planning", "store", "fitting", "analysis", "cli"],
+    ids=["spec", "planning", "store", "fitting", "analysis", "facade", "reporting", "cli"],
 )
 def test_the_pure_core_loads_neither_ray_nor_torch(code):
     assert not loaded_by(code) & {"ray", "torch", "torchvision"}

@@ -27,7 +27,7 @@ class Answer:
     pretraining: Answer | None = None
 
     def fits_json(self) -> dict[str, Any]:
-        """Return ``fits`` and ``best`` as ``scalaw fit --json`` prints them, and those of pretraining beside them."""
+        """Return ``fits`` and ``best`` as ``scalaw fit`` prints them as JSON, and those of pretraining beside them."""
         beside = {"pretraining": self.pretraining.fits_json()} if self.pretraining else {}
         if self.report is None:
             return {"fits": {}, "best": None, "warnings": self.warnings, **beside}

@@ -126,17 +126,19 @@ class Evidence:
             try:
                 numbers[axis] = float(parse_number(text))
             except ValueError as failure:
-                raise BadInput(f"{_flag(axis)} {failure}") from failure
+                raise BadInput(f"`{axis}` {failure}") from failure
             if numbers[axis] <= 0:
-                raise BadInput(f"{_flag(axis)} must be above 0, not {text}")
+                raise BadInput(f"`{axis}` must be above 0, not {text}")
         absent = [axis for axis, value in numbers.items() if axis not in self.axes.column_names and value != 1]
         if absent:
             raise BadInput(
-                f"{_flag(absent[0])} {point[absent[0]]}: the rows have no {absent[0]}, so no law knows its effect"
+                f"`{absent[0]}` {point[absent[0]]}: the rows have no {absent[0]}, so no law knows its effect"
             )
         unsaid = [axis for axis in ("ft_d", "ft_e") if axis in self.axes.column_names and axis not in numbers]
         if unsaid:
-            raise BadInput(f"these rows are fine-tuned; say how much with {' and '.join(map(_flag, unsaid))}")
+            raise BadInput(
+                f"these rows are fine-tuned; say how much with {' and '.join(f'`{axis}`' for axis in unsaid)}"
+            )
         if "eps" in self.axes.column_names:
             numbers.setdefault("eps", 1.0)
         report = self.fit(laws=[law] if law else None)
@@ -214,10 +216,10 @@ def gather(
     """
     if is_table(where):
         if sweep is not None:
-            raise BadInput(f"--sweep is for stores; {called(where)} is a table")
+            raise BadInput(f"`sweep` is for stores; {called(where)} is a table")
         return _from_table(where, mapping, target or "loss", task, recipe, keep)
     if mapping is not None:
-        raise BadInput(f"{called(where)} is no table; --map is for tables, a store needs none")
+        raise BadInput(f"{called(where)} is no table; `mapping` is for tables, a store needs none")
     store = opened(where)
     return from_store(store, store.only_sweep(sweep), target=target, task=task, recipe=recipe, keep=keep)
 
@@ -247,7 +249,7 @@ def from_store(
     if recipe is None and keep != "recipe" and len(there) > 1:
         recipe = next((name for name in document.get("recipes", ()) if name in there), None)
         others = ", ".join(name for name in there if name != recipe)
-        notes = [f"fitted are the rows of recipe {recipe}; choose another with --recipe: {others}"] if recipe else []
+        notes = [f"fitted are the rows of recipe {recipe}; choose another with `recipe`: {others}"] if recipe else []
     axes = axes_from_rows(
         rows,
         target=settings["target"],
@@ -277,11 +279,7 @@ def _far(axis: str, value: float, rows: pa.ChunkedArray) -> str | None:
     if low / FAR <= value <= high * FAR:
         return None
     measured = f"({low:.3g} to {high:.3g})"
-    return f"{_flag(axis)} {value:.3g} lies far outside the rows {measured}: the interval knows of no change out there"
-
-
-def _flag(axis: str) -> str:
-    return f"--{axis.replace('_', '-')}"
+    return f"`{axis}` {value:.3g} lies far outside the rows {measured}: the interval knows of no change out there"
 
 
 def _task_of(document: Mapping[str, Any], finetuned: bool | None) -> str | None:
@@ -298,10 +296,10 @@ def _from_table(
     if mapping is None and {"params_non_embedding", "status"} <= set(table.column_names):
         axes = axes_from_rows(table, target=target, task=task, recipe=recipe, keep=keep)
     else:
-        for flag, value in (("--task", task), ("--recipe", recipe)):
+        for name, value in (("task", task), ("recipe", recipe)):
             if value is not None:
                 raise BadInput(
-                    f"{flag} chooses among the rows of a store; {called(where)} is a table of its own: leave it out"
+                    f"`{name}` chooses among the rows of a store; {called(where)} is a table of its own: leave it out"
                 )
         columns = parse_map(mapping) if isinstance(mapping, str) else mapping
         axes = map_columns(table, columns or {}, target, keep)
@@ -338,5 +336,5 @@ def _hold_out(text: str) -> str | float:
     except ValueError:
         fraction = 0.0
     if not 0 < fraction < 1:
-        raise BadInput(f"--hold-out {text!r}: expected largest, none or a fraction such as 0.2")
+        raise BadInput(f"`hold_out` {text!r}: expected largest, none or a fraction such as 0.2")
     return fraction

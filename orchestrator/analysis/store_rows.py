@@ -65,7 +65,7 @@ def axes_from_rows(
     rows = of_task(rows, task, finetuned)
     task = rows["task"][0].as_py()
     if keep is not None and keep not in rows.column_names:
-        raise BadInput(missing_column(rows, keep, "groups"))
+        raise BadInput(missing_column(rows, keep))
     rows = rows if keep == "recipe" and recipe is None else of_recipe(rows, recipe)
     tuned = pc.is_valid(rows["finetune_examples"])
     if finetuned is None:
@@ -122,7 +122,7 @@ def of_recipe(rows: pa.Table, recipe: str | None) -> pa.Table:
     known = recipes_in(rows)
     if recipe is None:
         if len(known) > 1:
-            raise BadInput(f"rows of several recipes: choose one with --recipe ({', '.join(known)})")
+            raise BadInput(f"rows of several recipes: choose one with `recipe` ({', '.join(known)})")
         return rows
     named = [name for name in known if recipe == name] or [name for name in known if recipe in name]
     if len(named) != 1:
@@ -161,4 +161,4 @@ def _task(rows: pa.Table, finetuned: bool | None) -> str:
     for candidates in (tasks, untuned if finetuned is False else tuned):
         if len(candidates) == 1:
             return str(candidates[0])
-    raise BadInput(f"rows of several tasks: choose one with --task ({', '.join(map(str, tuned or tasks))})")
+    raise BadInput(f"rows of several tasks: choose one with `task` ({', '.join(map(str, tuned or tasks))})")

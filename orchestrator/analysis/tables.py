@@ -74,9 +74,11 @@ def parse_map(text: str) -> dict[str, str]:
     for part in text.split(","):
         name, equals, column = (piece.strip() for piece in part.partition("="))
         if not (name and equals and column):
-            raise BadInput(f"--map {text!r}: {part.strip()!r} is not NAME=COLUMN; write n=size,d=tokens,loss=val_loss")
+            raise BadInput(
+                f"`mapping` {text!r}: {part.strip()!r} is not NAME=COLUMN; write n=size,d=tokens,loss=val_loss"
+            )
         if name in mapping:
-            raise BadInput(f"--map {text!r}: {name} is named twice")
+            raise BadInput(f"`mapping` {text!r}: {name} is named twice")
         mapping[name] = column
     return mapping
 
@@ -114,7 +116,7 @@ def map_columns(table: pa.Table, mapping: Mapping[str, str], target: str = "loss
             chosen[name] = table[column]
     if keep is not None:
         if table.column_names.count(keep) != 1:
-            raise BadInput(missing_column(table, keep, "groups"))
+            raise BadInput(missing_column(table, keep))
         chosen.setdefault(keep, table[keep])
     check_names(table, list(chosen), target)
     return pa.table(chosen).replace_schema_metadata(table.schema.metadata)
@@ -132,4 +134,23 @@ def _read_csv(path: Path) -> pa.Table:
         raise BadInput(f"{path} has {len(names):,} columns in its header; at most {MOST_COLUMNS:,} are read")
     if not header.strip():
         raise BadInput(f"{path}: its first line is blank; a CSV starts with a header")
-    return pyarrow.csv.read_csv(path, parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter))
+    try:
+        return pyarrow.csv.read_csv(path, parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter))
+    except pa.ArrowInvalid as error:
+        ragged = _ragged(path, delimiter, len(names))
+        if ragged is None:
+            raise
+        raise BadInput(f"{path} can't be read as csv: {ragged}") from error
+
+
+def _ragged(path: Path, delimiter: str, width: int) -> str | None:
+    """Return which line of a CSV has more or fewer fields than its header, which Arrow's threads can't tell."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = csv.reader(file, delimiter=delimiter)
+            for row in rows:
+                if row and len(row) != width:
+                    return f"line {rows.line_num}: expected {width} columns, got {len(row)}"
+    except csv.Error:  # nothing that this reader can count either
+        return None
+    return None

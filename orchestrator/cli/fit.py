@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from orchestrator.cli.output import Json, RecipeName, SweepName, emit_json, show, warn
 from orchestrator.errors import BadInput
-
-if TYPE_CHECKING:
-    from orchestrator.analysis.inputs import Evidence
 
 NAME = "fit"
 
@@ -34,7 +31,7 @@ class Resampling(StrEnum):
 
 def command(
     source: Annotated[str, typer.Argument(metavar="STORE|TABLE", help="A store, or a .csv, .parquet or .jsonl file.")],
-    law: Annotated[list[str] | None, typer.Option("--law", metavar="L", help="Law to fit; may be repeated.")] = None,
+    laws: Annotated[list[str] | None, typer.Option("--law", metavar="L", help="Law to fit; may be repeated.")] = None,
     target: Annotated[str | None, typer.Option("--target", metavar="T", help="loss or accuracy.")] = None,
     hold_out: Annotated[
         str | None, typer.Option("--hold-out", metavar="H", help="largest, none, or the dearest fraction such as 0.2.")
@@ -64,41 +61,44 @@ def command(
 
     Example: scalaw fit runs.csv --map n=params,d=tokens,loss=val_loss --law chinchilla
     """
-    from orchestrator.analysis.inputs import gather
+    from orchestrator.analysis.fit_source import compare_groups, fit_source  # Arrow and the fitter
 
-    if by is not None and (law or hold_out is not None or noise or resample):
-        raise BadInput(
-            "--by compares the groups by the chinchilla law, its own held-out rows and intervals: leave out --law, "
-            "--hold-out, --noise and --resample"
-        )
-    evidence = gather(source, mapping=mapping, target=target, sweep=sweep, task=task, recipe=recipe, keep=by)
     if by is not None:
-        _compare(evidence, by, bootstrap, json_)
-        return
-    report = evidence.fit(laws=law, hold_out=hold_out, bootstrap=bootstrap, noise=noise, resample=resample)
-    asked = (law, hold_out, bootstrap, noise, resample, recipe)
-    if evidence.store is not None and all(flag is None for flag in asked):
-        evidence.commit(report)
-    from orchestrator.fitting import report_json
+        if laws or hold_out is not None or noise or resample:
+            raise BadInput(
+                "--by compares the groups by the chinchilla law, its own held-out rows and intervals: leave out "
+                "--law, --hold-out, --noise and --resample"
+            )
+        groups, warnings = compare_groups(
+            source, by=by, target=target, mapping=mapping, bootstrap=bootstrap, task=task, recipe=recipe, sweep=sweep
+        )
+        warn(warnings)
+        if json_:
+            emit_json({"by": groups.to_json()})
+            return
+        from orchestrator.reporting.comparison_table import comparison_table
 
-    warn([*evidence.notes, *report.warnings])
+        show(comparison_table(groups))
+        return
+    report, warnings = fit_source(
+        source,
+        laws=laws,
+        target=target,
+        hold_out=hold_out,
+        mapping=mapping,
+        bootstrap=bootstrap,
+        noise=noise,
+        resample=resample,
+        task=task,
+        recipe=recipe,
+        sweep=sweep,
+    )
+    warn(warnings)
     if json_:
+        from orchestrator.fitting import report_json
+
         emit_json(report_json(report))
         return
     from orchestrator.reporting.tables import fit_table
 
     show(fit_table(report))
-
-
-def _compare(evidence: Evidence, by: str, bootstrap: int | None, json_: bool) -> None:
-    """Print how the groups of a column compare."""
-    from orchestrator.fitting.comparison import fit_by
-    from orchestrator.reporting.comparison_table import comparison_table
-
-    replicas = evidence.settings["bootstrap"] if bootstrap is None else bootstrap
-    found = fit_by(evidence.axes, by, target=evidence.settings["target"], bootstrap=replicas)
-    warn(list(evidence.notes))
-    if json_:
-        emit_json({"by": found.to_json()})
-        return
-    show(comparison_table(found))

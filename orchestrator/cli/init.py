@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli.output import Json, emit_json
-from orchestrator.errors import BadInput
 
 NAME = "init"
 
@@ -21,16 +20,9 @@ def command(
 
     Example: scalaw init my-sweep && scalaw plan my-sweep/sweep.yaml
     """
-    from orchestrator.spec import starter_sweep
+    from orchestrator.spec.starter import write_starter
 
-    path = directory / "sweep.yaml"
-    if path.exists():
-        raise BadInput(f"{path} is there already; name another folder")
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        path.write_text(starter_sweep())
-    except OSError as failure:
-        raise BadInput(f"{path} can't be written: {failure.strerror}") from failure
+    path = write_starter(directory)
     if json_:
         emit_json({"path": str(path)})
     else:

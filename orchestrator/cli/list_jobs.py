@@ -14,13 +14,13 @@ def command(address: ClusterAddress = None, json_: Json = False) -> None:
 
     Example: scalaw list --address http://head:8265
     """
-    from orchestrator.submission.client import JobServer
+    from orchestrator.submission.runs import jobs  # Ray
 
-    jobs = JobServer(address).jobs()
+    found = jobs(address)
     if json_:
-        emit_json(jobs)
+        emit_json(found)
         return
-    if not jobs:
+    if not found:
         show("no jobs of scalaw")
         return
     from orchestrator.reporting.tables import records_table
@@ -35,7 +35,7 @@ def command(address: ClusterAddress = None, json_: Json = False) -> None:
                     "ended": _time(job["ended_s"]),
                     "store": job["store"],
                 }
-                for job in jobs
+                for job in found
             ]
         ),
         width=200,

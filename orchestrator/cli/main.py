@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import atexit
-import contextlib
 import os
 import signal
 import sys
 import threading
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
+from orchestrator import __version__
 from orchestrator.cli import (
     doctor,
     export,
@@ -31,6 +31,8 @@ from orchestrator.cli import (
     stop,
     submit,
 )
+from orchestrator.cli.stdout import discard_stdout, guarded_stdout
+from orchestrator.cli.wording import Verb
 from orchestrator.errors import Interrupted, ScalawError
 
 #: The base of usage errors, by way of the public subclass: typer may carry its own copy of click.
@@ -38,15 +40,32 @@ UsageFault: Any = typer.BadParameter.__mro__[2]
 
 _interrupted = threading.Event()
 
+HELP = "Scaling-law sweeps: one YAML in; exponents, intervals and the next run out."
 app = typer.Typer(
     name="scalaw",
-    help="Scaling-law sweeps: one YAML in; exponents, intervals and the next run out.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"scalaw {__version__}")
+        raise typer.Exit
+
+
+@app.callback(help=HELP)
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Take the flags that stand before a verb."""
+
+
 for verb in (
     init,
     plan,
@@ -66,7 +85,7 @@ for verb in (
     schema,
     doctor,
 ):
-    app.command(verb.NAME)(verb.command)
+    app.command(verb.NAME, cls=Verb)(verb.command)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -89,8 +108,8 @@ def _leave() -> None:
 
 def _run(arguments: list[str] | None) -> int:
     try:
-        code: Any = app(arguments, standalone_mode=False)
-        sys.stdout.flush()
+        with guarded_stdout():
+            code: Any = app(arguments, prog_name="scalaw", standalone_mode=False)
         if code == Interrupted.exit_code:  # typer's answer to KeyboardInterrupt
             raise Interrupted("interrupted; run the same command again to go on")
     except ScalawError as refusal:
@@ -107,8 +126,7 @@ def _run(arguments: list[str] | None) -> int:
         typer.echo("scalaw: interrupted; run the same command again to go on", err=True)
         return Interrupted.exit_code
     except BrokenPipeError:
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_stdout()
         return 0
     return code if isinstance(code, int) else 0
 

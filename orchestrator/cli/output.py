@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from orchestrator.cli.wording import warnings_with_flags, with_flags
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -31,9 +33,13 @@ Overrides = Annotated[
 ]
 
 
+Share = Annotated[bool, typer.Option("--share/--no-share", help="Train once what cells have in common.")]
+RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Train failed cells again.")]
+
+
 def emit_json(document: Any) -> None:
-    """Print a JSON document."""
-    sys.stdout.write(json.dumps(document, indent=2, allow_nan=False) + "\n")
+    """Print a JSON document; its warnings name flags."""
+    sys.stdout.write(json.dumps(warnings_with_flags(document), indent=2, allow_nan=False) + "\n")
 
 
 def _console(width: int) -> Console:
@@ -54,7 +60,12 @@ def show(*renderables: Any, width: int = 100) -> None:
         console.print(renderable)
 
 
+def tell(sentence: str) -> None:
+    """Print a sentence of progress on stderr."""
+    typer.echo(sentence, err=True)
+
+
 def warn(sentences: list[str]) -> None:
     """Print warnings on stderr, one a line."""
     for sentence in sentences:
-        typer.echo(f"warning: {sentence}", err=True)
+        typer.echo(f"warning: {with_flags(sentence)}", err=True)

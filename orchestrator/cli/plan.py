@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
-from orchestrator.cli.output import Json, Overrides, SweepFile, emit_json, show, warn
+from orchestrator.cli.output import Json, Overrides, Share, SweepFile, emit_json, show, warn
 
 NAME = "plan"
 
 
 def command(
     sweep: SweepFile,
-    share: Annotated[bool, typer.Option("--share/--no-share", help="Train once what cells have in common.")] = True,
+    share: Share = True,
     overrides: Overrides = None,
     json_: Json = False,
 ) -> None:

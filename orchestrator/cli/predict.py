@@ -35,19 +35,27 @@ def command(
 
     Example: scalaw predict runs/quickstart --n 1M --d 4M --e 2
     """
-    from orchestrator.analysis.inputs import gather
+    from orchestrator.analysis.answers import predict  # Arrow and the fitter
 
-    evidence = gather(source, mapping=mapping, target=None, sweep=sweep, task=task, recipe=recipe)
-    asked = {"n": n, "d": d, "e": e, "ft_d": ft_d, "ft_e": ft_e, "eps": eps}
-    document = evidence.predict({axis: text for axis, text in asked.items() if text is not None}, law=law, level=level)
+    document = predict(
+        source,
+        n=n,
+        d=d,
+        e=e,
+        ft_d=ft_d,
+        ft_e=ft_e,
+        eps=eps,
+        law=law,
+        level=level,
+        mapping=mapping,
+        task=task,
+        recipe=recipe,
+        sweep=sweep,
+    )
     warn(document["warnings"])
     if json_:
         emit_json(document)
         return
-    of = f"{document['target']} on {document['task']}" if document["task"] else document["target"]
-    typer.echo(
-        f"{of} {document['value']:.4g}  [{document['lo']:.4g}, {document['hi']:.4g}] at {level:.0%}, "
-        f"law {document['law']}, n = {document['n']:,.0f}, d = {document['d']:,.0f} {document['d_means']}, "
-        f"e = {document['e']:g}"
-        + "".join(f", {axis} = {document[axis]:g}" for axis in ("ft_d", "ft_e", "eps") if axis in document)
-    )
+    from orchestrator.reporting.prediction_text import prediction_text
+
+    typer.echo(prediction_text(document))

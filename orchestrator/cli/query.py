@@ -21,10 +21,9 @@ def command(
 
     Example: scalaw query runs/quickstart "select parameter, value, lo, hi from fits where best"
     """
-    from orchestrator.store import open_store
-    from orchestrator.store.sql import query
+    from orchestrator.analysis.answers import query  # Arrow and DuckDB
 
-    records = query(open_store(store), sql, sweep=sweep)
+    records = query(store, sql, sweep=sweep)
     if json_:
         emit_json(records)
         return

@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli.output import Json, RecipeName, SweepName, emit_json, show, warn
-from orchestrator.errors import BadInput
 
 NAME = "select"
 
@@ -37,28 +36,25 @@ def command(
 
     Example: scalaw select runs/quickstart --cost flops --budget-fraction 0.2
     """
-    from orchestrator.analysis.inputs import gather
-    from orchestrator.fitting.check import numeric_columns
-    from orchestrator.fitting.selection.replay import replay
+    from orchestrator.analysis.select import select  # Arrow and the fitter
 
-    if interval is not None and not interval > 0:
-        raise BadInput(f"--target-interval {interval:g}: must be above 0")
-    evidence = gather(source, mapping=mapping, target=target, sweep=sweep, task=task, recipe=recipe, keep=cost)
-    aims = gather(ahead, mapping=mapping, target=target) if ahead is not None else None
-    found = replay(
-        evidence.axes,
-        numeric_columns(evidence.axes, [cost])[cost],
-        ahead=aims.axes if aims is not None else None,
-        target=evidence.settings["target"],
+    document = select(
+        source,
+        cost=cost,
+        ahead=ahead,
         budget_fraction=budget_fraction,
         interval=interval,
+        target=target,
+        mapping=mapping,
+        task=task,
+        recipe=recipe,
+        sweep=sweep,
         seed=seed,
     )
-    document = found.to_json()
-    warn([*evidence.notes, *document["warnings"]])
+    warn(document["warnings"])
     if json_:
         emit_json(document)
         return
     from orchestrator.reporting.selection_table import selection_text
 
-    show(selection_text(found))
+    show(selection_text(document))

@@ -12,9 +12,9 @@ def command(store: StoreUri, sweep: SweepName = None, json_: Json = False) -> No
 
     Example: scalaw status runs/quickstart
     """
-    from orchestrator.analysis.sweep_status import progress_report
+    from orchestrator.analysis.answers import status  # Arrow and DuckDB
 
-    document = progress_report(store, sweep)
+    document = status(store, sweep=sweep)
     if json_:
         emit_json(document)
         return

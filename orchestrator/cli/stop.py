@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from orchestrator.cli.output import ClusterAddress, Json, RunTarget, SweepName, emit_json
+from orchestrator.cli.output import ClusterAddress, Json, RunTarget, SweepName, emit_json, tell
 
 NAME = "stop"
 
@@ -14,10 +14,9 @@ def command(target: RunTarget, address: ClusterAddress = None, sweep: SweepName 
 
     Example: scalaw stop scalaw-quickstart-1f2e3d4c-1 --address http://head:8265
     """
-    from orchestrator.submission.runs import find_run
+    from orchestrator.submission.runs import stop  # Ray
 
-    run = find_run(target, address, sweep)
-    state = run.stop(lambda sentence: typer.echo(sentence, err=True))
+    state = stop(target, address=address, sweep=sweep, tell=tell)
     if json_:
         emit_json({"target": target, "state": state})
     else:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from orchestrator.cli.output import ClusterAddress, Json, Overrides, SweepFile, emit_json
-from orchestrator.cli.run import BudgetFraction, RetryFailed, Select, Selection, Share, fraction_of
-from orchestrator.errors import Interrupted, Unreachable
+from orchestrator.cli.output import ClusterAddress, Json, Overrides, RetryFailed, Share, SweepFile, emit_json, tell
+from orchestrator.cli.selection import BudgetFraction, Select, Selection, fraction_of
 
 NAME = "submit"
 
@@ -40,55 +38,33 @@ def command(
 
     Example: scalaw submit sweeps/quickstart.yaml --address http://head:8265 --store s3://lab/quickstart
     """
-    from orchestrator.spec import load_sweep
+    from orchestrator.submission.submit import submit, waited  # Ray
 
-    fraction = fraction_of(select, budget_fraction)
-    parsed = load_sweep(sweep, overrides=overrides or ())
-    from orchestrator.submission.client import JobServer
-    from orchestrator.submission.submit import goes_on, submit
-
-    flags = [] if share else ["--no-share"]
-    flags += ["--retry-failed"] if retry_failed else []
-    flags += ["--select", "active", "--budget-fraction", f"{fraction:g}"] if fraction is not None else []
-    with contextlib.redirect_stdout(sys.stderr):
-        server = JobServer(address)
+    with contextlib.redirect_stdout(sys.stderr):  # Ray prints its news on stdout
         found = submit(
-            server,
-            parsed,
-            file=Path(sweep).name,
-            text=Path(sweep).read_text(encoding="utf-8"),
-            overrides=overrides or (),
+            sweep,
             store=store,
-            flags=flags,
-            folder=Path(working_dir),
-            excludes=exclude or (),
-            tell=lambda sentence: typer.echo(sentence, err=True),
+            address=address,
+            share=share,
+            retry_failed=retry_failed,
+            budget_fraction=fraction_of(select, budget_fraction),
+            working_dir=working_dir,
+            exclude=exclude or (),
+            overrides=overrides or (),
+            tell=tell,
         )
-    dashboard = f"{server.address}/#/jobs/{found.job_id}"
+    job_id, at = found["job_id"], found["address"]
     if json_:
-        emit_json(
-            {
-                "job_id": found.job_id,
-                "sweep": parsed.name,
-                "address": server.address,
-                "dashboard_url": dashboard,
-                "attached": found.attached,
-                "begun": found.begun,
-                "package_bytes": found.package.size_bytes if found.package else 0,
-            }
-        )
+        emit_json(found)
     else:
-        word = "is running already" if found.attached else "has begun" if found.begun else "is waiting for the cluster"
-        typer.echo(f"{parsed.name} {word}: job {found.job_id}\ndashboard: {dashboard}")
-        typer.echo(f"follow it: scalaw logs {found.job_id} --address {server.address} --follow", err=True)
+        word = (
+            "is running already"
+            if found["attached"]
+            else "has begun"
+            if found["begun"]
+            else "is waiting for the cluster"
+        )
+        typer.echo(f"{found['sweep']} {word}: job {job_id}\ndashboard: {found['dashboard_url']}")
+        tell(f"follow it: scalaw logs {job_id} --address {at} --follow")
     if wait:
-        try:
-            job = server.follow(found.job_id, lambda part: typer.echo(part, nl=False, err=True))
-        except KeyboardInterrupt as interrupt:
-            raise Interrupted(goes_on(found.job_id, server.address)) from interrupt
-        if job["status"] == "STOPPED":
-            raise Interrupted(f"{found.job_id} was stopped; submit the sweep again to go on")
-        code = job["exit_code"] if job["exit_code"] is not None else int(job["status"] != "SUCCEEDED")
-        if code < 0 or code > Interrupted.exit_code:
-            raise Unreachable(f"the driver of {found.job_id} was ended by a signal; submit the sweep again to go on")
-        raise typer.Exit(code)
+        raise typer.Exit(waited(job_id, address=at, tell=lambda part: typer.echo(part, nl=False, err=True)))

@@ -77,7 +77,7 @@ def check_names(table: pa.Table, names: Sequence[str], target: str) -> list[str]
     if not axes:
         raise BadInput(
             f"{source_of(table)} has no axis among {', '.join(AXES)} (columns there: {_listed(table.column_names)}); "
-            f"name them with --map n=COLUMN,d=COLUMN,{target}=COLUMN"
+            f"name them with `mapping` n=COLUMN,d=COLUMN,{target}=COLUMN"
         )
     if target not in names:
         raise BadInput(missing_column(table, target, "target"))
@@ -111,7 +111,7 @@ def obstacle(law: Law, axes: Mapping[str, FloatArray], target: str) -> str | Non
         return f"it is a law of a loss, and {target} is a share that grows; fit a loss with it"
     if missing := missing_axes(law, axes):
         columns = ["unique_d (or e)" if axis == "unique_d" else axis for axis in missing]
-        return f"the table has no column {' or '.join(columns)}; add it, or name it with --map"
+        return f"the table has no column {' or '.join(columns)}; add it, or name it with `mapping`"
     used = used_axes(law, axes)
     if not used:
         return f"no axis varies; add cells with other values of {' or '.join(axes)}"
@@ -120,11 +120,11 @@ def obstacle(law: Law, axes: Mapping[str, FloatArray], target: str) -> str | Non
     return law.obstacle({name: np.log(values) for name, values in used.items()})
 
 
-def missing_column(table: pa.Table, name: str, what: str) -> str:
-    """Return one sentence for a column that isn't there, with the nearest or all that are."""
+def missing_column(table: pa.Table, name: str, what: str | None = None) -> str:
+    """Return one sentence for a column that isn't there, and what it is for, with the nearest or all that are."""
     near = difflib.get_close_matches(name, table.column_names, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"columns there: {_listed(table.column_names)}"
-    return f"{source_of(table)} has no column {name!r} for the {what}: {hint}"
+    return f"{source_of(table)} has no column {name!r}{f' for the {what}' if what else ''}: {hint}"
 
 
 def source_of(table: pa.Table) -> str:

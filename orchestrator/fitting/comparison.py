@@ -1,4 +1,4 @@
-"""`fit --by`: which group of runs (recipe, corpus, optimizer) scales better, by one law with exponents in common.
+"""Groups compared: which group of runs (recipe, corpus, optimizer) scales better, by one law with exponents in common.
 
 A law for each group by itself is ill-conditioned: its exponents take up what its factors should say. With shared
 exponents the factors compare, and the answer is how much data one group needs to reach another's loss.
@@ -116,7 +116,7 @@ def fit_by(table: pa.Table, by: str, *, target: str = "loss", bootstrap: int = 1
         one value of N or D.
     """
     if target in QUALITIES:
-        raise BadInput(f"--by compares losses, and {target} is a share that grows; fit a loss with it")
+        raise BadInput(f"`by` compares losses, and {target} is a share that grows; fit a loss with it")
     if by not in table.column_names:
         raise BadInput(missing_column(table, by, "groups"))
     columns = check_table(table, target)
@@ -154,15 +154,15 @@ def fit_by(table: pa.Table, by: str, *, target: str = "loss", bootstrap: int = 1
 
 def _check(by: str, names: list[str], group: NDArray[np.intp], axes: dict[str, FloatArray]) -> None:
     if not {"n", "d"} <= set(axes):
-        raise BadInput("--by needs the columns n and d; name them with --map")
+        raise BadInput("`by` needs the columns n and d; name them with `mapping`")
     if not 2 <= len(names) <= MOST_GROUPS:
-        raise BadInput(f"column {by} has {len(names)} values; --by compares 2 to {MOST_GROUPS} groups")
+        raise BadInput(f"column {by} has {len(names)} values; `by` compares 2 to {MOST_GROUPS} groups")
     for g, name in enumerate(names):
         rows = group == g
         if rows.sum() < FEWEST_ROWS or any(distinct(axes[axis][rows]) < 2 for axis in ("n", "d")):
             raise BadInput(
                 f"group {name!r} of {by} has {rows.sum()} rows with {distinct(axes['n'][rows])} values of n and "
-                f"{distinct(axes['d'][rows])} of d; --by needs {FEWEST_ROWS} rows and two values of each"
+                f"{distinct(axes['d'][rows])} of d; `by` needs {FEWEST_ROWS} rows and two values of each"
             )
 
 

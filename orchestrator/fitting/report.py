@@ -1,4 +1,4 @@
-"""A fit's report as the JSON of `scalaw fit --json` and as rows of the store's `fits` table."""
+"""A fit's report as the JSON of `scalaw fit` and as rows of the store's `fits` table."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FITS_SCHEMA = pa.schema(
 
 
 def report_json(report: FitReport) -> dict[str, Any]:
-    """Return the document of ``scalaw fit --json``: no NaN, null where there is no number."""
+    """Return the document of ``scalaw fit``: no NaN, null where there is no number."""
     fits = {
         name: {
             "params": {

@@ -133,7 +133,7 @@ class Plan:
         }
 
     def to_json(self) -> dict[str, Any]:
-        """Return the document of ``scalaw plan --json``."""
+        """Return the document of ``scalaw plan``."""
         resources = self.sweep.resources
         gpu_hours = self.est_s / 3600 * self.workers * resources.gpus_per_worker
         manifest = self.context.manifest

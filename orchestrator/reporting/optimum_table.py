@@ -13,6 +13,13 @@ from orchestrator.reporting.short_numbers import short_number
 from orchestrator.reporting.tables import records_table
 
 
+def optimum_tables(document: Mapping[str, Any]) -> list[Table | Text]:
+    """Return what answers best: the optimum and its curve, or the measured cells within limits."""
+    if "limits" in document:
+        return [measured_table(document)]
+    return [optimum_text(document), *([curve_table(document)] if "curve" in document else [])]
+
+
 def optimum_text(document: Mapping[str, Any]) -> Text:
     """Return the compute-optimal N, D, E and loss, one a line with its 90 % interval."""
     serving = f", serving {short_number(document['served_tokens'])} tokens" if document["served_tokens"] else ""

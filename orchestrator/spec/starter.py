@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from orchestrator.errors import BadInput
+
 _TEXT = """\
-# A scaling-law sweep. `scalaw plan THIS_FILE` shows what it costs, `scalaw run THIS_FILE --store FOLDER` runs it.
+# A scaling-law sweep. `scalaw plan THIS_FILE` shows what it costs, `scalaw run THIS_FILE` with a store runs it.
 # Every key but name and grid.params may be left out. Numbers may be written 25k, 125M, 10B, 1e9 or 1_000.
 name: my-sweep
 description: a byte-level language model on the Python standard library; some minutes on two cores
@@ -55,3 +59,22 @@ fit:
 def starter_sweep() -> str:
     """Return a commented sweep as YAML text; it loads as it is."""
     return _TEXT
+
+
+def write_starter(directory: Path) -> Path:
+    """Write that sweep into a folder, which is made where it is missing; return the file.
+
+    Raises
+    ------
+    BadInput
+        If there is one already, or it can't be written.
+    """
+    path = directory / "sweep.yaml"
+    if path.exists():
+        raise BadInput(f"{path} is there already; name another folder")
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        path.write_text(starter_sweep())
+    except OSError as failure:
+        raise BadInput(f"{path} can't be written: {failure.strerror}") from failure
+    return path

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from orchestrator.errors import BadInput, Unreachable
+from orchestrator.errors import BadInput, Interrupted, Unreachable
 from orchestrator.execution.cluster_address import knock, token_refused
 
 #: Where Ray's own commands look for the server when none is named.
@@ -40,16 +40,16 @@ def server_address(address: str | None) -> str:
     found = address or os.environ.get(ADDRESS_VARIABLE)
     if not found:
         raise BadInput(
-            f"--address is missing: name the cluster's dashboard, http://HOST:8265 (or set {ADDRESS_VARIABLE})"
+            f"`address` is missing: name the cluster's dashboard, http://HOST:8265 (or set {ADDRESS_VARIABLE})"
         )
     scheme, separator, rest = found.partition("://")
     if not separator:
-        raise Unreachable(f"--address {found}: write the dashboard's address in full, such as http://HOST:8265")
+        raise Unreachable(f"`address` {found}: write the dashboard's address in full, such as http://HOST:8265")
     if scheme == "ray":
         host = rest.split(":")[0]
         raise Unreachable(
-            f"--address {found} is that of Ray Client: jobs go to the dashboard, http://{host}:8265 "
-            "('scalaw run --address' takes ray://)"
+            f"`address` {found} is that of Ray Client: jobs go to the dashboard, http://{host}:8265 "
+            "('scalaw run' takes ray://)"
         )
     try:
         parts = urlsplit(found)
@@ -57,7 +57,7 @@ def server_address(address: str | None) -> str:
     except ValueError:
         parts, port = urlsplit("http://"), None
     if scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
-        raise Unreachable(f"--address {found.rpartition('@')[2]}: expected http://HOST:8265 or https://HOST")
+        raise Unreachable(f"`address` {found.rpartition('@')[2]}: expected http://HOST:8265 or https://HOST")
     return f"{scheme}://{parts.hostname}:{port or (443 if scheme == 'https' else 8265)}{parts.path.rstrip('/')}"
 
 
@@ -67,7 +67,7 @@ class JobServer:
     Parameters
     ----------
     address
-        As ``--address`` gives it, or ``None``.
+        URL of its dashboard; ``None``: that of `ADDRESS_VARIABLE`.
 
     Raises
     ------
@@ -122,7 +122,7 @@ class JobServer:
         with self._refusals():
             found = self._found(job_id)
         if found is None or not _is_ours(found):
-            raise BadInput(f"{self.address} has no scalaw job {job_id}; see: scalaw list --address {self.address}")
+            raise BadInput(f"{self.address} has no scalaw job {job_id}; see: scalaw list `address` {self.address}")
         return _described(found)
 
     def logs(self, job_id: str) -> str:
@@ -152,6 +152,24 @@ class JobServer:
             if job["status"] in ENDED:
                 return job
             time.sleep(3 * LOOK_S)
+
+    def exit_code(self, job_id: str, tell: Callable[[str], None]) -> int:
+        """Follow a job to its end and return how its ``scalaw run`` exited: 0, or 1 where cells failed.
+
+        Raises
+        ------
+        Interrupted
+            If it was stopped.
+        Unreachable
+            If its driver was ended from outside, or the cluster no longer answers.
+        """
+        job = self.follow(job_id, tell)
+        if job["status"] == "STOPPED":
+            raise Interrupted(f"{job_id} was stopped; submit the sweep again to go on")
+        code = job["exit_code"] if job["exit_code"] is not None else int(job["status"] != "SUCCEEDED")
+        if code < 0 or code > Interrupted.exit_code:
+            raise Unreachable(f"the driver of {job_id} was ended by a signal; submit the sweep again to go on")
+        return int(code)
 
     def _found(self, job_id: str) -> Any:
         """Return what Ray knows of a job, or None where it knows none of that id."""

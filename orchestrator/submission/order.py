@@ -21,11 +21,11 @@ class JobOrder:
     Attributes
     ----------
     file, text, overrides
-        The YAML's name, its text, and what ``--set`` changes in it.
+        The YAML's name, its text, and what is changed in it, ``KEY=VALUE`` each.
     store
         Where its rows go, as the cluster is to open it.
-    flags
-        Further words of ``scalaw run``.
+    share, retry_failed, budget_fraction
+        As `run_sweep` takes them.
     proof
         Key of the mark that `submit` left in the store, which the cluster must see; ``None`` where it could not.
     python
@@ -36,7 +36,9 @@ class JobOrder:
     text: str
     overrides: list[str]
     store: str
-    flags: list[str]
+    share: bool
+    retry_failed: bool
+    budget_fraction: float | None
     proof: str | None
     python: str
 

@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -22,7 +23,7 @@ EXCLUDED_FOLDERS: Final = frozenset({"__pycache__", "node_modules", "venv", "env
 #: Folders by whose names a store is known, which stays where it is.
 STORE_FOLDERS: Final = frozenset({"results", "sweeps"})
 #: Our own packages, which the job runs whatever is installed there.
-PACKAGES: Final = ("orchestrator", "workers")
+PACKAGES: Final = ("scalaw", "orchestrator", "workers")
 #: File that holds the job's id.
 JOB_FILE: Final = "scalaw-job-id"
 #: Time of every file in the archive, so that equal content gives equal archives.
@@ -55,7 +56,7 @@ def pack(folder: Path, target: Path, job_id: str, excludes: Sequence[str] = ()) 
         If it holds more than `LIMIT_BYTES` or `MOST_FILES`.
     """
     if not folder.is_dir():
-        raise BadInput(f"--working-dir {folder}: there is no such folder")
+        raise BadInput(f"`working_dir` {folder}: there is no such folder")
     sizes = {path: (folder / path).stat().st_size for path in _files(folder, excludes)}
     _check_size(folder, sizes)
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
@@ -63,11 +64,19 @@ def pack(folder: Path, target: Path, job_id: str, excludes: Sequence[str] = ()) 
             _add(archive, folder / path, path.as_posix())
         archive.writestr(zipfile.ZipInfo(JOB_FILE, EPOCH), job_id)
         for package in PACKAGES:
-            root = Path(__file__).resolve().parents[3] / package
+            root = _home(package)
             for path in sorted(root.rglob("*")):
                 if path.is_file() and "__pycache__" not in path.parts:
                     _add(archive, path, f"{package}/{path.relative_to(root).as_posix()}")
     return Package(target, target.stat().st_size, len(sizes))
+
+
+def _home(package: str) -> Path:
+    """Return the folder that Python itself takes a package of ours from."""
+    found = find_spec(package)
+    assert found is not None
+    assert found.origin is not None
+    return Path(found.origin).resolve().parent
 
 
 def _files(folder: Path, excludes: Sequence[str]) -> Iterator[Path]:
@@ -118,7 +127,7 @@ def _check_size(folder: Path, sizes: dict[Path, int]) -> None:
     raise Unreachable(
         f"the working folder {folder} holds {total / 1e6:,.0f} MB in {len(sizes):,} files, more than a job carries "
         f"({LIMIT_BYTES / 1e6:.0f} MB, {MOST_FILES:,} files; largest: {named}): name a smaller one with "
-        "--working-dir, or leave files out with --exclude"
+        "`working_dir`, or leave files out with `exclude`"
     )
 
 

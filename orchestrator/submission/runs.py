@@ -9,13 +9,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from orchestrator.errors import BadInput, Unreachable
 from orchestrator.store import Store, open_store
 from orchestrator.store.heartbeat import driver_at_work
 from orchestrator.submission.client import ADDRESS_VARIABLE, ENDED, JobServer
-from orchestrator.submission.submit import STOP_WAIT_S
+from orchestrator.submission.submit import STOP_WAIT_S, silent
 
 #: Seconds between two looks at a store.
 LOOK_S: Final = 1.0
@@ -125,9 +125,50 @@ def find_run(target: str, address: str | None, sweep: str | None) -> Run:
         server.job(target)
         return JobRun(server, target)
     if target.startswith("scalaw-") and "/" not in target and not Path(target).is_dir():
-        raise BadInput(f"{target} looks like a job: name its cluster with --address http://HOST:8265")
+        raise BadInput(f"{target} looks like a job: name its cluster with `address` http://HOST:8265")
     store = open_store(target)
     name = store.only_sweep(sweep)
     if name is None:
         raise BadInput(f"nothing was run into {target} yet")
     return StoreRun(store, name, known)
+
+
+def jobs(address: str | None = None) -> list[dict[str, Any]]:
+    """Return the jobs that were submitted to a cluster, newest first: id, status, store, times (s).
+
+    Raises
+    ------
+    Unreachable
+        If the cluster doesn't answer.
+    """
+    return JobServer(address).jobs()
+
+
+def logs(target: str, *, address: str | None = None, sweep: str | None = None) -> str:
+    """Return what a job, or the last run into a store, has said so far.
+
+    Raises
+    ------
+    BadInput, Unreachable
+        As `find_run`.
+    """
+    return find_run(target, address, sweep).log()
+
+
+def stop(
+    target: str,
+    *,
+    address: str | None = None,
+    sweep: str | None = None,
+    tell: Callable[[str], None] = silent,
+) -> str:
+    """Stop a job, or the run into a store, wait until it has ended and return how it stands.
+
+    Stages in flight finish and states are kept; the same run goes on later.
+
+    Raises
+    ------
+    BadInput, Unreachable
+        As `find_run`.
+    """
+    return find_run(target, address, sweep).stop(tell)

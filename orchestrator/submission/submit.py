@@ -8,13 +8,13 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 from orchestrator.errors import BadInput, Interrupted, ScalawError, Unreachable
 from orchestrator.planning.content_id import content_id
+from orchestrator.spec import Sweep, load_sweep
 from orchestrator.store import Store, open_store
 from orchestrator.store.heartbeat import ADDRESS_VARIABLE, JOB_VARIABLE
 from orchestrator.submission.client import ENDED, LOOK_S, JobServer
@@ -28,96 +28,156 @@ STOP_WAIT_S: Final = 600
 BEGIN_WAIT_S: Final = 120
 
 
-@dataclass(frozen=True, kw_only=True)
-class Submission:
-    """What came of a submit.
+def silent(sentence: str) -> None:
+    """Say nothing: nobody asked to be told."""
+
+
+class Submission(TypedDict):
+    """What came of a submit, JSON-able.
 
     Attributes
     ----------
     job_id
         By which `logs` and `stop` know it.
+    sweep, address, dashboard_url
+        Its sweep's name, its cluster, and its page there.
     attached
         True where the sweep was running there already, and nothing was sent.
     begun
         True once the sweep's first line was printed: data, store and plan are in order.
-    package
-        What was sent, or ``None``.
+    package_bytes
+        Size of what was sent.
     """
 
     job_id: str
+    sweep: str
+    address: str
+    dashboard_url: str
     attached: bool
     begun: bool
-    package: Package | None
+    package_bytes: int
 
 
 def submit(
-    server: JobServer,
-    sweep: Any,
+    path: str | Path,
     *,
-    file: str,
-    text: str,
-    overrides: Sequence[str],
     store: str,
-    flags: Sequence[str],
-    folder: Path,
-    excludes: Sequence[str],
-    tell: Callable[[str], None],
+    address: str | None = None,
+    share: bool = True,
+    retry_failed: bool = False,
+    budget_fraction: float | None = None,
+    working_dir: str | Path = ".",
+    exclude: Sequence[str] = (),
+    overrides: Sequence[str] = (),
+    tell: Callable[[str], None] = silent,
 ) -> Submission:
-    """Submit a sweep and wait until it has begun.
+    """Send a sweep to a cluster as a job and return when it has begun; sent again while it runs, nothing is doubled.
 
     Parameters
     ----------
-    sweep
-        As parsed here, for its name and id.
-    file, text, overrides, store, flags
-        As `JobOrder` has them.
-    folder, excludes
-        As `pack` takes them.
+    path
+        The sweep's YAML.
+    store
+        Bucket, or a folder that the cluster sees under this name.
+    address
+        The cluster's dashboard, ``http://HOST:8265``; ``None``: that of ``RAY_API_SERVER_ADDRESS``.
+    share, retry_failed, budget_fraction
+        As `run_sweep` takes them.
+    working_dir, exclude
+        Folder that is sent along, in which the job runs, and patterns of files in it that aren't.
+    overrides
+        ``KEY=VALUE`` each, as `load_sweep` takes them.
     tell
-        Takes a sentence for a person.
+        Takes a sentence of progress.
 
     Raises
     ------
     BadInput
-        If the cluster refuses the sweep, or runs another one of that name into the store.
+        If the sweep is wrong, here or there, or the cluster runs another one of that name into the store.
     Unreachable
         If cluster or store can't be reached, from here or from there; no job is left.
+    Interrupted
+        By Ctrl-C once the job was sent; it goes on.
     """
+    sweep = load_sweep(path, overrides=overrides)
+    server = JobServer(address)
     where, proof = _prove(store, tell)
     looked = True
     try:
         order = JobOrder(
-            file=file,
-            text=text,
+            file=Path(path).name,
+            text=Path(path).read_text(encoding="utf-8"),
             overrides=list(overrides),
             store=where,
-            flags=list(flags),
+            share=share,
+            retry_failed=retry_failed,
+            budget_fraction=budget_fraction,
             proof=None if proof is None else proof[1],
             python=f"{sys.version_info.major}.{sys.version_info.minor}",
         )
         if len(order.to_text().encode()) > MOST_BYTES:
-            raise BadInput(f"{file} is larger than {MOST_BYTES // 1000} kB, more than a job's environment carries")
-        identity = content_id({"sweep": sweep.canonical(), "store": where, "flags": list(flags)})
+            raise BadInput(
+                f"{order.file} is larger than {MOST_BYTES // 1000} kB, more than a job's environment carries"
+            )
+        identity = _identity(sweep, order)
         running, earlier = _of_this_sweep(server, sweep.name, where, identity)
         if running is not None:
-            return Submission(job_id=running, attached=True, begun=True, package=None)
+            return _submission(server, sweep, running, attached=True, begun=True)
         job_id = f"scalaw-{sweep.name}-{identity[:8]}-{earlier + 1}"
         with tempfile.TemporaryDirectory() as scratch:
-            package = pack(folder, Path(scratch) / "sweep.zip", job_id, excludes)
-            tell(f"sending {package.files:,} files of {folder} and scalaw itself, {package.size_bytes / 1e3:,.0f} kB")
+            package = pack(Path(working_dir), Path(scratch) / "sweep.zip", job_id, exclude)
+            size_kb = package.size_bytes / 1e3
+            tell(f"sending {package.files:,} files of {working_dir} and scalaw itself, {size_kb:,.0f} kB")
             looked = False
             try:
                 _send(server, job_id, sweep.name, identity, order, package)
                 looked = _await_begin(server, job_id, sweep.name)
             except KeyboardInterrupt as interrupt:
-                raise Interrupted(goes_on(job_id, server.address)) from interrupt
+                raise goes_on(job_id, server.address) from interrupt
             except ScalawError:
                 looked = True
                 raise
-        return Submission(job_id=job_id, attached=False, begun=looked, package=package)
+        return _submission(server, sweep, job_id, begun=looked, package_bytes=package.size_bytes)
     finally:
         if proof is not None and looked:  # a job that has not looked yet takes it away itself
             _forget(*proof)
+
+
+def waited(job_id: str, *, address: str | None = None, tell: Callable[[str], None] = silent) -> int:
+    """Follow a job to its end, telling each further part of its log; return how its ``scalaw run`` exited.
+
+    Raises
+    ------
+    Interrupted
+        If it was stopped; or by Ctrl-C, and then it goes on.
+    Unreachable
+        If its driver was ended from outside, or the cluster no longer answers.
+    """
+    server = JobServer(address)
+    try:
+        return server.exit_code(job_id, tell)
+    except KeyboardInterrupt as interrupt:
+        raise goes_on(job_id, server.address) from interrupt
+
+
+def _identity(sweep: Sweep, order: JobOrder) -> str:
+    """Return what two orders have in common that ask for the same."""
+    asked = {"share": order.share, "retry_failed": order.retry_failed, "budget_fraction": order.budget_fraction}
+    return content_id({"sweep": sweep.canonical(), "store": order.store, "asked": asked})
+
+
+def _submission(
+    server: JobServer, sweep: Sweep, job_id: str, *, attached: bool = False, begun: bool, package_bytes: int = 0
+) -> Submission:
+    return {
+        "job_id": job_id,
+        "sweep": sweep.name,
+        "address": server.address,
+        "dashboard_url": f"{server.address}/#/jobs/{job_id}",
+        "attached": attached,
+        "begun": begun,
+        "package_bytes": package_bytes,
+    }
 
 
 def _send(server: JobServer, job_id: str, sweep: str, identity: str, order: JobOrder, package: Package) -> None:
@@ -144,9 +204,9 @@ def _send(server: JobServer, job_id: str, sweep: str, identity: str, order: JobO
     )
 
 
-def goes_on(job_id: str, address: str) -> str:
+def goes_on(job_id: str, address: str) -> Interrupted:
     """Return what a person who interrupts a submit should know."""
-    return f"the job goes on; stop it with: scalaw stop {job_id} --address {address}"
+    return Interrupted(f"the job goes on; stop it with: scalaw stop {job_id} `address` {address}")
 
 
 def _prove(uri: str, tell: Callable[[str], None]) -> tuple[str, tuple[Store, str] | None]:
@@ -187,7 +247,7 @@ def _of_this_sweep(server: JobServer, name: str, store: str, identity: str) -> t
             return job["job_id"], 0
         raise BadInput(
             f"{name} is running into {store} as {job['job_id']}, from another YAML or with other flags: stop it first "
-            f"(scalaw stop {job['job_id']} --address {server.address}), or give this sweep another name"
+            f"(scalaw stop {job['job_id']} `address` {server.address}), or give this sweep another name"
         )
     return None, sum(job["id"] == identity for job in jobs)
 

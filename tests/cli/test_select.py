@@ -46,7 +46,10 @@ def test_a_store_is_replayed_by_its_flops(scalaw, measured_store):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("select", "T", "--map", "n=size,d=tok,loss=l", "--cost", "price"), "no column 'price'"),
+        (
+            ("select", "T", "--map", "n=size,d=tok,loss=l", "--cost", "price"),
+            "runs.csv has no column 'price': columns there",
+        ),
         (("select", "T", "--map", "n=size,d=tok,loss=l", "--cost", "cost", "--budget-fraction", "0"), "above 0"),
         (("select", "T", "--map", "n=size,d=tok,loss=l", "--cost", "cost", "--target-interval", "0"), "above 0"),
         (("select", "T", "--map", "n=size,d=tok,loss=l", "--cost", "cost", "--budget-fraction", "1e-6"), "raise it"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from orchestrator import __version__
 from orchestrator.cli.main import app
 from orchestrator.errors import BadInput, Interrupted, ScalawError, Unreachable
 
@@ -49,13 +50,20 @@ FLAGS = {
 def test_verbs_and_flags_are_those_that_scripts_know():
     from typer.main import get_command
 
-    commands = get_command(app).commands
+    root = get_command(app)
+    assert {flag for p in root.params for flag in p.opts} - {"--help", "-h"} == {"--version"}
+    commands = root.commands
     flags = {
         name: {flag for p in command.params if p.param_type_name == "option" for flag in (*p.opts, *p.secondary_opts)}
         - {"--help", "-h"}
         for name, command in commands.items()
     }
     assert flags == FLAGS
+
+
+def test_the_version_is_that_of_the_package(scalaw):
+    answer = scalaw("--version")
+    assert (answer.code, answer.out, answer.err) == (0, f"scalaw {__version__}\n", "")
 
 
 def test_exit_codes_are_those_that_scripts_know():
@@ -71,7 +79,7 @@ def test_every_verb_has_help_with_an_example(scalaw, verb):
 
 
 @pytest.mark.parametrize(
-    "arguments", [("plan",), ("plan", "a", "--jsn"), ("nothing",), ("run", "a.yaml"), ("predict", "x")]
+    "arguments", [("plan",), ("plan", "a", "--jsn"), ("nothing",), ("run", "a.yaml"), ("predict", "x"), ("--versoin",)]
 )
 def test_wrong_usage_ends_with_two_in_one_line(scalaw, arguments):
     answer = scalaw(*arguments)

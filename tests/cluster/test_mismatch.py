@@ -68,7 +68,10 @@ def job(tmp_path):
         *options: str, python: str = f"{sys.version_info.major}.{sys.version_info.minor}", proof: str | None = None
     ):
         store = str(tmp_path / "store")
-        order = JobOrder(file="x.yaml", text="", overrides=[], store=store, flags=[], proof=proof, python=python)
+        order = JobOrder(
+            file="x.yaml", text="", overrides=[], store=store, share=True, retry_failed=False, budget_fraction=None,
+            proof=proof, python=python,
+        )  # fmt: skip
         return subprocess.run(
             [sys.executable, *options, "-m", "orchestrator.cli.job"],
             cwd=tmp_path,

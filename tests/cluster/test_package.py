@@ -29,7 +29,11 @@ def folder(tmp_path):
 
 def names(archive):
     with zipfile.ZipFile(archive.path) as opened:
-        return {name for name in opened.namelist() if not name.startswith(("orchestrator/", "workers/", JOB_FILE))}
+        return {
+            name
+            for name in opened.namelist()
+            if not name.startswith(("scalaw/", "orchestrator/", "workers/", JOB_FILE))
+        }
 
 
 def test_hidden_files_environments_stores_and_caches_stay_here(folder, tmp_path):
@@ -42,7 +46,7 @@ def test_scalaw_itself_goes_along_and_each_job_has_an_archive_of_its_own(folder,
     first, again, other = (pack(folder, tmp_path / f"{k}.zip", f"job-{k // 2}").path.read_bytes() for k in range(3))
     assert first == again != other
     with zipfile.ZipFile(tmp_path / "0.zip") as opened:
-        assert {"orchestrator/cli/job.py", "workers/actor.py"} <= set(opened.namelist())
+        assert {"scalaw/__init__.py", "orchestrator/cli/job.py", "workers/actor.py"} <= set(opened.namelist())
     assert len(first) < 1e6
 
 
@@ -59,14 +63,14 @@ def test_patterns_leave_files_out(folder, tmp_path):
 def test_a_folder_that_is_too_large_is_refused_with_its_largest_file(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(package, "LIMIT_BYTES", 3_000_000)
     (folder / "big.bin").write_bytes(b"x" * 4_000_000)
-    with pytest.raises(Unreachable, match=r"holds 4 MB in 4 files.*largest: big\.bin 4 MB.*--working-dir"):
+    with pytest.raises(Unreachable, match=r"holds 4 MB in 4 files.*largest: big\.bin 4 MB.*`working_dir`"):
         pack(folder, tmp_path / "a.zip", "job-1")
     assert not (tmp_path / "a.zip").exists()
     assert "big.bin" not in names(pack(folder, tmp_path / "a.zip", "job-1", ["*.bin"]))
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(BadInput, match=r"--working-dir .*nix: there is no such folder"):
+    with pytest.raises(BadInput, match=r"`working_dir` .*nix: there is no such folder"):
         pack(tmp_path / "nix", tmp_path / "a.zip", "job-1")
 
 
@@ -102,5 +106,5 @@ def test_the_environment_names_the_address_where_no_flag_does(monkeypatch):
     monkeypatch.setenv("RAY_API_SERVER_ADDRESS", "http://other:9000")
     assert server_address(None) == "http://other:9000"
     monkeypatch.delenv("RAY_API_SERVER_ADDRESS")
-    with pytest.raises(BadInput, match="--address is missing"):
+    with pytest.raises(BadInput, match="`address` is missing"):
         server_address(None)

@@ -94,11 +94,11 @@ def test_published_corpora_share_their_exponents():
         (lambda t: t, "no column 'corpus' for the groups"),
         (
             lambda t: t.append_column("corpus", pa.array(["x"] * t.num_rows)),
-            "has 1 values; --by compares 2 to 12 groups",
+            "has 1 values; `by` compares 2 to 12 groups",
         ),
         (
             lambda t: t.append_column("corpus", pa.array(["x"] * (t.num_rows - 3) + ["y"] * 3)),
-            r"group 'y' of corpus has 3 rows with 1 values of n and 3 of d; --by needs 6 rows",
+            r"group 'y' of corpus has 3 rows with 1 values of n and 3 of d; `by` needs 6 rows",
         ),
         (lambda t: t.append_column("corpus", t["recipe"]).drop_columns(["d"]), "needs the columns n and d"),
     ],

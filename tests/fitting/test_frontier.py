@@ -283,7 +283,7 @@ def test_an_optimum_beyond_the_rows_says_so(exact, axes):
 
 
 def test_a_budget_that_pays_for_nothing_is_refused(exact, axes):
-    with pytest.raises(BadInput, match="--flops 6 is too small"):
+    with pytest.raises(BadInput, match="`flops` 6 is too small"):
         optimum(exact, Budget(flops=6.0), axes)
     with pytest.raises(BadInput, match="too small"):
         optimum(exact, Budget(flops=1e9, served=1e12), axes)

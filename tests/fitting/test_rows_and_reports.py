@@ -69,7 +69,7 @@ def test_the_fine_tuning_task_is_the_default_and_brings_its_axes():
         ([_row()], {"task": "code"}, "no finished row has the task 'code'; tasks there: text"),
         ([_row()], {"target": "speed"}, "no column 'speed'"),
         ([_row()], {"target": "accuracy"}, "no row of task 'text' has a value of accuracy"),
-        ([_row(), _row(task="code")], {}, r"several tasks: choose one with --task \(code, text\)"),
+        ([_row(), _row(task="code")], {}, r"several tasks: choose one with `task` \(code, text\)"),
     ],
 )
 def test_rows_that_cannot_be_fitted_are_refused(rows, options, message):

@@ -50,7 +50,7 @@ class Budget:
         least = self.flops / (self.flops_per_nde * (self.d_max * self.e_max + self.served / 3.0))
         least = max(least, 1.0)
         if largest <= least * (1.0 + 1e-9):
-            raise BadInput(f"--flops {self.flops:g} is too small a budget: it pays for no training; give more")
+            raise BadInput(f"`flops` {self.flops:g} is too small a budget: it pays for no training; give more")
         return least, largest
 
     @property

@@ -45,7 +45,7 @@ class Costs:
             If it is no share above 0.
         """
         if not 0 < fraction <= 1:
-            raise BadInput(f"--budget-fraction {fraction:g}: write a share above 0 and at most 1, such as 0.1")
+            raise BadInput(f"`budget_fraction` {fraction:g}: write a share above 0 and at most 1, such as 0.1")
         return fraction * self.total
 
     def marginal(self) -> FloatArray:

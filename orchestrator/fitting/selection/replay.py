@@ -80,7 +80,7 @@ def replay(
     bootstrap: int = 200,
     seed: int = 0,
 ) -> Replay:
-    """Choose rows of a table as `scalaw run --select active` chooses cells, and predict others from them.
+    """Choose rows of a table as a run with a `budget_fraction` chooses cells, and predict others from them.
 
     Parameters
     ----------

@@ -44,5 +44,5 @@ class Fit(Options):
     )
     target_interval: PositiveReal | None = Field(
         default=None,
-        description="`run --select active` ends where the 90 % interval of the target's log loss is narrower.",
+        description="A run that selects cells ends where the 90 % interval of the target's log loss is narrower.",
     )

@@ -1,0 +1,160 @@
+"""scalaw: scaling-law sweeps on Ray, from one YAML to exponents with intervals.
+
+The verbs of the command line as functions, and the types that they take, return and ask plug-ins for. What answers a
+question (`predict`, `optimal`, `select`, `query`, `status`, `plot`, …) takes a store or a table first and the rest by
+name, and returns the JSON document of the verb; `run_sweep`, `make_plan` and `fit` return objects.
+Names load when they are first used, so that ``import scalaw`` costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from orchestrator import __version__
+
+if TYPE_CHECKING:
+    from orchestrator.analysis.answers import optimal, predict, query, status
+    from orchestrator.analysis.fit_source import SourceComparison, SourceFit, compare_groups, fit_source
+    from orchestrator.analysis.select import select
+    from orchestrator.analysis.tables import read_table
+    from orchestrator.errors import BadInput, BadOption, Interrupted, ScalawError, Unreachable
+    from orchestrator.execution.run import RunResult, run_sweep
+    from orchestrator.fitting import FitReport, LawFit, fit
+    from orchestrator.fitting.comparison import Comparison
+    from orchestrator.fitting.law import Law
+    from orchestrator.fitting.result import Estimate
+    from orchestrator.planning import Cell, DataManifest, Plan, Stage, StageTree, make_plan
+    from orchestrator.planning.compressor import Compressor
+    from orchestrator.planning.family import Family, ModelShape
+    from orchestrator.planning.recipe import Recipe
+    from orchestrator.planning.schedules.schedule import Schedule
+    from orchestrator.reporting.plot import plot
+    from orchestrator.spec import Sweep, json_schema, load_sweep, parse_sweep
+    from orchestrator.spec.options import Options
+    from orchestrator.store import Store, open_store
+    from orchestrator.submission.runs import jobs, logs, stop
+    from orchestrator.submission.submit import Submission, submit
+    from scalaw.cell_export import export
+    from scalaw.diagnosis import doctor
+    from workers.sources.source import Source
+
+#: Where each name stands, as the imports above say it.
+_HOME = {
+    "BadInput": "orchestrator.errors",
+    "BadOption": "orchestrator.errors",
+    "Cell": "orchestrator.planning",
+    "Comparison": "orchestrator.fitting.comparison",
+    "Compressor": "orchestrator.planning.compressor",
+    "DataManifest": "orchestrator.planning",
+    "Estimate": "orchestrator.fitting.result",
+    "Family": "orchestrator.planning.family",
+    "FitReport": "orchestrator.fitting",
+    "Interrupted": "orchestrator.errors",
+    "Law": "orchestrator.fitting.law",
+    "LawFit": "orchestrator.fitting",
+    "ModelShape": "orchestrator.planning.family",
+    "Options": "orchestrator.spec.options",
+    "Plan": "orchestrator.planning",
+    "Recipe": "orchestrator.planning.recipe",
+    "RunResult": "orchestrator.execution.run",
+    "ScalawError": "orchestrator.errors",
+    "Schedule": "orchestrator.planning.schedules.schedule",
+    "Source": "workers.sources.source",
+    "SourceComparison": "orchestrator.analysis.fit_source",
+    "SourceFit": "orchestrator.analysis.fit_source",
+    "Stage": "orchestrator.planning",
+    "StageTree": "orchestrator.planning",
+    "Store": "orchestrator.store",
+    "Submission": "orchestrator.submission.submit",
+    "Sweep": "orchestrator.spec",
+    "Unreachable": "orchestrator.errors",
+    "compare_groups": "orchestrator.analysis.fit_source",
+    "doctor": "scalaw.diagnosis",
+    "export": "scalaw.cell_export",
+    "fit": "orchestrator.fitting",
+    "fit_source": "orchestrator.analysis.fit_source",
+    "jobs": "orchestrator.submission.runs",
+    "json_schema": "orchestrator.spec",
+    "load_sweep": "orchestrator.spec",
+    "logs": "orchestrator.submission.runs",
+    "make_plan": "orchestrator.planning",
+    "open_store": "orchestrator.store",
+    "optimal": "orchestrator.analysis.answers",
+    "parse_sweep": "orchestrator.spec",
+    "plot": "orchestrator.reporting.plot",
+    "predict": "orchestrator.analysis.answers",
+    "query": "orchestrator.analysis.answers",
+    "read_table": "orchestrator.analysis.tables",
+    "run_sweep": "orchestrator.execution.run",
+    "select": "orchestrator.analysis.select",
+    "status": "orchestrator.analysis.answers",
+    "stop": "orchestrator.submission.runs",
+    "submit": "orchestrator.submission.submit",
+}
+
+__all__ = [
+    "BadInput",
+    "BadOption",
+    "Cell",
+    "Comparison",
+    "Compressor",
+    "DataManifest",
+    "Estimate",
+    "Family",
+    "FitReport",
+    "Interrupted",
+    "Law",
+    "LawFit",
+    "ModelShape",
+    "Options",
+    "Plan",
+    "Recipe",
+    "RunResult",
+    "ScalawError",
+    "Schedule",
+    "Source",
+    "SourceComparison",
+    "SourceFit",
+    "Stage",
+    "StageTree",
+    "Store",
+    "Submission",
+    "Sweep",
+    "Unreachable",
+    "__version__",
+    "compare_groups",
+    "doctor",
+    "export",
+    "fit",
+    "fit_source",
+    "jobs",
+    "json_schema",
+    "load_sweep",
+    "logs",
+    "make_plan",
+    "open_store",
+    "optimal",
+    "parse_sweep",
+    "plot",
+    "predict",
+    "query",
+    "read_table",
+    "run_sweep",
+    "select",
+    "status",
+    "stop",
+    "submit",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for when it is asked for."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    """Return the public names, loaded or not."""
+    return sorted(__all__)

@@ -1,0 +1,37 @@
+"""``scalaw export`` as a function."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from orchestrator.execution.export import export as export_cell
+from orchestrator.submission.submit import silent
+
+
+def export(
+    store: str, cell: str, out: str | os.PathLike[str], *, tell: Callable[[str], None] = silent
+) -> dict[str, Any]:
+    """Write the model of a cell, trained anew from the sweep in the store, with a loader example.
+
+    Parameters
+    ----------
+    cell
+        Its id, or a beginning of it that no other cell has.
+    out
+        A folder that does not exist or is empty.
+    tell
+        Takes a sentence of progress.
+
+    Returns
+    -------
+    dict
+        ``cell_id``, ``folder``, ``model_bytes``, and the validation loss now and in the row.
+
+    Raises
+    ------
+    BadInput
+        If there is no such cell, it failed, it is simulated, or the folder holds something or can't be written.
+    """
+    return export_cell(store, cell, os.fspath(out), tell)
