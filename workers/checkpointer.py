@@ -134,7 +134,7 @@ class Checkpointer:
         progress = Progress.DONE if state.done else Progress.BEGUN
         self.writing = True
         try:
-            self.checkpoints.save(stage.id, progress, self.pack(state))
+            self.checkpoints.save(stage.id, progress, state.step, self.pack(state))
         finally:
             self.writing = False
         self._kept[stage.id] = progress

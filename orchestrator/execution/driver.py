@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from orchestrator.errors import Interrupted, ScalawError
+from orchestrator.errors import Interrupted, ScalawError, Unreachable
 from orchestrator.execution.active_selection import CellChooser
 from orchestrator.execution.elastic import Elastic
 from orchestrator.execution.failure_policy import Fail, FailurePolicy
@@ -48,6 +49,13 @@ class _Flight:
 class Driver:
     """Leads a stage tree to its rows.
 
+    Parameters
+    ----------
+    store
+        Tries its writes again; they are made in the writer's thread.
+    glance
+        The same store, which says at once where it does not answer.
+
     Guarantees: who pays for a failure says the policy, and a cell whose stage has no tries left gets a failure row
     while the rest goes on (I7); a stage is sent only when its parent's state is there; states take no more memory than
     the budget; after a stop is asked for nothing more is sent, and it waits no longer than a step and `STOP_GRACE_S`.
@@ -58,6 +66,7 @@ class Driver:
     policy: FailurePolicy
     context: RunContext
     store: Store
+    glance: Store
     writer: StoreWriter
     progress: Progress
     stop: StopSignal
@@ -278,6 +287,8 @@ class Driver:
         self.memory.release(chain[-1].id)
         self.scheduler.lose(failure.stages)
         attempt = self.scheduler.attempts[stage.id]
+        if failure.cause in (Cause.WORKER_DIED, Cause.NODE_LOST, Cause.STALLED):
+            self._look_how_far(chain)
         verdict = self.policy.judge(
             stage.id,
             failure,
@@ -303,6 +314,14 @@ class Driver:
             self.writer.put(lambda row=row: self.store.commit_row(row))  # type: ignore[misc]
             self._row(row)
         self._tidy()
+
+    def _look_how_far(self, chain: list[Stage]) -> None:
+        """Tell the policy what a worker that was lost has kept of a chain."""
+        with suppress(Unreachable):  # then it is not known; the writes that matter say so by themselves
+            for k, stage in enumerate(chain):
+                kept = self.glance.checkpoints.reached(stage.id)
+                if kept is not None:
+                    self.policy.note_reached(chain[0].id, (k, *kept))
 
     def _tidy(self) -> None:
         """Drop the checkpoints that nothing needs any more."""

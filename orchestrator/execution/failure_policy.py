@@ -107,6 +107,7 @@ class _Record:
     losses_in_a_row: int = 0
     states_lost_in_a_row: int = 0
     micro_batches: int = 1
+    reached: tuple[int, bool, int] | None = None
 
 
 @dataclass
@@ -193,11 +194,21 @@ class FailurePolicy:
             if record is not None:
                 record.deaths_in_a_row = record.losses_in_a_row = record.states_lost_in_a_row = 0
 
-    def came_further(self, stage_id: str) -> None:
-        """Note that an attempt kept a state in the middle before it was lost: that is no death in a row."""
+    def note_reached(self, stage_id: str, reached: tuple[int, bool, int]) -> None:
+        """Note how far a chain was kept when its worker was lost: one that comes further each time kills no worker.
+
+        Parameters
+        ----------
+        stage_id
+            The chain's first stage.
+        reached
+            Which stage of the chain was kept, whether as done, and at which step.
+        """
         record = self._record(stage_id)
-        record.deaths_in_a_row = record.losses_in_a_row = 0
-        self._lost_since_s = None
+        if record.reached is None or reached > record.reached:
+            record.reached = reached
+            record.deaths_in_a_row = record.losses_in_a_row = 0
+            self._lost_since_s = None
 
     def check_patience(self, *, now_s: float) -> None:
         """Give the cluster up where nothing got done for too long after a loss.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
+from types import TracebackType
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from rich.console import Console
 
 from orchestrator.analysis.fit_store import Answer, answer
-from orchestrator.errors import BadInput, Unreachable
+from orchestrator.errors import BadInput, StoreReplaced, Unreachable
 from orchestrator.execution.active_selection import CellChooser
 from orchestrator.execution.cluster_address import knock
 from orchestrator.execution.run_log import Journal
@@ -25,7 +25,7 @@ from orchestrator.planning.cell import Cell
 from orchestrator.planning.recipe import recipe_name
 from orchestrator.spec import Sweep
 from orchestrator.store import Store, open_store
-from orchestrator.store.heartbeat import Lease, take_lease
+from orchestrator.store.heartbeat import Lease, check_free, take_lease
 
 if TYPE_CHECKING:
     from orchestrator.fitting import FitReport
@@ -128,46 +128,20 @@ def run_sweep(
         journal.say(f"warning: {warning}")
     _check_room(sweep, address)
     target = open_store(store, create=True)
-    with _leading(target, sweep.name, journal) as lease:
-        return _run(plan, target, lease, journal, begun, address, retry_failed, budget_fraction, dashboard)
-
-
-@contextmanager
-def _leading(store: Store, sweep: str, journal: Journal) -> Iterator[Lease]:
-    """Be the only driver of a sweep for the length of a ``with`` block."""
-    lease = take_lease(store, sweep, say=journal.say)
-    try:
-        yield lease
-    finally:
-        with suppress(Unreachable):  # it goes stale by itself
-            lease.give_back()
-
-
-def _run(
-    plan: Plan,
-    target: Store,
-    lease: Lease,
-    journal: Journal,
-    begun: float,
-    address: str | None,
-    retry_failed: bool,
-    budget_fraction: float | None,
-    dashboard: bool,
-) -> RunResult:
-    sweep = plan.sweep
+    check_free(target, sweep.name, say=journal.say)
     ids = [cell.id for cell in plan.cells]
     rows = target.rows(ids)  # also sets damaged parts aside, so that their cells count as missing
     again = _failed(rows) if retry_failed else set()
     chooser = None if budget_fraction is None else _chooser(plan, budget_fraction, rows, again, journal)
-    begin = partial(_begin, target, plan, again)
     missing = _missing(plan.cells, target.done().keys() - again)
     spent = Spent()
-    if not missing:
-        begin()
-        journal.say(f"{sweep.name}: all {len(ids):,} cells are there")
-    else:
-        training = Training(plan, target, lease, address, begin, dashboard, journal, chooser)
-        spent = training.run(missing)
+    with _Beginning(target, plan, again, journal) as beginning:
+        if not missing:
+            beginning.begin()
+            journal.say(f"{sweep.name}: all {len(ids):,} cells are there")
+        else:
+            training = Training(plan, target, address, beginning.begin, dashboard, journal, chooser)
+            spent = training.run(missing)
     done = target.done()
     missing = _missing(plan.cells, done.keys())
     if chooser is not None:
@@ -211,10 +185,33 @@ def _chooser(
     return CellChooser(plan, budget_fraction, there, journal.say)
 
 
-def _begin(store: Store, plan: Plan, again: Collection[str]) -> None:
-    """Make the store ready for the plan, once it is sure that the plan can be run."""
-    store.forget_failures(again)
-    _commit_sweep(store, plan, None)
+@dataclass
+class _Beginning:
+    """Makes the store ready for a plan, once it is sure that the plan can be run: till then nothing is written."""
+
+    store: Store
+    plan: Plan
+    again: Collection[str]
+    journal: Journal
+    lease: Lease | None = None
+
+    def begin(self) -> Lease:
+        """Take the sweep's lease and record the plan, the first time that this is called."""
+        if self.lease is None:
+            self.lease = take_lease(self.store, self.plan.sweep.name, say=self.journal.say)
+            self.store.forget_failures(self.again)
+            _commit_sweep(self.store, self.plan, None)
+        return self.lease
+
+    def __enter__(self) -> _Beginning:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.lease is not None and not isinstance(error, StoreReplaced):
+            with suppress(Unreachable):  # it goes stale by itself
+                self.lease.give_back()
 
 
 def _check_room(sweep: Sweep, address: str | None) -> None:

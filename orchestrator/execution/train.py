@@ -58,12 +58,12 @@ class Training:
 
     Parameters
     ----------
-    plan, store, lease
-        What is trained, where to, and the right to do so.
+    plan, store
+        What is trained, and where to.
     address
         Ray cluster to join; ``None`` starts one here.
     begin
-        Called once the cluster is there and holds a gang; before that nothing is written.
+        Called once the cluster is there and holds a gang, before which nothing is written; returns the right to lead.
     dashboard, journal
         As in :func:`orchestrator.run_sweep`; the journal takes what is said.
     chooser
@@ -72,9 +72,8 @@ class Training:
 
     plan: Plan
     store: Store
-    lease: Lease
     address: str | None
-    begin: Callable[[], None]
+    begin: Callable[[], Lease]
     dashboard: bool
     journal: Journal
     chooser: CellChooser | None = None
@@ -140,7 +139,7 @@ class Training:
         with connected(self.address, cpus=_cores(needs, wanted or 1, len(beside)), dashboard=self.dashboard) as cluster:
             _look_around(cluster["dashboard_url"], None if self.address is None else self.store, journal)
             gangs = min(wanted or _fitting_gangs(needs, beside), len(cells))
-            self.begin()
+            lease = self.begin()
             store = self.store.patient(resources.store_patience_s)
             memory = StateMemory(_state_budget_bytes(resources, ray.cluster_resources()))
             scheduler = StageScheduler(
@@ -164,7 +163,7 @@ class Training:
                 namespace=f"scalaw-{plan.sweep.name}-{os.getpid()}",
                 watch=watch,
             )
-            progress = _progress(plan, cells, tree.flops, store, writer, self.lease, journal)
+            progress = _progress(plan, cells, tree.flops, store, writer, lease, journal)
             with StopSignal() as stop:
                 driver = Driver(
                     scheduler=scheduler,
@@ -172,6 +171,7 @@ class Training:
                     policy=self.policy,
                     context=plan.context,
                     store=store,
+                    glance=self.store,
                     writer=writer,
                     progress=progress,
                     stop=stop,

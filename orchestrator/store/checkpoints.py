@@ -9,7 +9,7 @@ from orchestrator.store.blobs import Blobs
 
 FOLDER = "checkpoints"
 _STAGE = re.compile(r"[0-9a-f]+")
-_KEY = re.compile(rf"{FOLDER}/(?P<stage>[0-9a-f]+)/(?P<progress>begun|done)")
+_KEY = re.compile(rf"{FOLDER}/(?P<stage>[0-9a-f]+)/(?P<progress>begun|done)-(?P<step>[0-9]+)")
 
 
 class DamagedCheckpoint(ValueError):
@@ -28,21 +28,23 @@ class Progress(Enum):
 
 
 class Checkpoints:
-    """Blobs ``checkpoints/STAGE_ID/begun`` and ``checkpoints/STAGE_ID/done``; what the bytes mean the engine knows.
+    """Blobs ``checkpoints/STAGE_ID/begun-STEP`` and ``…/done-STEP``; what the bytes mean the engine knows.
 
     Guarantees: a reader sees the whole of one checkpoint, the old or the new one, whatever writer is killed when (I5);
-    of several writers the last one wins; when :meth:`save` returns, the bytes survive a power cut; where a stage is
-    done, what it was in its middle counts no more.
+    when :meth:`save` returns, the bytes survive a power cut; of several checkpoints of a stage the furthest counts, one
+    that is done before all that are begun.
     """
 
     def __init__(self, blobs: Blobs) -> None:
         self.blobs = blobs
 
-    def save(self, stage_id: str, progress: Progress, data: bytes) -> None:
-        """Write a stage's checkpoint over an earlier one of the same progress; a stage that is done is no more begun.
+    def save(self, stage_id: str, progress: Progress, step: int, data: bytes) -> None:
+        """Write a stage's checkpoint, and take those away that it goes beyond.
 
         Parameters
         ----------
+        step
+            Steps that are done, counted as the stage counts them.
         data
             Its state, as the engine packed it.
 
@@ -53,23 +55,30 @@ class Checkpoints:
         Unreachable
             If it can't be written; an earlier checkpoint stays.
         """
-        self.blobs.replace(_key(stage_id, progress), data)
-        if progress is Progress.DONE:
-            self.blobs.delete(_key(stage_id, Progress.BEGUN))
+        key = f"{_folder(stage_id)}/{progress.value}-{step:012d}"
+        self.blobs.replace(key, data)
+        for older in self._keys(stage_id):
+            if _rank(older) < _rank(key):
+                self.blobs.delete(older)
 
     def load(self, stage_id: str) -> tuple[Progress, bytes] | None:
-        """Return how a stage was left, done before begun, or ``None`` where there is no checkpoint."""
-        for progress in (Progress.DONE, Progress.BEGUN):
+        """Return how a stage was left, or ``None`` where there is no checkpoint."""
+        for key in reversed(self._keys(stage_id)):
             try:
-                return progress, self.blobs.get(_key(stage_id, progress))
-            except FileNotFoundError:
+                return _progress(key), self.blobs.get(key)
+            except FileNotFoundError:  # a later one took its place, or another driver dropped it
                 continue
         return None
 
+    def reached(self, stage_id: str) -> tuple[bool, int] | None:
+        """Return whether a stage is kept as done, and at which step, or ``None`` where there is no checkpoint."""
+        keys = self._keys(stage_id)
+        return _rank(keys[-1]) if keys else None
+
     def drop(self, stage_id: str) -> None:
         """Remove a stage's checkpoints; where there are none, that is no error."""
-        for progress in (Progress.BEGUN, Progress.DONE):  # in this order, so that a reader never finds the older one
-            self.blobs.delete(_key(stage_id, progress))
+        for key in self._keys(stage_id):  # the furthest last, so that a reader never finds an older one
+            self.blobs.delete(key)
 
     def kept(self) -> dict[str, Progress]:
         """Return the stages that have a checkpoint and how they were left; other files are passed over.
@@ -84,8 +93,22 @@ class Checkpoints:
                 found[match["stage"]] = Progress(match["progress"])
         return found
 
+    def _keys(self, stage_id: str) -> list[str]:
+        """Return the keys of a stage's checkpoints, the furthest last."""
+        return sorted((key for key in self.blobs.list(_folder(stage_id)) if _KEY.fullmatch(key)), key=_rank)
 
-def _key(stage_id: str, progress: Progress) -> str:
+
+def _folder(stage_id: str) -> str:
     if _STAGE.fullmatch(stage_id) is None:
         raise ValueError(f"not a stage id: {stage_id!r}")
-    return f"{FOLDER}/{stage_id}/{progress.value}"
+    return f"{FOLDER}/{stage_id}"
+
+
+def _progress(key: str) -> Progress:
+    return Progress.DONE if _rank(key)[0] else Progress.BEGUN
+
+
+def _rank(key: str) -> tuple[bool, int]:
+    match = _KEY.fullmatch(key)
+    assert match is not None
+    return match["progress"] == Progress.DONE.value, int(match["step"])

@@ -69,15 +69,15 @@ class Lease:
         )
 
 
-def take_lease(
+def check_free(
     store: Store,
     sweep: str,
     *,
     say: Callable[[str], None] = lambda sentence: None,
     sleep: Callable[[float], None] = time.sleep,
     now_s: Callable[[], float] = time.monotonic,
-) -> Lease:
-    """Return the lease of a sweep, once it is sure that no other driver is at work on it.
+) -> None:
+    """Return once it is sure that no driver is at work on a sweep; writes nothing.
 
     On this machine that is seen at once. A driver elsewhere is watched for as long as its heartbeat may be late: clocks
     of two machines are never compared.
@@ -91,6 +91,25 @@ def take_lease(
     held = _lease(store, sweep, last)
     if held is not None:
         _wait_until_free(store, sweep, held, last, say=say, sleep=sleep, now_s=now_s)
+
+
+def take_lease(
+    store: Store,
+    sweep: str,
+    *,
+    say: Callable[[str], None] = lambda sentence: None,
+    sleep: Callable[[float], None] = time.sleep,
+    now_s: Callable[[], float] = time.monotonic,
+) -> Lease:
+    """Return the lease of a sweep, once it is sure that no other driver is at work on it, as in `check_free`.
+
+    Raises
+    ------
+    BadInput
+        If another driver is at work, with its host, process and age.
+    """
+    check_free(store, sweep, say=say, sleep=sleep, now_s=now_s)
+    last = max(_numbers(store, sweep), default=0)
     mine = {**_myself(), "lease": last + 1}
     if not store.blobs.put_new(_key(sweep, last + 1), json.dumps(mine).encode()):
         other = _lease(store, sweep, last + 1) or {}
