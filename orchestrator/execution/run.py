@@ -7,7 +7,7 @@ import time
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -22,6 +22,7 @@ from orchestrator.execution.train import Spent, train
 from orchestrator.planning import Plan, make_plan
 from orchestrator.planning.cell import Cell
 from orchestrator.planning.recipe import recipe_name
+from orchestrator.spec.sweep import Sweep
 from orchestrator.store import Store, open_store
 from orchestrator.store.heartbeat import driver_at_work
 
@@ -81,7 +82,7 @@ class RunResult:
 
 
 def run_sweep(
-    sweep: Any,
+    sweep: Sweep,
     *,
     store: str,
     address: str | None = None,
@@ -188,7 +189,7 @@ def _begin(store: Store, plan: Plan, again: Collection[str]) -> None:
     _commit_sweep(store, plan, None)
 
 
-def _check_room(sweep: Any, address: str | None) -> None:
+def _check_room(sweep: Sweep, address: str | None) -> None:
     """Refuse a cluster that does not answer, and a worker that this machine can't hold where there is none."""
     if address is not None:
         knock(address)

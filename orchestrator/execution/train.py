@@ -12,6 +12,7 @@ from orchestrator.execution.run_log import Journal
 from orchestrator.planning import Plan
 from orchestrator.planning.cell import Cell
 from orchestrator.planning.recipe import recipe_name
+from orchestrator.spec.sections.resources import Resources
 from orchestrator.store import Store
 from orchestrator.store.heartbeat import beat
 
@@ -214,7 +215,7 @@ def _fitting_gangs(needs: WorkerNeeds, beside: Sequence[WorkerNeeds]) -> int:
     return found
 
 
-def _state_budget_bytes(resources: Any, cluster: Mapping[str, float]) -> int:
+def _state_budget_bytes(resources: Resources, cluster: Mapping[str, float]) -> int:
     """Return what states between stages may take of the object store."""
     if resources.state_memory_bytes != "auto":
         return int(resources.state_memory_bytes)

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from orchestrator.errors import BadInput, Interrupted, ScalawError, Unreachable
 from orchestrator.planning.content_id import content_id
+from orchestrator.spec.sweep import Sweep
 from orchestrator.store import Store, open_store
 from orchestrator.store.heartbeat import ADDRESS_VARIABLE, JOB_VARIABLE
 from orchestrator.submission.client import ENDED, LOOK_S, JobServer
@@ -52,7 +53,7 @@ class Submission:
 
 def submit(
     server: JobServer,
-    sweep: Any,
+    sweep: Sweep,
     *,
     file: str,
     text: str,
