@@ -11,8 +11,8 @@ from orchestrator.planning.compress_plan import CompressPlanner
 from orchestrator.planning.content_id import content_id
 from orchestrator.planning.context import TaskData
 from orchestrator.planning.family import Family, ModelShape
+from orchestrator.planning.finetuning import AUTO_RATE_SHARE, Tuning
 from orchestrator.planning.recipe import Recipe
-from orchestrator.planning.tuning import AUTO_RATE_SHARE, Tuning
 from orchestrator.spec.sections.finetune import Finetune
 from orchestrator.spec.sweep import Sweep
 
