@@ -9,7 +9,7 @@ import torch
 
 from orchestrator.planning.tree import Stage
 from orchestrator.spec.registries import COMPRESSORS, OPTIMIZERS
-from workers.compressors.session import Parts
+from workers.compressors.session import Parts, TrainedCompressor
 from workers.training.loop import train_steps
 from workers.training.merge import OpenWindows
 from workers.training.state import TrainState, arrays_of, load_arrays
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 def restored(module: torch.nn.Module, state: TrainState) -> torch.nn.Module:
     """Return a freshly built module with a state's structure and values."""
     for fact in state.facts:
-        module = COMPRESSORS.load_training(fact["method"])().restructure(module, fact)
+        compressor: TrainedCompressor = COMPRESSORS.load_training(fact["method"])()
+        module = compressor.restructure(module, fact)
     load_arrays(state.model, module)
     return module
 
@@ -42,7 +43,8 @@ def compress(engine: TorchEngine, stage: Stage, parent: TrainState | None) -> Tr
     reference = parent.reference or engine.reference(stage, module, parent)
     weights = [name for name, _ in engine.family.weights(step.before)]
     parts = Parts(weights, engine.family.unit_groups(step.before))
-    session = COMPRESSORS.load_training(step.method)().session(
+    compressor: TrainedCompressor = COMPRESSORS.load_training(step.method)()
+    session = compressor.session(
         module,
         step.options,
         parts,

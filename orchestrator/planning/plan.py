@@ -23,6 +23,7 @@ from orchestrator.planning.cost import (
     schedule_s,
     simulated_rate,
 )
+from orchestrator.planning.family import Family
 from orchestrator.planning.plan_warnings import cautions
 from orchestrator.planning.recipe import Recipe
 from orchestrator.planning.schedules.schedule import schedule_named
@@ -217,7 +218,7 @@ def make_plan(sweep: Sweep, *, share: bool = True) -> Plan:
             f"{sweep.at('resources', 'gpus_per_worker')}: {resources.gpus_per_worker:g} with world_size "
             f"{resources.world_size}: ranks of one cell need a whole GPU each (NCCL); use 1, or world_size 1"
         )
-    family = FAMILIES.load(sweep.model.family)()
+    family: Family = FAMILIES.load(sweep.model.family)()
     data = _data(sweep)
     on_gpu = resources.gpus_per_worker > 0
     with refused_at(sweep.at("train")):
