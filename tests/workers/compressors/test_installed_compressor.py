@@ -120,12 +120,15 @@ def test_an_entry_without_options_is_named(install):
 
 
 @pytest.mark.slow
-def test_it_is_trained_with_and_made_up_rows_know_it(run):
+def test_it_keeps_its_promises_is_trained_with_and_known_to_made_up_rows(run):
     found = json.loads(
         run(f"""
             import json
             from orchestrator import make_plan
             from orchestrator.spec import parse_sweep
+            from my_package.mantissa import Mantissa, MantissaOptions
+            from my_package.mantissa_train import Rounder
+            from workers.compressors.conformance import broken_promises
             from workers.engine import TorchEngine
             from workers.simulated_engine import kept_share
 
@@ -144,13 +147,15 @@ def test_it_is_trained_with_and_made_up_rows_know_it(run):
                         "fractions": len({{float(abs(v)) for v in __import__("numpy").frexp(weight)[0].ravel()}}),
                         "kept": kept_share(stage.cell),
                     }})
+            rows.append(broken_promises(Mantissa(), Rounder(), MantissaOptions(method="mantissa", digits=4)))
             print(json.dumps(rows))
         """)
     )
-    recovered, chained = found
+    recovered, chained, broken = found
+    assert broken == []
     assert recovered["fractions"] <= 2**3 + 1
     assert chained["fractions"] == 2
     assert (recovered["digits"], chained["digits"]) == ([4], [1])
     assert recovered["zeros"] < 0.2 < 0.3 < chained["zeros"]
     assert (recovered["kept"], chained["kept"]) == (13 / 32, 0.5 * 10 / 32)
-    assert all(row["loss"] > 0 for row in found)
+    assert all(row["loss"] > 0 for row in (recovered, chained))
