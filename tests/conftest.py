@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -69,19 +70,29 @@ def sweep() -> Callable[..., Sweep]:
     return parse
 
 
+@pytest.fixture(scope="session")
+def how_to_add() -> Callable[[str], list[str]]:
+    """Return the Python of a section of CONTRIBUTING.md, block by block."""
+    page = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    sections = dict(part.split("\n", 1) for part in page.split("\n### ")[1:])
+    return lambda title: re.findall(r"```python\n(.*?)```", sections[title], re.DOTALL)
+
+
 @pytest.fixture
 def install(tmp_path: Path) -> Callable[..., Callable[[str], str]]:
-    """Install a package of one module, with entry points; get what runs code in a fresh process that finds it.
+    """Install the package ``my_package`` with entry points; get what runs code in a fresh process that finds it.
 
     A fresh process, because entry points are read once and a sweep's classes are made from them.
     """
 
-    def installed(module: str, source: str, entry_points: dict[str, str]) -> Callable[[str], str]:
+    def installed(modules: dict[str, str], entry_points: dict[str, str]) -> Callable[[str], str]:
         site = tmp_path / "site-packages"
-        about = site / f"{module}-1.0.dist-info"
+        about, package = site / "my_package-1.0.dist-info", site / "my_package"
         about.mkdir(parents=True)
-        (site / f"{module}.py").write_text(textwrap.dedent(source))
-        (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")
+        package.mkdir()
+        for module, source in {"__init__": "", **modules}.items():
+            (package / f"{module}.py").write_text(source)
+        (about / "METADATA").write_text("Metadata-Version: 2.1\nName: my_package\nVersion: 1.0\n")
         groups = [f"[{group}]\n{entry}\n" for group, entry in entry_points.items()]
         (about / "entry_points.txt").write_text("\n".join(groups))
         path = os.pathsep.join([str(site), str(Path(__file__).parents[1])])

@@ -67,6 +67,7 @@ def circles(*packages: str, through: str) -> list[tuple[str, ...]]:
 
 def test_no_modules_import_each_other_in_a_circle():
     assert circles("orchestrator", "workers", through="orchestrator") == []
+    assert circles("orchestrator", "workers", through="workers") == []
 
 
 def test_a_circle_is_seen_where_one_side_imports_inside_a_function_and_the_other_for_types(tmp_path, monkeypatch):

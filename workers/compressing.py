@@ -5,33 +5,53 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 import torch
 
+from orchestrator.planning.family import ModelShape
 from orchestrator.planning.tree import Stage
 from orchestrator.spec.registries import COMPRESSORS, OPTIMIZERS
 from workers.checkpointer import Checkpointer
-from workers.compressors.session import Parts, Session
+from workers.compressors.session import Parts, Session, TrainedCompressor
+from workers.families.trained import TorchFamily
+from workers.rank import Rank
+from workers.task_data import LoadedData
 from workers.training.loop import train_steps
 from workers.training.merge import OpenWindows
+from workers.training.model_cache import WarmModels
 from workers.training.state import TrainState, arrays_of, load_arrays, load_model, load_optimizer, save_state
 
-if TYPE_CHECKING:
-    from workers.engine import TorchEngine
+
+class Bench(Protocol):
+    """What a compression asks of the engine that it runs in."""
+
+    rank: Rank
+    family: TorchFamily
+    warm: WarmModels
+
+    def data(self, name: str) -> LoadedData:
+        """Return the data that ``pretrain`` or ``finetune`` stands for."""
+
+    def build_shape(self, shape: ModelShape, seed: int, data: str) -> torch.nn.Module:
+        """Return the initialised model of a shape."""
+
+    def reference(self, stage: Stage, module: torch.nn.Module, state: TrainState) -> dict[str, float]:
+        """Return what a compression of a model is judged by."""
 
 
 def restored(module: torch.nn.Module, state: TrainState) -> torch.nn.Module:
     """Return a freshly built module with a state's structure and values."""
     for fact in state.facts:
-        module = COMPRESSORS.load_training(fact["method"])().restructure(module, fact)
+        compressor: TrainedCompressor = COMPRESSORS.load_training(fact["method"])()
+        module = compressor.restructure(module, fact)
     load_arrays(state.model, module)
     return module
 
 
 def compress(
-    engine: TorchEngine,
+    engine: Bench,
     stage: Stage,
     parent: TrainState | None,
     checkpointer: Checkpointer | None = None,
@@ -59,7 +79,8 @@ def compress(
     reference = parent.reference or engine.reference(stage, module, before)
     weights = [name for name, _ in engine.family.weights(step.before)]
     parts = Parts(weights, engine.family.unit_groups(step.before))
-    session = COMPRESSORS.load_training(step.method)().session(
+    compressor: TrainedCompressor = COMPRESSORS.load_training(step.method)()
+    session = compressor.session(
         module,
         step.options,
         parts,
@@ -82,7 +103,7 @@ def compress(
 
 
 def _recover(
-    engine: TorchEngine,
+    engine: Bench,
     stage: Stage,
     parent: TrainState,
     before: TrainState,

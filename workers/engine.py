@@ -20,6 +20,7 @@ from workers.accounting import account, model_of, unmet
 from workers.checkpointer import Checkpointer
 from workers.compressing import compress, restored
 from workers.derived_seed import derived_seed
+from workers.families.trained import TorchFamily
 from workers.rank import ALONE, Rank
 from workers.serving.latency import measured, slower
 from workers.serving.model_file import to_bytes as model_bytes
@@ -42,7 +43,7 @@ class TorchEngine:
 
     def __init__(self, context: RunContext, rank: Rank = ALONE, *, on_gpu: bool = False) -> None:
         self.context, self.rank = context, rank
-        self.family = FAMILIES.load_training(context.family)()
+        self.family: TorchFamily = FAMILIES.load_training(context.family)()
         self.device = torch.device("cuda" if on_gpu else "cpu")
         self.device_kind = torch.cuda.get_device_name() if on_gpu else "cpu"
         self.warm = WarmModels(rank)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from orchestrator.planning.compressed import Compressed
 from orchestrator.planning.family import ModelShape
+from orchestrator.planning.finetuning import Tuning
 from orchestrator.planning.recipe import Recipe
-from orchestrator.planning.tuning import Tuning
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

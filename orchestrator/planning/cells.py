@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from orchestrator.errors import BadInput, UnbuildableSize, refused_at
 from orchestrator.planning.cell import Cell, cell_identity
@@ -12,6 +11,7 @@ from orchestrator.planning.content_id import content_id
 from orchestrator.planning.family import Family, ModelShape
 from orchestrator.planning.manifest import DataManifest
 from orchestrator.planning.recipe import RECIPE_VERSION, Recipe
+from orchestrator.spec.sweep import Sweep
 
 #: A warning is given where the nearest buildable size is further off than this share.
 SIZE_TOLERANCE = 0.1
@@ -25,13 +25,13 @@ class Expansion:
     warnings: list[str]
 
 
-def expand(sweep: Any, family: Family, manifest: DataManifest, recipes: Sequence[Recipe]) -> Expansion:
+def expand(sweep: Sweep, family: Family, manifest: DataManifest, recipes: Sequence[Recipe]) -> Expansion:
     """Return the distinct cells of a sweep's grid.
 
     Parameters
     ----------
     sweep
-        The parsed sweep (``orchestrator.spec.Sweep``).
+        The parsed sweep.
     recipes
         How each point of the grid is trained; equal ones count once.
 
@@ -77,7 +77,7 @@ def expand(sweep: Any, family: Family, manifest: DataManifest, recipes: Sequence
     return Expansion(cells, warnings)
 
 
-def _common(sweep: Any, manifest: DataManifest, recipe: Recipe) -> str:
+def _common(sweep: Sweep, manifest: DataManifest, recipe: Recipe) -> str:
     """Return the digest of what all cells of a recipe have in common."""
     return content_id(
         {
@@ -90,7 +90,7 @@ def _common(sweep: Any, manifest: DataManifest, recipe: Recipe) -> str:
     )
 
 
-def _full_set(sweep: Any, manifest: DataManifest) -> int:
+def _full_set(sweep: Sweep, manifest: DataManifest) -> int:
     wanted = sweep.data.max_examples
     if wanted is None:
         return manifest.train_examples
@@ -99,10 +99,10 @@ def _full_set(sweep: Any, manifest: DataManifest) -> int:
             f"{sweep.at('data', 'max_examples')}: is {wanted:,}, but {manifest.task} has {manifest.train_examples:,} "
             "training examples; lower it or leave it out"
         )
-    return int(wanted)
+    return wanted
 
 
-def _shapes(sweep: Any, family: Family, manifest: DataManifest, warnings: list[str]) -> list[ModelShape]:
+def _shapes(sweep: Sweep, family: Family, manifest: DataManifest, warnings: list[str]) -> list[ModelShape]:
     found: dict[ModelShape, int] = {}
     place = sweep.at("grid", "params")
     for params in sweep.grid.params:
@@ -121,7 +121,7 @@ def _shapes(sweep: Any, family: Family, manifest: DataManifest, warnings: list[s
     return list(found)
 
 
-def _amounts(sweep: Any, full: int, warnings: list[str]) -> dict[int, float]:
+def _amounts(sweep: Sweep, full: int, warnings: list[str]) -> dict[int, float]:
     found: dict[int, float] = {}
     for fraction in sweep.grid.data_fraction:
         examples = round(fraction * full)

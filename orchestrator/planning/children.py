@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from orchestrator.errors import BadInput
 from orchestrator.planning.cell import Cell
@@ -12,19 +11,21 @@ from orchestrator.planning.compress_plan import CompressPlanner
 from orchestrator.planning.content_id import content_id
 from orchestrator.planning.context import TaskData
 from orchestrator.planning.family import Family, ModelShape
+from orchestrator.planning.finetuning import AUTO_RATE_SHARE, Tuning
 from orchestrator.planning.recipe import Recipe
-from orchestrator.planning.tuning import AUTO_RATE_SHARE, Tuning
+from orchestrator.spec.sections.finetune import Finetune
+from orchestrator.spec.sweep import Sweep
 
 
 def with_children(
-    sweep: Any, family: Family, data: Mapping[str, TaskData], cells: Sequence[Cell], warnings: list[str]
+    sweep: Sweep, family: Family, data: Mapping[str, TaskData], cells: Sequence[Cell], warnings: list[str]
 ) -> list[Cell]:
     """Return pretrained cells, each followed by its fine-tuned cells, and the last ones by their compressed variants.
 
     Parameters
     ----------
     sweep
-        The parsed sweep (``orchestrator.spec.Sweep``).
+        The parsed sweep.
     data
         Of pretraining and, where the sweep has any, fine-tuning.
     cells
@@ -39,7 +40,7 @@ def with_children(
     """
     if sweep.grid.finetune is None and not sweep.grid.compression:
         return list(cells)
-    tuner = _Tuner(sweep, family, data) if sweep.grid.finetune is not None else None
+    tuner = _Tuner(sweep, sweep.grid.finetune, family, data) if sweep.grid.finetune is not None else None
     compressor = CompressPlanner(sweep, family, data)
     found = []
     for cell in cells:
@@ -57,14 +58,14 @@ def with_children(
 class _Tuner:
     """Makes fine-tuned cells."""
 
-    sweep: Any
+    sweep: Sweep
+    finetune: Finetune
     family: Family
     data: Mapping[str, TaskData]
 
     def __post_init__(self) -> None:
         self._shapes: dict[ModelShape, ModelShape] = {}
-        finetune, manifest = self.sweep.grid.finetune, self.data["finetune"].manifest
-        most = max(finetune.examples)
+        manifest, most = self.data["finetune"].manifest, max(self.finetune.examples)
         if most > manifest.train_examples:
             raise BadInput(
                 f"{self.sweep.at('grid', 'finetune', 'examples')}: has {most:,}, but {manifest.task} has "
@@ -72,8 +73,8 @@ class _Tuner:
             )
 
     def children(self, cell: Cell) -> list[Cell]:
-        finetune = self.sweep.grid.finetune
-        recipe = _recipe(self.sweep, cell.recipe)
+        finetune = self.finetune
+        recipe = _recipe(self.sweep, finetune, cell.recipe)
         shape = self._shape(cell.shape)
         manifest = self.data["finetune"].manifest
         new_head = finetune.head == "new" or (finetune.head == "auto" and manifest.tokens_per_example is None)
@@ -122,8 +123,7 @@ class _Tuner:
         return self._shapes[shape]
 
 
-def _recipe(sweep: Any, pretraining: Recipe) -> Recipe:
-    finetune = sweep.grid.finetune
+def _recipe(sweep: Sweep, finetune: Finetune, pretraining: Recipe) -> Recipe:
     batch = pretraining.batch_size if finetune.batch_size == "auto" else finetune.batch_size
     if batch % pretraining.world_size:
         raise BadInput(

@@ -13,8 +13,9 @@ from orchestrator.planning.content_id import content_id
 from orchestrator.planning.context import TaskData
 from orchestrator.planning.family import Family, ModelShape
 from orchestrator.planning.recipe import Recipe
+from orchestrator.spec.compression_options import CompressionOptions
 from orchestrator.spec.registries import COMPRESSORS
-from orchestrator.spec.sections.compression import CompressionOptions, chained, label_of
+from orchestrator.spec.sections.compression import chained, label_of
 from orchestrator.spec.sections.recovery import Recovery
 from orchestrator.spec.sweep import Sweep
 

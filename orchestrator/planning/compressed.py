@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from orchestrator.planning.family import ModelShape
 from orchestrator.planning.recipe import Recipe
-from orchestrator.spec.sections.compression import CompressionOptions
+from orchestrator.spec.compression_options import CompressionOptions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from orchestrator.planning.family import Family, ModelShape
-from orchestrator.spec.sections.compression import CompressionOptions
+from orchestrator.spec.compression_options import CompressionOptions
 
 
 class Compressor(Protocol):
@@ -19,10 +19,13 @@ class Compressor(Protocol):
     model of that shape.
     """
 
-    #: Class of the YAML keys beside ``method:``; its values are what cell ids are made of.
-    Options: type[CompressionOptions]
-    #: ``module:class`` of the half that compresses.
-    training: str
+    @property
+    def Options(self) -> type[CompressionOptions]:  # noqa: N802 (a class)
+        """Class of the YAML keys beside ``method:``; its values are what cell ids are made of."""
+
+    @property
+    def training(self) -> str:
+        """``module:class`` of the half that compresses."""
 
     def check(self, options: Any, shape: ModelShape, family: Family) -> list[str]:
         """Refuse what can't be done to a model of this shape; return sentences on what will be other than asked.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.planning.manifest import DataManifest
+from orchestrator.spec.sections.inference import Inference
 
 #: Training examples scored for a row's ``train_loss``.
 TRAIN_SCORE_EXAMPLES = 256
@@ -48,7 +49,7 @@ class RunContext:
     simulated
         True where nothing is trained.
     inference
-        How latency and memory are measured (``orchestrator.spec.sections.inference.Inference``).
+        How latency and memory are measured.
     """
 
     family: str
@@ -56,7 +57,7 @@ class RunContext:
     data: Mapping[str, TaskData]
     eval_examples: int
     simulated: bool
-    inference: Any = None
+    inference: Inference
 
     @property
     def manifest(self) -> DataManifest:

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from orchestrator.planning.manifest import DataManifest
-from orchestrator.spec import options as spec
+from orchestrator.spec.options import Options
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,17 +89,29 @@ class Family(Protocol):
     module that the engine builds; FLOPs are within 2 % of torch's counter.
     """
 
-    name: str
-    #: Name of the module's output layer.
-    head: str
-    #: Values for the recipe keys that the YAML left at ``auto``, by optimizer.
-    defaults: Mapping[str, Mapping[str, Any]]
-    #: True when rows are made up (``family: simulated``).
-    simulated: bool
-    #: Class of the YAML keys beside ``family:``.
-    Options: type[spec.Options]
-    #: ``module:class`` of the half that trains.
-    training: str
+    @property
+    def name(self) -> str:
+        """Its name in the registry."""
+
+    @property
+    def Options(self) -> type[Options]:  # noqa: N802 (a class)
+        """Class of the YAML keys beside ``family:``."""
+
+    @property
+    def defaults(self) -> Mapping[str, Mapping[str, Any]]:
+        """Values for the recipe keys that the YAML left at ``auto``, by optimizer."""
+
+    @property
+    def head(self) -> str:
+        """Name of the module's output layer."""
+
+    @property
+    def simulated(self) -> bool:
+        """True when rows are made up (``family: simulated``)."""
+
+    @property
+    def training(self) -> str:
+        """``module:class`` of the half that trains."""
 
     def shape_for(self, params: int, options: Mapping[str, Any], data: DataManifest) -> ModelShape:
         """Return the nearest buildable shape for ``params`` non-embedding parameters.

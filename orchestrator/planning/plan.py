@@ -23,12 +23,15 @@ from orchestrator.planning.cost import (
     schedule_s,
     simulated_rate,
 )
+from orchestrator.planning.family import Family
 from orchestrator.planning.plan_warnings import cautions
 from orchestrator.planning.recipe import Recipe
 from orchestrator.planning.schedules.schedule import schedule_named
 from orchestrator.planning.sharing import build_tree
 from orchestrator.planning.tree import StageTree
 from orchestrator.spec.registries import FAMILIES, SCHEDULES, SOURCES
+from orchestrator.spec.sections.resources import Resources
+from orchestrator.spec.sweep import Sweep
 
 #: Cells up to which a plan also works out what other schedules would cost.
 COMPARED_CELLS = 2_000
@@ -54,7 +57,7 @@ class Plan:
         Sentences about sizes and fractions that were not taken as written.
     """
 
-    sweep: Any
+    sweep: Sweep
     context: RunContext
     cells: list[Cell]
     tree: StageTree
@@ -86,7 +89,7 @@ class Plan:
     @property
     def workers(self) -> int:
         """Ray actors that the estimate assumes."""
-        return self.gangs * int(self.sweep.resources.world_size)
+        return self.gangs * self.sweep.resources.world_size
 
     @cached_property
     def remaining_s(self) -> dict[str, float]:
@@ -194,7 +197,7 @@ def _tree(cells: list[Cell], context: RunContext, *, share: bool) -> StageTree:
     )
 
 
-def make_plan(sweep: Any, *, share: bool = True) -> Plan:
+def make_plan(sweep: Sweep, *, share: bool = True) -> Plan:
     """Return the plan of a parsed sweep.
 
     Parameters
@@ -215,7 +218,7 @@ def make_plan(sweep: Any, *, share: bool = True) -> Plan:
             f"{sweep.at('resources', 'gpus_per_worker')}: {resources.gpus_per_worker:g} with world_size "
             f"{resources.world_size}: ranks of one cell need a whole GPU each (NCCL); use 1, or world_size 1"
         )
-    family = FAMILIES.load(sweep.model.family)()
+    family: Family = FAMILIES.load(sweep.model.family)()
     data = _data(sweep)
     on_gpu = resources.gpus_per_worker > 0
     with refused_at(sweep.at("train")):
@@ -246,7 +249,7 @@ def make_plan(sweep: Any, *, share: bool = True) -> Plan:
     )
 
 
-def _data(sweep: Any) -> dict[str, TaskData]:
+def _data(sweep: Sweep) -> dict[str, TaskData]:
     """Return the data sets of a sweep with their manifests."""
     chosen: dict[str, tuple[Any, tuple[str, ...]]] = {"pretrain": (sweep.data, ("data",))}
     if sweep.grid.finetune is not None:
@@ -260,14 +263,14 @@ def _data(sweep: Any) -> dict[str, TaskData]:
     return found
 
 
-def planned_gangs(resources: Any, cores: int) -> int:
+def planned_gangs(resources: Resources, cores: int) -> int:
     """Return how many cells train at once: gangs of ``world_size`` workers, as asked or as many as the cores hold."""
     if resources.workers != "auto":
-        return max(1, int(resources.workers) // int(resources.world_size))
-    return max(1, cores // int(resources.cpus_per_worker * resources.world_size))
+        return max(1, resources.workers // resources.world_size)
+    return max(1, cores // (resources.cpus_per_worker * resources.world_size))
 
 
-def _rate(sweep: Any, *, simulated: bool) -> Rate:
+def _rate(sweep: Sweep, *, simulated: bool) -> Rate:
     if simulated:
         return simulated_rate(sweep.model.options["stage_s"])
     one = GPU if sweep.resources.gpus_per_worker else CPU_CORE

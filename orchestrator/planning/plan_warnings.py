@@ -4,29 +4,29 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from orchestrator.planning.cell import Cell
 from orchestrator.planning.schedules.schedule import SCHEDULE_KEYS, schedule_named
+from orchestrator.spec.sweep import Sweep
 
 #: Keys of ``train`` without effect under an optimizer.
 IDLE = {"adamw": ("momentum",), "sgd": ("beta1", "beta2")}
 
 
-def cautions(sweep: Any, cells: Sequence[Cell]) -> list[str]:
+def cautions(sweep: Sweep, cells: Sequence[Cell]) -> list[str]:
     """Return sentences on settings without effect, on training too short to warm up, and on more ranks than cores.
 
     Parameters
     ----------
     sweep
-        The parsed sweep (``orchestrator.spec.Sweep``).
+        The parsed sweep.
     cells
         All that it comes to.
     """
     return [*dict.fromkeys(_idle(sweep)), *_cold(sweep, cells), *_long(sweep, cells), *_crowded(sweep)]
 
 
-def _idle(sweep: Any) -> Iterator[str]:
+def _idle(sweep: Sweep) -> Iterator[str]:
     for train in sweep.recipes():
         used = schedule_named(train.schedule).uses
         idle = {
@@ -39,7 +39,7 @@ def _idle(sweep: Any) -> Iterator[str]:
                     yield f"{sweep.at('train')}: {name} has no effect under {under}: leave it out"
 
 
-def _cold(sweep: Any, cells: Sequence[Cell]) -> Iterator[str]:
+def _cold(sweep: Sweep, cells: Sequence[Cell]) -> Iterator[str]:
     """Cells that end before their learning rate has reached its peak."""
     pretrained = [(cell.recipe.warmup_steps, cell.total_steps) for cell in cells if cell.parent is None]
     tuned = [
@@ -57,7 +57,7 @@ def _cold(sweep: Any, cells: Sequence[Cell]) -> Iterator[str]:
             )
 
 
-def _long(sweep: Any, cells: Sequence[Cell]) -> Iterator[str]:
+def _long(sweep: Sweep, cells: Sequence[Cell]) -> Iterator[str]:
     """Recoveries that take more training than the model that they recover."""
     longest: dict[str, float] = {}
     for cell in cells:
@@ -75,7 +75,7 @@ def _long(sweep: Any, cells: Sequence[Cell]) -> Iterator[str]:
         )
 
 
-def _crowded(sweep: Any) -> Iterator[str]:
+def _crowded(sweep: Sweep) -> Iterator[str]:
     resources, cores = sweep.resources, len(os.sched_getaffinity(0))
     needed = resources.world_size * resources.cpus_per_worker
     if resources.world_size > 1 and needed > cores:

@@ -10,8 +10,8 @@ from typing import Literal
 from orchestrator.planning.cell import Cell
 from orchestrator.planning.compressed import CompressStep
 from orchestrator.planning.family import ModelShape
+from orchestrator.planning.finetuning import Tuning
 from orchestrator.planning.recipe import Recipe
-from orchestrator.planning.tuning import Tuning
 
 Kind = Literal["trunk", "cooldown", "merge", "finetune", "compress", "evaluate"]
 #: Which workers run a stage: those that train, or those that evaluate and compress beside them.

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from orchestrator.planning.family import ModelShape
+from orchestrator.planning.finetuning import Tuning
 from orchestrator.planning.recipe import Recipe
 from orchestrator.planning.tree import Kind, Stage, StageTree
-from orchestrator.planning.tuning import Tuning
 
 
 class Goal(NamedTuple):

@@ -13,7 +13,7 @@ from orchestrator.spec.sweep import Sweep
 from orchestrator.spec.validation_errors import complaints_of
 from orchestrator.spec.yaml.document import Document
 from orchestrator.spec.yaml.key_path import shown
-from orchestrator.spec.yaml.line_numbers import Origin
+from orchestrator.spec.yaml.line_numbers import LineNumbers
 from orchestrator.spec.yaml.overrides import overridden
 from orchestrator.spec.yaml.parser import parse_document
 from orchestrator.spec.yaml.read_file import read_text
@@ -56,7 +56,7 @@ def parse_sweep(text: str, *, name: str = "<string>", overrides: Sequence[str] =
     for override in overrides:
         document = overridden(document, override)
     try:
-        return Sweep.model_validate(document.data).read_from(Origin(document))
+        return Sweep.model_validate(document.data).read_from(LineNumbers(document))
     except ValidationError as error:
         raise BadInput(_listed(document, error)) from None
 

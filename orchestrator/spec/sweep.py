@@ -21,7 +21,7 @@ from orchestrator.spec.sections.resources import Resources
 from orchestrator.spec.sections.train import Train
 from orchestrator.spec.validation_errors import Complaint, refusal
 from orchestrator.spec.yaml.key_path import quoted, shown
-from orchestrator.spec.yaml.line_numbers import Origin
+from orchestrator.spec.yaml.line_numbers import LineNumbers
 
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 _SECTIONS: tuple[tuple[str, type[Options]], ...] = (
@@ -46,7 +46,7 @@ class Sweep(Options):
     resources: Resources = Field(default_factory=Resources)
     inference: Inference = Field(default_factory=Inference)
     fit: Fit = Field(default_factory=Fit)
-    _origin: Origin = PrivateAttr(default_factory=Origin)
+    _lines: LineNumbers = PrivateAttr(default_factory=LineNumbers)
 
     @classmethod
     def hint(cls, key: str) -> str:
@@ -87,14 +87,14 @@ class Sweep(Options):
             raise refusal([Complaint(("grid", "finetune", "data", "source"), sentence)])
         return self
 
-    def read_from(self, origin: Origin) -> Self:
+    def read_from(self, lines: LineNumbers) -> Self:
         """Remember where it was read, and return it."""
-        self._origin = origin
+        self._lines = lines
         return self
 
     def at(self, *path: str | int) -> str:
         """Return how a message names a key of this sweep: ``sweep.yaml:12: grid.params[2]``."""
-        return f"{self._origin.place(path, self.name)}: {shown(path)}"
+        return f"{self._lines.place(path, self.name)}: {shown(path)}"
 
     @contextmanager
     def blamed(self, *path: str | int) -> Iterator[None]:

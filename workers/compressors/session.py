@@ -34,17 +34,17 @@ class Session(Protocol):
     ----------
     module
         What is trained and in the end holds the compressed model.
-    loss
-        What training minimises; ``None``: the cross-entropy.
-    after_step
-        Puts right what an optimiser step has moved, if anything must be; steps count from 1.
     """
 
     module: torch.nn.Module
-    loss: Loss | None
 
     @property
-    def after_step(self) -> Callable[[int], None] | None: ...
+    def loss(self) -> Loss | None:
+        """What training minimises; ``None``: the cross-entropy."""
+
+    @property
+    def after_step(self) -> Callable[[int], None] | None:
+        """Puts right what an optimiser step has moved, if anything must be; steps count from 1."""
 
     def held(self) -> dict[str, np.ndarray]:
         """Return a copy of what the next step depends on beside the module and the optimiser: a pruning's masks.

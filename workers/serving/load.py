@@ -10,6 +10,8 @@ from orchestrator.errors import BadInput
 from orchestrator.planning.family import ModelShape
 from orchestrator.planning.manifest import DataManifest
 from orchestrator.spec.registries import COMPRESSORS, FAMILIES
+from workers.compressors.session import TrainedCompressor
+from workers.families.trained import TorchFamily
 from workers.serving.model_file import Model, from_bytes
 from workers.training.state import load_arrays
 
@@ -51,8 +53,10 @@ def module_of(model: Model) -> torch.nn.Module:
         input_shape=tuple(data["input_shape"]),
         classes=data["classes"],
     )
-    module: torch.nn.Module = FAMILIES.load_training(about["family"])().build(shape, about["options"], manifest)
+    family: TorchFamily = FAMILIES.load_training(about["family"])()
+    module = family.build(shape, about["options"], manifest)
     for fact in about["facts"]:
-        module = COMPRESSORS.load_training(fact["method"])().restructure(module, fact)
+        compressor: TrainedCompressor = COMPRESSORS.load_training(fact["method"])()
+        module = compressor.restructure(module, fact)
     load_arrays(model.arrays, module)
     return module.eval()

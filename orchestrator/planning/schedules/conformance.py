@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from orchestrator.planning.promises import first_cases
 from orchestrator.planning.schedules.schedule import SCHEDULE_KEYS, Schedule
 
 #: Lengths of cells in steps: every short one, where shares of the steps are rounded most, and some long ones.
@@ -39,17 +40,12 @@ def broken_promises(schedule: Schedule) -> list[str]:
 
     Only the first case of each is told.
     """
-    found = dict.fromkeys(_of_declarations(schedule))
+    found = [*_of_declarations(schedule)]
     for keys in _settings():
         for length in LENGTHS:
-            found |= dict.fromkeys(_of_rates(schedule, keys, length))
-            found |= dict.fromkeys(_of_ending(schedule, keys, length))
-    found |= dict.fromkeys(_of_keys(schedule))
-    first: dict[str, str] = {}
-    for sentence in found:
-        promise, _, case = sentence.partition(": ")
-        first.setdefault(promise, case)
-    return [f"{promise}: {case}" for promise, case in first.items()]
+            found += _of_rates(schedule, keys, length)
+            found += _of_ending(schedule, keys, length)
+    return first_cases([*found, *_of_keys(schedule)])
 
 
 def _settings() -> Iterator[_Keys]:

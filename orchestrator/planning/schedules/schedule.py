@@ -38,12 +38,17 @@ class Schedule(Protocol):
     doesn't share never forks. :mod:`orchestrator.planning.schedules.conformance` tries all of it.
     """
 
-    #: Whether cells of different length have their steps before the fork in common.
-    shares: bool
-    #: What a cell has of its own after the trunk: steps at a falling rate, the mean of snapshots, or nothing.
-    ending: Literal["cooldown", "merge", "nothing"]
-    #: Which of ``SCHEDULE_KEYS`` it reads; of the others that a sweep sets, the plan says that they have no effect.
-    uses: tuple[str, ...]
+    @property
+    def shares(self) -> bool:
+        """Whether cells of different length have their steps before the fork in common."""
+
+    @property
+    def ending(self) -> Literal["cooldown", "merge", "nothing"]:
+        """What a cell has of its own after the trunk: steps at a falling rate, the mean of snapshots, or nothing."""
+
+    @property
+    def uses(self) -> tuple[str, ...]:
+        """Which of ``SCHEDULE_KEYS`` it reads; of the others that a sweep sets, the plan says they have no effect."""
 
     def rate(self, keys: ScheduleKeys, step: int, total_steps: int) -> float:
         """Return the share of the peak rate at a step of a cell.

@@ -1,4 +1,4 @@
-"""Where a sweep was read, for messages about what only planning can find wrong."""
+"""Line numbers of a sweep that is already read, for messages about what only planning can find wrong."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from orchestrator.spec.yaml.key_path import KeyPath
 
 
 @dataclass(frozen=True, eq=False)
-class Origin:
+class LineNumbers:
     """The document behind a sweep; no part of what the sweep says, so that all are equal."""
 
     document: Document | None = None
@@ -19,7 +19,7 @@ class Origin:
         return name if self.document is None else self.document.place(path)[0]
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Origin)
+        return isinstance(other, LineNumbers)
 
     def __hash__(self) -> int:
         return 0

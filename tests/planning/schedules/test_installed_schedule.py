@@ -1,4 +1,4 @@
-"""A schedule of an installed package: one class and one entry point, and it is planned and trained with."""
+"""The schedule that CONTRIBUTING.md writes down, in an installed package: it is planned and trained with."""
 
 from __future__ import annotations
 
@@ -7,29 +7,6 @@ import math
 
 import pytest
 
-#: The cooldown of Hägele et al. 2024 (2405.18392), whose rate falls with the square root of what is done of it.
-SOURCE = '''
-"""1-sqrt."""
-
-
-class SquareRoot:
-    shares = True
-    ending = "cooldown"
-    uses = ("cooldown_fraction",)
-
-    @staticmethod
-    def fork_step(keys, total_steps):
-        return total_steps - max(1, round(keys.cooldown_fraction * total_steps))
-
-    @staticmethod
-    def rate(keys, step, total_steps):
-        fork = SquareRoot.fork_step(keys, total_steps)
-        return 1.0 if step < fork else 1 - ((step - fork) / (total_steps - fork)) ** 0.5
-
-    @staticmethod
-    def snapshot_steps(keys, total_steps):
-        return ()
-'''
 TEXT = """
 name: theirs
 data: {source: digits, max_examples: 80, eval_examples: 8}
@@ -41,8 +18,9 @@ inference: {measure: false}
 
 
 @pytest.fixture
-def run(install):
-    return install("theirs", SOURCE, {"scalaw.schedules": "1-sqrt = theirs:SquareRoot"})
+def run(install, how_to_add):
+    (source,) = how_to_add("A schedule")
+    return install({"square_root": source}, {"scalaw.schedules": "1-sqrt = my_package.square_root:SquareRoot"})
 
 
 def rates(total, fraction=0.5, peak=0.5, warmup=2):

@@ -10,13 +10,12 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
 from orchestrator.errors import BadInput
 from orchestrator.planning.family import ModelShape
 from orchestrator.planning.manifest import DataManifest
 from orchestrator.spec.registries import FAMILIES
+from workers.families.conformance import broken_promises
 
 COMMON = {"digest": "0" * 64, "train_examples": 64, "val_examples": 8, "test_examples": 8}
 MANIFESTS = {
@@ -65,6 +64,12 @@ def test_every_registered_family_is_tried() -> None:
     assert {case[0] for case in CASES} >= set(FAMILIES.builtin)
 
 
+@pytest.mark.parametrize("case", TRAINED, ids=str)
+def test_every_trained_family_keeps_its_promises(case: tuple[str, dict[str, object], str]) -> None:
+    family, options, data = case
+    assert broken_promises(FAMILIES.load_training(family)(), options, MANIFESTS[data]) == []
+
+
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_equal_requests_give_equal_shapes(case: tuple[str, dict[str, object], str]) -> None:
     for params in SIZES:
@@ -96,20 +101,6 @@ def test_closed_form_counts_are_those_of_the_built_module(case: tuple[str, dict[
 
 
 @pytest.mark.parametrize("case", TRAINED, ids=str)
-def test_flops_are_within_two_percent_of_torchs_counter(case: tuple[str, dict[str, object], str]) -> None:
-    for params in SIZES:
-        shape, module = built(case, params)
-        x, y = random_batch(MANIFESTS[case[2]], 2)
-        with sdpa_kernel(SDPBackend.MATH):  # torch counts nothing for its fused attention on CPU
-            with FlopCounterMode(display=False) as forward, torch.no_grad():
-                module(x)
-            with FlopCounterMode(display=False) as both:
-                F.cross_entropy(module(x).flatten(0, -2), y.flatten()).backward()
-        assert forward.get_total_flops() / 2 == pytest.approx(shape.forward_flops, rel=0.02)
-        assert both.get_total_flops() / 2 == pytest.approx(shape.train_flops, rel=0.02)
-
-
-@pytest.mark.parametrize("case", TRAINED, ids=str)
 def test_untrained_models_start_near_the_loss_of_a_guess(case: tuple[str, dict[str, object], str]) -> None:
     data = MANIFESTS[case[2]]
     for params in SIZES:
@@ -118,12 +109,6 @@ def test_untrained_models_start_near_the_loss_of_a_guess(case: tuple[str, dict[s
         logits = module(x)
         assert logits.shape == (*y.shape, data.classes)
         assert F.cross_entropy(logits.flatten(0, -2), y.flatten()).item() < 1.6 * np.log(data.classes)
-
-
-@pytest.mark.parametrize("case", TRAINED, ids=str)
-def test_weights_follow_from_torchs_seed_alone(case: tuple[str, dict[str, object], str]) -> None:
-    (_, one), (_, two) = built(case, SIZES[0]), built(case, SIZES[0])
-    assert all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), two.state_dict().values(), strict=True))
 
 
 @pytest.mark.parametrize("case", TRAINED, ids=str)
@@ -181,20 +166,6 @@ def test_weights_that_may_be_compressed_are_those_of_the_module(case: tuple[str,
     assert [name for name in there if name in dict(weights)] == sorted(dict(weights), key=list(there).index)
     left = {name for name, size in there.items() if len(size) > 1} - dict(weights).keys()
     assert all("embedding" in name or name == "conv1.weight" for name in left)
-
-
-@pytest.mark.parametrize("case", TRAINED, ids=str)
-def test_units_divide_the_arrays_that_go_with_them(case: tuple[str, dict[str, object], str]) -> None:
-    shape, module = built(case, 40_000)
-    groups = FAMILIES.load(case[0])().unit_groups(shape)
-    assert len({group.name for group in groups}) == len(groups) > 0
-    arrays = module.state_dict()
-    for group in groups:
-        for name, axis, outer in group.members:
-            assert arrays[name].shape[axis] % (outer * group.units) == 0
-        if group.counted_by:
-            owner, _, attribute = group.counted_by.rpartition(".")
-            assert getattr(module.get_submodule(owner), attribute) == group.units
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

@@ -8,8 +8,8 @@ from pydantic import Field
 
 from orchestrator.errors import BadInput
 from orchestrator.planning.family import Family, ModelShape
+from orchestrator.spec.compression_options import Changes, CompressionOptions
 from orchestrator.spec.quantities import PositiveCount, PositiveReal, Real
-from orchestrator.spec.sections.compression import Changes, CompressionOptions
 from orchestrator.spec.sections.recovery import Recovery
 
 

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 
 from workers.compressors.distill.plan import DistillOptions
 from workers.compressors.session import Fresh, NothingHeld, Parts
-from workers.training.loop import cross_entropy
+from workers.training.loop import Loss, cross_entropy
 
 
 class Distiller:
@@ -38,7 +38,7 @@ class Teaching(NothingHeld):
     def __init__(self, teacher: torch.nn.Module, options: DistillOptions, student: torch.nn.Module) -> None:
         self.teacher = teacher.eval().requires_grad_(False)
         self.module, self.options = student, options
-        self.loss = self._loss if options.mix else None
+        self.loss: Loss | None = self._loss if options.mix else None
 
     def finish(self) -> dict[str, Any]:
         """Return nothing: the student's shape tells all."""

@@ -9,8 +9,8 @@ from pydantic import Field, model_validator
 
 from orchestrator.errors import BadInput
 from orchestrator.planning.family import Family, ModelShape
+from orchestrator.spec.compression_options import Changes, CompressionOptions
 from orchestrator.spec.quantities import OpenFraction
-from orchestrator.spec.sections.compression import Changes, CompressionOptions
 
 
 class LowRankOptions(CompressionOptions):

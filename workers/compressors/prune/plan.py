@@ -10,9 +10,9 @@ from pydantic import Field, field_validator, model_validator
 
 from orchestrator.errors import BadInput
 from orchestrator.planning.family import Family, ModelShape
+from orchestrator.spec.compression_options import Changes, CompressionOptions
 from orchestrator.spec.did_you_mean import suggestion
 from orchestrator.spec.quantities import OpenFraction
-from orchestrator.spec.sections.compression import Changes, CompressionOptions
 from orchestrator.spec.validation_errors import Complaint
 from workers.compressors.prune.units import density_left, shortfall
 

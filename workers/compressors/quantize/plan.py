@@ -8,8 +8,8 @@ from pydantic import Field, field_validator, model_validator
 
 from orchestrator.errors import BadInput
 from orchestrator.planning.family import Family, ModelShape
+from orchestrator.spec.compression_options import Changes, CompressionOptions
 from orchestrator.spec.quantities import Count
-from orchestrator.spec.sections.compression import Changes, CompressionOptions
 
 _BITS = (2, 3, 4, 8)
 #: Bits of a weight before.
