@@ -29,6 +29,7 @@ from orchestrator.cli import (
     select,
     status,
     stop,
+    store,
     submit,
 )
 from orchestrator.cli.stdout import discard_stdout, guarded_stdout
@@ -86,6 +87,7 @@ for verb in (
     doctor,
 ):
     app.command(verb.NAME, cls=Verb)(verb.command)
+app.add_typer(store.app, name=store.NAME)
 
 
 def main(arguments: list[str] | None = None) -> None:
