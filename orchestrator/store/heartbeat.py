@@ -7,6 +7,7 @@ import os
 import re
 import socket
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -109,10 +110,11 @@ def take_lease(
     """
     last = _free_after(store, sweep, say=say, sleep=sleep, now_s=now_s)
     store.insist_on(store.identity())  # from here on nothing is made anew where the store is gone
-    mine = {**_myself(), "lease": last + 1}
+    mine = {**_myself(), "lease": last + 1, "taken_by": uuid.uuid4().hex}
     if not store.blobs.put_new(_key(sweep, last + 1), json.dumps(mine).encode()):
         other = _lease(store, sweep, last + 1) or {}
-        raise _refusal(store, sweep, other, "just now")
+        if other != mine:  # else it was written, and the answer was lost on its way
+            raise _refusal(store, sweep, other, "just now")
     for number in _numbers(store, sweep):
         if number <= last:
             store.blobs.delete(_key(sweep, number))
