@@ -222,7 +222,7 @@ def _check_room(sweep: Sweep, address: str | None) -> None:
     if address is None and needed > cores:
         raise BadInput(
             f"{sweep.name}: resources.cpus_per_worker is {needed:,}, but this machine has {cores} cores; "
-            "lower it, or join a larger cluster with --address"
+            "lower it, or join a larger cluster with `address`"
         )
 
 
