@@ -68,6 +68,7 @@ FUNCTIONS = {
     "select": ("select", set()),
     "plot": ("plot", set()),
     "export": ("export", {"tell"}),
+    "gc": ("gc", {"ask", "tell"}),
     "doctor": ("doctor", set()),
 }
 
