@@ -53,9 +53,7 @@ def open_store(uri: str, *, create: bool = False) -> Store:
         things = ", ".join(sorted(there)[:3])
         raise BadInput(f"{blobs.uri} holds other things ({things}) and is no store: name another folder")
     if not there and not create:
-        raise BadInput(
-            f"there is no store at {blobs.uri}: check the path, or fill one with 'scalaw run SWEEP --store URI'"
-        )
+        raise BadInput(f"there is no store at {blobs.uri}: check the path, or let 'scalaw run' make one")
     for key in [key for key in blobs.list(FOLDER) if key.endswith(".parquet")][:1]:
         with suppress(DamagedPart, FileNotFoundError):  # whoever reads the rows sets it aside
             decode_part(blobs.get(key), ROW_SCHEMA, f"{blobs.uri}/{key}")
@@ -187,7 +185,7 @@ class Store:
             return name
         names = self._sweeps.names()
         if len(names) > 1:
-            raise BadInput(f"{self.uri} holds several sweeps; name one with --sweep: {', '.join(names)}")
+            raise BadInput(f"{self.uri} holds several sweeps; name one as `sweep`: {', '.join(names)}")
         return names[0] if names else None
 
     def save_heartbeat(self, name: str, document: Mapping[str, Any]) -> None:
