@@ -65,10 +65,10 @@ class Checkpoints:
 
     def load(self, stage_id: str) -> tuple[Progress, bytes] | None:
         """Return how a stage was left, or ``None`` where there is no checkpoint."""
-        for key in reversed(self._keys(stage_id)):
+        while keys := self._keys(stage_id):
             try:
-                return _progress(key), self.blobs.get(key)
-            except FileNotFoundError:  # a later one took its place, or another driver dropped it
+                return _progress(keys[-1]), self.blobs.get(keys[-1])
+            except FileNotFoundError:  # a later one took its place, or another driver dropped it: look again
                 continue
         return None
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from orchestrator.errors import BadInput, StoreReplaced
+from orchestrator.store.json_object import NoObject, read_object
 from orchestrator.store.store import Store
 
 #: Environment variable by which a submitted driver knows its job.
@@ -242,7 +243,6 @@ def _numbers(store: Store, sweep: str) -> list[int]:
 def _lease(store: Store, sweep: str, number: int) -> dict[str, Any] | None:
     """Return who took a lease, or ``None`` where there is none, or it can't be read."""
     try:
-        document = json.loads(store.blobs.get(_key(sweep, number)))
-    except (FileNotFoundError, ValueError):
+        return read_object(store.blobs.get(_key(sweep, number)))
+    except (FileNotFoundError, NoObject):
         return None
-    return document if isinstance(document, dict) else None

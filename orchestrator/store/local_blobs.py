@@ -86,6 +86,7 @@ class LocalBlobs:
         """See ``Blobs``."""
         old, new = self._path(source), self._path(target)
         with self._reachable("move", source, missing_is_an_answer=True):
+            self._check_store()
             _make_folder(new.parent)
             old.replace(new)
             _sync_folder(new.parent)
@@ -101,6 +102,7 @@ class LocalBlobs:
         folder, _, name = key.rpartition("/")
         path = self._path(folder) / name if folder and _TEMPORARY.fullmatch(name) else self._path(key)
         with self._reachable("delete", key):
+            self._check_store()
             path.unlink(missing_ok=True)
             if path.parent.parent not in (self.root, self.root.parent):
                 with contextlib.suppress(OSError):  # not empty, or another process was faster

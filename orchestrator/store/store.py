@@ -13,7 +13,7 @@ from orchestrator.errors import BadInput, Unreachable
 from orchestrator.store.blobs import Blobs
 from orchestrator.store.checkpoints import Checkpoints
 from orchestrator.store.compaction import compact
-from orchestrator.store.documents import Documents
+from orchestrator.store.documents import DamagedDocument, Documents
 from orchestrator.store.fits import Fits
 from orchestrator.store.identity import KEY, make_identity
 from orchestrator.store.listing import FOLDER
@@ -193,8 +193,11 @@ class Store:
         self._logs.save(f"{name}.heartbeat", document)
 
     def heartbeat(self, name: str) -> dict[str, Any] | None:
-        """Return the last heartbeat of a sweep's driver, or ``None``."""
-        return self._logs.load(f"{name}.heartbeat")
+        """Return the last heartbeat of a sweep's driver, or ``None``; one that is damaged says nothing either."""
+        try:
+            return self._logs.load(f"{name}.heartbeat")
+        except DamagedDocument:
+            return None
 
     def save_run_log(self, name: str, text: str) -> None:
         """Write what a run of a sweep has said so far."""
