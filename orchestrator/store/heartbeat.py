@@ -77,8 +77,8 @@ def check_free(
     say: Callable[[str], None] = lambda sentence: None,
     sleep: Callable[[float], None] = time.sleep,
     now_s: Callable[[], float] = time.monotonic,
-) -> None:
-    """Return once it is sure that no driver is at work on a sweep; writes nothing.
+) -> int:
+    """Return the number of the last lease once it is sure that no driver is at work on a sweep; writes nothing.
 
     On this machine that is seen at once. A driver elsewhere is watched for as long as its heartbeat may be late: clocks
     of two machines are never compared.
@@ -92,6 +92,7 @@ def check_free(
     held = _lease(store, sweep, last)
     if held is not None:
         _wait_until_free(store, sweep, held, last, say=say, sleep=sleep, now_s=now_s)
+    return last
 
 
 def take_lease(
@@ -109,8 +110,7 @@ def take_lease(
     BadInput
         If another driver is at work, with its host, process and age.
     """
-    check_free(store, sweep, say=say, sleep=sleep, now_s=now_s)
-    last = max(_numbers(store, sweep), default=0)
+    last = check_free(store, sweep, say=say, sleep=sleep, now_s=now_s)  # not asked anew: one may have come since
     mine = {**_myself(), "lease": last + 1}
     if not store.blobs.put_new(_key(sweep, last + 1), json.dumps(mine).encode()):
         other = _lease(store, sweep, last + 1) or {}
