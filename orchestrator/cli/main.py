@@ -16,6 +16,7 @@ from orchestrator.cli import (
     doctor,
     export,
     fit,
+    gc,
     init,
     list_jobs,
     logs,
@@ -82,6 +83,7 @@ for verb in (
     select,
     plot,
     export,
+    gc,
     schema,
     doctor,
 ):

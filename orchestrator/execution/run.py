@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from rich.console import Console
 
 from orchestrator.analysis.fit_store import Answer, answer
+from orchestrator.analysis.garbage import drop_older_layout, tidy_after_run
 from orchestrator.errors import BadInput, StoreReplaced, Unreachable
 from orchestrator.execution.active_selection import CellChooser
 from orchestrator.execution.cluster_address import knock
@@ -142,6 +143,8 @@ def run_sweep(
         else:
             training = Training(plan, target, address, beginning.begin, dashboard, journal, chooser)
             spent = training.run(missing)
+        with suppress(Unreachable):  # every row is there; what is left `gc` drops
+            tidy_after_run(target)
     done = target.done()
     missing = _missing(plan.cells, done.keys())
     if chooser is not None:
@@ -199,6 +202,7 @@ class _Beginning:
         """Take the sweep's lease and record the plan, the first time that this is called."""
         if self.lease is None:
             self.lease = take_lease(self.store, self.plan.sweep.name, say=self.journal.say)
+            drop_older_layout(self.store)
             self.store.forget_failures(self.again)
             _commit_sweep(self.store, self.plan, None)
         return self.lease
@@ -222,7 +226,7 @@ def _check_room(sweep: Sweep, address: str | None) -> None:
     if address is None and needed > cores:
         raise BadInput(
             f"{sweep.name}: resources.cpus_per_worker is {needed:,}, but this machine has {cores} cores; "
-            "lower it, or join a larger cluster with --address"
+            "lower it, or join a larger cluster with `address`"
         )
 
 

@@ -10,6 +10,8 @@ from orchestrator.store.blobs import Blobs
 FOLDER = "checkpoints"
 _STAGE = re.compile(r"[0-9a-f]+")
 _KEY = re.compile(rf"{FOLDER}/(?P<stage>[0-9a-f]+)/(?P<progress>begun|done)-(?P<step>[0-9]+)")
+#: How a scalaw before this layout called them: nothing says whether the stage was done, so nothing goes on from them.
+_OLDER = re.compile(rf"{FOLDER}/[0-9a-f]+(/(begun|done))?")
 
 
 class DamagedCheckpoint(ValueError):
@@ -63,10 +65,10 @@ class Checkpoints:
 
     def load(self, stage_id: str) -> tuple[Progress, bytes] | None:
         """Return how a stage was left, or ``None`` where there is no checkpoint."""
-        for key in reversed(self._keys(stage_id)):
+        while keys := self._keys(stage_id):
             try:
-                return _progress(key), self.blobs.get(key)
-            except FileNotFoundError:  # a later one took its place, or another driver dropped it
+                return _progress(keys[-1]), self.blobs.get(keys[-1])
+            except FileNotFoundError:  # a later one took its place, or another driver dropped it: look again
                 continue
         return None
 
@@ -96,6 +98,17 @@ class Checkpoints:
     def _keys(self, stage_id: str) -> list[str]:
         """Return the keys of a stage's checkpoints, the furthest last."""
         return sorted((key for key in self.blobs.list(_folder(stage_id)) if _KEY.fullmatch(key)), key=_rank)
+
+
+def read_key(key: str) -> tuple[str, Progress, int] | None:
+    """Return the stage, how it was left and at which step, of a checkpoint's key; ``None`` for other keys."""
+    match = _KEY.fullmatch(key)
+    return None if match is None else (match["stage"], Progress(match["progress"]), int(match["step"]))
+
+
+def is_older_layout(key: str) -> bool:
+    """Return whether a key is that of a checkpoint of an older scalaw, which nothing can go on from."""
+    return _OLDER.fullmatch(key) is not None
 
 
 def _folder(stage_id: str) -> str:

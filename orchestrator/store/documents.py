@@ -9,8 +9,13 @@ from typing import Any
 
 from orchestrator.errors import BadInput
 from orchestrator.store.blobs import Blobs
+from orchestrator.store.json_object import NoObject, read_object
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+
+
+class DamagedDocument(BadInput):
+    """A document of a store that can't be read, with its name and the reason."""
 
 
 class Documents:
@@ -35,19 +40,18 @@ class Documents:
 
         Raises
         ------
-        BadInput
+        DamagedDocument
             If it is no JSON object.
         """
         key = self._key(name)
         try:
-            document = json.loads(self.blobs.get(key))
+            return read_object(self.blobs.get(key))
         except FileNotFoundError:
             return None
-        except ValueError as error:
-            raise BadInput(f"{self.blobs.uri}/{key} is not JSON: run its sweep again to write it anew") from error
-        if not isinstance(document, dict):
-            raise BadInput(f"{self.blobs.uri}/{key} is not a JSON object: run its sweep again to write it anew")
-        return document
+        except NoObject as reason:
+            raise DamagedDocument(
+                f"{self.blobs.uri}/{key} is {reason}: run its sweep again to write it anew"
+            ) from reason
 
     def names(self) -> list[str]:
         """Return the names of the documents, sorted; files that can't be one are passed over."""

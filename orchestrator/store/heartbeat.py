@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from orchestrator.errors import BadInput, StoreReplaced
+from orchestrator.store.json_object import NoObject, read_object
 from orchestrator.store.store import Store
 
 #: Environment variable by which a submitted driver knows its job.
@@ -49,7 +50,7 @@ class Lease:
         StoreReplaced
             If another driver has taken over in the meantime, as where this one was stopped for minutes.
         """
-        if self.store.blobs.exists(_key(self.sweep, self.number + 1)):
+        if max(_numbers(self.store, self.sweep), default=0) > self.number:
             raise StoreReplaced(
                 f"another driver has taken {self.sweep} over, as this one gave no sign of life for {STALE_S:g} s; "
                 "every row is kept, and that one goes on"
@@ -76,8 +77,8 @@ def check_free(
     say: Callable[[str], None] = lambda sentence: None,
     sleep: Callable[[float], None] = time.sleep,
     now_s: Callable[[], float] = time.monotonic,
-) -> None:
-    """Return once it is sure that no driver is at work on a sweep; writes nothing.
+) -> int:
+    """Return the number of the last lease once it is sure that no driver is at work on a sweep; writes nothing.
 
     On this machine that is seen at once. A driver elsewhere is watched for as long as its heartbeat may be late: clocks
     of two machines are never compared.
@@ -91,6 +92,7 @@ def check_free(
     held = _lease(store, sweep, last)
     if held is not None:
         _wait_until_free(store, sweep, held, last, say=say, sleep=sleep, now_s=now_s)
+    return last
 
 
 def take_lease(
@@ -108,8 +110,7 @@ def take_lease(
     BadInput
         If another driver is at work, with its host, process and age.
     """
-    check_free(store, sweep, say=say, sleep=sleep, now_s=now_s)
-    last = max(_numbers(store, sweep), default=0)
+    last = check_free(store, sweep, say=say, sleep=sleep, now_s=now_s)  # not asked anew: one may have come since
     mine = {**_myself(), "lease": last + 1}
     if not store.blobs.put_new(_key(sweep, last + 1), json.dumps(mine).encode()):
         other = _lease(store, sweep, last + 1) or {}
@@ -120,6 +121,19 @@ def take_lease(
     lease = Lease(store, sweep, last + 1)
     lease.beat({})
     return lease
+
+
+def old_leases(store: Store) -> list[str]:
+    """Return the keys of leases that a later one of the same sweep has taken the place of; the last one must stay."""
+    newest: dict[str, tuple[int, str]] = {}
+    old = []
+    for key in store.blobs.list("logs"):
+        match = re.fullmatch(r"logs/(.+)\.lease-(\d+)", key)
+        if match is not None:
+            older, newer = sorted([newest.get(match[1], (-1, "")), (int(match[2]), key)])
+            newest[match[1]] = newer
+            old += [older[1]] if older[1] else []
+    return old
 
 
 def driver_at_work(store: Store, sweep: str) -> bool:
@@ -229,7 +243,6 @@ def _numbers(store: Store, sweep: str) -> list[int]:
 def _lease(store: Store, sweep: str, number: int) -> dict[str, Any] | None:
     """Return who took a lease, or ``None`` where there is none, or it can't be read."""
     try:
-        document = json.loads(store.blobs.get(_key(sweep, number)))
-    except (FileNotFoundError, ValueError):
+        return read_object(store.blobs.get(_key(sweep, number)))
+    except (FileNotFoundError, NoObject):
         return None
-    return document if isinstance(document, dict) else None

@@ -8,6 +8,7 @@ from typing import Final
 
 from orchestrator.errors import BadInput, StoreReplaced
 from orchestrator.store.blobs import Blobs
+from orchestrator.store.json_object import read_object
 
 KEY: Final = "store.json"
 #: Layout of a store; a newer one is refused.
@@ -38,9 +39,9 @@ def read_identity(data: bytes, uri: str) -> str:
         If they hold none, or are of a newer layout.
     """
     try:
-        document = json.loads(data)
+        document = read_object(data)
         found, layout = str(document["id"]), int(document["layout"])
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, OverflowError) as error:
         raise BadInput(
             f"{uri}/{KEY} is damaged: if this is the store that you mean, delete that file, and the next run makes it "
             "anew"

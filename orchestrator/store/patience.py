@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from orchestrator.errors import StoreReplaced, Unreachable
-from orchestrator.store.blobs import Blobs
+from orchestrator.store.blobs import Blobs, Stored
 
 Answer = TypeVar("Answer")
 #: First and longest wait between two tries.
@@ -71,6 +71,10 @@ class PatientBlobs:
     def move(self, source: str, target: str) -> None:
         """See ``Blobs``."""
         self._tried(lambda: self.blobs.move(source, target))
+
+    def inventory(self) -> dict[str, Stored]:
+        """See ``Blobs``."""
+        return self._tried(self.blobs.inventory)
 
     def delete(self, key: str) -> None:
         """See ``Blobs``."""

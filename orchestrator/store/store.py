@@ -13,7 +13,7 @@ from orchestrator.errors import BadInput, Unreachable
 from orchestrator.store.blobs import Blobs
 from orchestrator.store.checkpoints import Checkpoints
 from orchestrator.store.compaction import compact
-from orchestrator.store.documents import Documents
+from orchestrator.store.documents import DamagedDocument, Documents
 from orchestrator.store.fits import Fits
 from orchestrator.store.identity import KEY, make_identity
 from orchestrator.store.listing import FOLDER
@@ -53,9 +53,7 @@ def open_store(uri: str, *, create: bool = False) -> Store:
         things = ", ".join(sorted(there)[:3])
         raise BadInput(f"{blobs.uri} holds other things ({things}) and is no store: name another folder")
     if not there and not create:
-        raise BadInput(
-            f"there is no store at {blobs.uri}: check the path, or fill one with 'scalaw run SWEEP --store URI'"
-        )
+        raise BadInput(f"there is no store at {blobs.uri}: check the path, or let 'scalaw run' make one")
     for key in [key for key in blobs.list(FOLDER) if key.endswith(".parquet")][:1]:
         with suppress(DamagedPart, FileNotFoundError):  # whoever reads the rows sets it aside
             decode_part(blobs.get(key), ROW_SCHEMA, f"{blobs.uri}/{key}")
@@ -187,7 +185,7 @@ class Store:
             return name
         names = self._sweeps.names()
         if len(names) > 1:
-            raise BadInput(f"{self.uri} holds several sweeps; name one with --sweep: {', '.join(names)}")
+            raise BadInput(f"{self.uri} holds several sweeps; name one as `sweep`: {', '.join(names)}")
         return names[0] if names else None
 
     def save_heartbeat(self, name: str, document: Mapping[str, Any]) -> None:
@@ -195,8 +193,11 @@ class Store:
         self._logs.save(f"{name}.heartbeat", document)
 
     def heartbeat(self, name: str) -> dict[str, Any] | None:
-        """Return the last heartbeat of a sweep's driver, or ``None``."""
-        return self._logs.load(f"{name}.heartbeat")
+        """Return the last heartbeat of a sweep's driver, or ``None``; one that is damaged says nothing either."""
+        try:
+            return self._logs.load(f"{name}.heartbeat")
+        except DamagedDocument:
+            return None
 
     def save_run_log(self, name: str, text: str) -> None:
         """Write what a run of a sweep has said so far."""
