@@ -273,13 +273,13 @@ class LocalPool:
                 failed = StageResult(failure=Failure(Cause.STORE_UNREACHABLE, described(error)))
                 return Finished(lot.ticket, gang.name, [failed], [])
             return Finished(lot.ticket, gang.name, [], [])
-        gone = [parent for parent in lot.parents if isinstance(parent, Holding) and parent.node in self._gone]
-        if gone:
-            ids = tuple(order.chain[0].parent for order in lot.orders if order.chain[0].parent)
-            lost = Failure(Cause.STATE_LOST, "ObjectLost: its node is gone", ids)
-            return Finished(
-                lot.ticket, gang.name, [StageResult(failure=lost)] * len(lot.orders), [None] * len(lot.orders)
-            )
+        gone = [isinstance(parent, Holding) and parent.node in self._gone for parent in lot.parents]
+        if any(gone):
+            lost = [
+                Failure(Cause.STATE_LOST, "ObjectLost: its node is gone", (order.chain[0].parent or "",) * missing)
+                for order, missing in zip(lot.orders, gone, strict=True)
+            ]
+            return Finished(lot.ticket, gang.name, [StageResult(failure=each) for each in lost], [None] * len(lost))
         given = [parent.value if isinstance(parent, Holding) else parent for parent in lot.parents]
         results, *states = gang.worker.run(list(lot.orders), *given)
         holdings = [None if state is None or isinstance(state, Kept) else Holding(state, gang.node) for state in states]
