@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -24,6 +23,7 @@ from orchestrator.planning.cost import (
     simulated_rate,
 )
 from orchestrator.planning.family import Family
+from orchestrator.planning.machine import usable_cores
 from orchestrator.planning.plan_warnings import cautions
 from orchestrator.planning.recipe import Recipe
 from orchestrator.planning.schedules.schedule import schedule_named
@@ -242,7 +242,7 @@ def make_plan(sweep: Sweep, *, share: bool = True) -> Plan:
         context=context,
         cells=cells,
         tree=tree,
-        gangs=planned_gangs(resources, cores=len(os.sched_getaffinity(0))),
+        gangs=planned_gangs(resources, cores=usable_cores()),
         rate=_rate(sweep, simulated=family.simulated),
         warnings=[*expansion.warnings, *cautions(sweep, cells)],
         share=share,
