@@ -25,6 +25,7 @@ from orchestrator.planning.cost import (
 from orchestrator.planning.family import Family
 from orchestrator.planning.machine import usable_cores
 from orchestrator.planning.plan_warnings import cautions
+from orchestrator.planning.plugins import check_plugins
 from orchestrator.planning.recipe import Recipe
 from orchestrator.planning.schedules.schedule import schedule_named
 from orchestrator.planning.sharing import build_tree
@@ -210,8 +211,9 @@ def make_plan(sweep: Sweep, *, share: bool = True) -> Plan:
     Raises
     ------
     BadInput
-        If the data is not there or a cell can't be built.
+        If the data is not there, a cell can't be built, or a plug-in can't be imported.
     """
+    check_plugins(sweep)
     resources = sweep.resources
     if resources.world_size > 1 and resources.gpus_per_worker % 1:
         raise BadInput(
