@@ -42,6 +42,7 @@ FLAGS = {
     },
     "plot": {"-o", "--output", "--kind", "--law", "--map", "--task", "--recipe", "--sweep", "--json"},
     "export": {"-o", "--out", "--json"},
+    "gc": {"--sweep", "--yes", "--dry-run", "--json"},
     "schema": {"--json"},
     "doctor": {"--store", "--address", "--json"},
 }  # fmt: skip
