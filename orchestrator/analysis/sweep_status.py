@@ -62,6 +62,6 @@ def _state(store: Store, name: str, document: Mapping[str, Any], *, missing: int
 def _failures(rows: pa.Table) -> list[dict[str, str]]:
     failed = [row for row in rows.to_pylist() if row["status"] == "failed"]
     return [
-        {"cell_id": row["cell_id"], "error": (row["error"] or "").strip().splitlines()[-1]}
+        {"cell_id": row["cell_id"], "error": (row["error"] or "").strip().rpartition("\n")[2] or "no reason is known"}
         for row in failed[:MOST_FAILURES]
     ]

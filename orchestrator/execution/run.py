@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Collection
 from contextlib import suppress
@@ -23,6 +22,7 @@ from orchestrator.execution.run_log import Journal
 from orchestrator.execution.train import Spent, Training
 from orchestrator.planning import Plan, make_plan
 from orchestrator.planning.cell import Cell
+from orchestrator.planning.machine import usable_cores
 from orchestrator.planning.recipe import recipe_name
 from orchestrator.spec import Sweep
 from orchestrator.store import Store, open_store
@@ -222,10 +222,10 @@ def _check_room(sweep: Sweep, address: str | None) -> None:
     """Refuse a cluster that does not answer, and a worker that this machine can't hold where there is none."""
     if address is not None:
         knock(address)
-    cores, needed = len(os.sched_getaffinity(0)), sweep.resources.cpus_per_worker
+    cores, needed = usable_cores(), sweep.resources.cpus_per_worker
     if address is None and needed > cores:
         raise BadInput(
-            f"{sweep.name}: resources.cpus_per_worker is {needed:,}, but this machine has {cores} cores; "
+            f"{sweep.at('resources', 'cpus_per_worker')}: is {needed:,}, but this machine has {cores} cores; "
             "lower it, or join a larger cluster with `address`"
         )
 
