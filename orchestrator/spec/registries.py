@@ -174,6 +174,7 @@ LAWS = Registry(
         "precision": "orchestrator.fitting.laws.precision:Precision",
         "sparsity": "orchestrator.fitting.laws.sparsity:Sparsity",
         "kaplan": "orchestrator.fitting.laws.kaplan:Kaplan",
+        "kaplan_floor": "orchestrator.fitting.laws.kaplan_floor:KaplanFloor",
         "broken": "orchestrator.fitting.laws.broken:Broken",
         "n_dependent": "orchestrator.fitting.laws.n_dependent:NDependent",
         "transfer": "orchestrator.fitting.laws.transfer:Transfer",
