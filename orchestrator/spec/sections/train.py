@@ -58,7 +58,13 @@ class Train(Options):
     precision: Literal["auto", "fp32", "bf16"] = Field(
         default="auto", description="Of the forward pass; auto: bf16 where workers have GPUs, else fp32."
     )
-    compile: bool = Field(default=False, description="Compile each size once a worker (torch.compile).")
+    compile: bool | Literal["graphs"] = Field(
+        default=False,
+        description="Compile each size once a worker (torch.compile); graphs: as CUDA graphs, on a GPU.",
+    )
+    deterministic: bool = Field(
+        default=False, description="Kernels that give the same bits each time; GPUs have faster ones that don't."
+    )
     fuse: bool = Field(
         default=False, description="Train seeds of one small size as one batched model where a probe says it pays."
     )
