@@ -36,7 +36,8 @@ class LocalBlobs:
     def insist_on(self, store_id: str) -> None:
         """See ``Blobs``; looked at before each write becomes visible, as a disk may be unmounted at any time."""
         self._store_id = store_id
-        self._check_store()
+        with self._reachable("read", KEY):
+            self._check_store()
 
     def put_new(self, key: str, data: bytes) -> bool:
         """See ``Blobs``; the hard link fails where the name is taken, which decides the race.

@@ -82,7 +82,7 @@ class PatientBlobs:
 
     def insist_on(self, store_id: str) -> None:
         """See ``Blobs``."""
-        self.blobs.insist_on(store_id)
+        self._tried(lambda: self.blobs.insist_on(store_id))
 
     def _tried(self, call: Callable[[], Answer]) -> Answer:
         try:
