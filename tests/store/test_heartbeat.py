@@ -190,6 +190,15 @@ def test_of_two_that_come_at_once_exactly_one_gets_it(store):
         assert answer == 1 or f"process {os.getpid()} on {HERE}" in answer
 
 
+def test_one_that_comes_while_another_takes_the_lease_is_refused(store, monkeypatch):
+    late, first = open_store(store.uri, create=True), []
+    named = late.identity
+    monkeypatch.setattr(late, "identity", lambda: first.append(take_lease(store, "a")) or named())
+    with pytest.raises(BadInput, match=f"process {os.getpid()} on {HERE}"):
+        take_lease(late, "a")
+    first[0].beat({"done": 1})
+
+
 def test_of_processes_that_come_at_once_exactly_one_gets_it(store, process):
     leaders = [process(LEAD, store.uri) for _ in range(3)]
     answers = sorted(leader.stdout.readline() for leader in leaders)
