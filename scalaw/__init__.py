@@ -16,6 +16,7 @@ from orchestrator import __version__
 if TYPE_CHECKING:
     from orchestrator.analysis.answers import optimal, predict, query, status
     from orchestrator.analysis.fit_source import SourceComparison, SourceFit, compare_groups, fit_source
+    from orchestrator.analysis.garbage import gc
     from orchestrator.analysis.select import select
     from orchestrator.analysis.tables import read_table
     from orchestrator.errors import BadInput, BadOption, Interrupted, ScalawError, Unreachable
@@ -74,6 +75,7 @@ _HOME = {
     "export": "scalaw.cell_export",
     "fit": "orchestrator.fitting",
     "fit_source": "orchestrator.analysis.fit_source",
+    "gc": "orchestrator.analysis.garbage",
     "jobs": "orchestrator.submission.runs",
     "json_schema": "orchestrator.spec",
     "load_sweep": "orchestrator.spec",
@@ -128,6 +130,7 @@ __all__ = [
     "export",
     "fit",
     "fit_source",
+    "gc",
     "jobs",
     "json_schema",
     "load_sweep",

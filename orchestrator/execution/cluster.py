@@ -1,9 +1,9 @@
 """Starts Ray on this machine, or joins a cluster that is there; what needs Ray's private parts stands here.
 
-Of these there are four, each with the public way that was tried first: the arguments that keep Ray on loopback
+Of these there are five, each with the public way that was tried first: the arguments that keep Ray on loopback
 (``_node_ip_address``; ``ray start`` has no such flag), the switch that makes it stay there, the processes of a Ray of
-our own (`ray.nodes` blocks for ever once the GCS is gone), and the group that they are started in (no argument of
-``ray.init`` does that).
+our own (`ray.nodes` blocks for ever once the GCS is gone), the group that they are started in (no argument of
+``ray.init`` does that), and the function that prints what a raylet has to say (``log_to_driver`` does not reach it).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import ray
-from ray._private import ray_constants, services
+from ray._private import ray_constants, services, worker
 
 from orchestrator.errors import BadInput, Unreachable
 from orchestrator.execution.cluster_address import knock, token_refused
@@ -82,7 +82,8 @@ def connected(address: str | None, *, cpus: int, dashboard: bool) -> Iterator[di
             token = "; does RAY_AUTH_TOKEN_PATH name a file with its token?" if address else ""
             raise Unreachable(f"{where} can't be reached: {str(failure).splitlines()[0]}{token}") from failure
         try:
-            yield {"dashboard_url": context.dashboard_url, "ours": address is None}
+            with _unsaid():
+                yield {"dashboard_url": context.dashboard_url, "ours": address is None}
         finally:
             with undisturbed():  # half shut down, Ray ends the process with code 1 as soon as it meets an old reference
                 ray.shutdown()
@@ -90,7 +91,7 @@ def connected(address: str | None, *, cpus: int, dashboard: bool) -> Iterator[di
 
 def head_has_ended() -> bool:
     """Return whether a Ray that this process has started has lost its head; of one that it joined it knows nothing."""
-    node = ray._private.worker._global_node
+    node = worker._global_node
     needed = (ray_constants.PROCESS_TYPE_GCS_SERVER, ray_constants.PROCESS_TYPE_RAYLET)
     return node is not None and any(kind in needed for kind, _ in node.dead_processes())
 
@@ -108,6 +109,21 @@ def _in_groups_of_their_own() -> Iterator[None]:
         yield
     finally:
         services.ConsolePopen = before  # type: ignore[misc]
+
+
+@contextlib.contextmanager
+def _unsaid() -> Iterator[None]:
+    """Let Ray print nothing about processes that ended.
+
+    Where a worker or the raylet dies it puts forty lines of its log into the middle of ours; the driver says in one
+    what it means for the sweep, and the log itself lies in Ray's folder.
+    """
+    before = worker.print_to_stdstream
+    worker.print_to_stdstream = lambda *arguments, **keywords: None
+    try:
+        yield
+    finally:
+        worker.print_to_stdstream = before
 
 
 @contextlib.contextmanager

@@ -20,7 +20,7 @@ def checkup(store: str | None, address: str | None) -> list[dict[str, Any]]:
         (
             "ray",
             lambda: _ray(address),
-            "check the address and the token (RAY_AUTH_TOKEN_PATH), or run without --address",
+            "check the address and the token (RAY_AUTH_TOKEN_PATH), or leave `address` out",
         ),
     ]
     if store is not None:

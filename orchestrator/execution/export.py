@@ -57,7 +57,7 @@ def export(store_uri: str, cell: str, folder: str, say: Callable[[str], None]) -
     row = _row(store, cell)
     target = Path(folder)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise BadInput(f"{folder} is there already: name a new folder with -o")
+        raise BadInput(f"{folder} is there already: name a new folder as `out`")
     plan = _plan_with(store, row["cell_id"])
     tree = plan.tree.towards({row["cell_id"]})
     with _new_folder(target):
@@ -87,7 +87,7 @@ def _new_folder(target: Path) -> Iterator[None]:
             shutil.rmtree(target, ignore_errors=True)
             raise
     except OSError as error:
-        raise BadInput(f"{target} can't be written: {error.strerror}; name another folder with -o") from error
+        raise BadInput(f"{target} can't be written: {error.strerror}; name another folder as `out`") from error
 
 
 def _row(store: Store, cell: str) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Collection
 from contextlib import suppress
@@ -15,6 +14,7 @@ import pyarrow.compute as pc
 from rich.console import Console
 
 from orchestrator.analysis.fit_store import Answer, answer
+from orchestrator.analysis.garbage import drop_older_layout, tidy_after_run
 from orchestrator.errors import BadInput, StoreReplaced, Unreachable
 from orchestrator.execution.active_selection import CellChooser
 from orchestrator.execution.cluster_address import knock
@@ -22,6 +22,7 @@ from orchestrator.execution.run_log import Journal
 from orchestrator.execution.train import Spent, Training
 from orchestrator.planning import Plan, make_plan
 from orchestrator.planning.cell import Cell
+from orchestrator.planning.machine import usable_cores
 from orchestrator.planning.recipe import recipe_name
 from orchestrator.spec import Sweep
 from orchestrator.store import Store, open_store
@@ -143,6 +144,8 @@ def run_sweep(
         else:
             training = Training(plan, target, address, beginning.begin, dashboard, journal, chooser)
             spent = training.run(missing)
+        with suppress(Unreachable):  # every row is there; what is left `gc` drops
+            tidy_after_run(target)
     done = target.done()
     missing = _missing(plan.cells, done.keys())
     if chooser is not None:
@@ -200,6 +203,7 @@ class _Beginning:
         """Take the sweep's lease and record the plan, the first time that this is called."""
         if self.lease is None:
             self.lease = take_lease(self.store, self.plan.sweep.name, say=self.journal.say)
+            drop_older_layout(self.store)
             self.store.forget_failures(self.again)
             change = _commit_sweep(self.store, self.plan, None)
             if change.before is not None:
@@ -221,11 +225,11 @@ def _check_room(sweep: Sweep, address: str | None) -> None:
     """Refuse a cluster that does not answer, and a worker that this machine can't hold where there is none."""
     if address is not None:
         knock(address)
-    cores, needed = len(os.sched_getaffinity(0)), sweep.resources.cpus_per_worker
+    cores, needed = usable_cores(), sweep.resources.cpus_per_worker
     if address is None and needed > cores:
         raise BadInput(
-            f"{sweep.name}: resources.cpus_per_worker is {needed:,}, but this machine has {cores} cores; "
-            "lower it, or join a larger cluster with --address"
+            f"{sweep.at('resources', 'cpus_per_worker')}: is {needed:,}, but this machine has {cores} cores; "
+            "lower it, or join a larger cluster with `address`"
         )
 
 

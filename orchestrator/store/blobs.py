@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from orchestrator.errors import Unreachable
+
+
+class Stored(NamedTuple):
+    """What is known of a blob without reading it: its size, and how long ago it was written."""
+
+    size_bytes: int
+    age_s: float
 
 
 class UnreadableBlob(Unreachable):
@@ -66,5 +73,8 @@ class Blobs(Protocol):
     def move(self, source: str, target: str) -> None:
         """Give a blob another key, overwriting the target; its bytes are under one of the two keys at all times."""
 
+    def inventory(self) -> dict[str, Stored]:
+        """Return everything below the root by key, also what writers that were killed left and `list` hides."""
+
     def delete(self, key: str) -> None:
-        """Remove a blob; a key that is not there is no error."""
+        """Remove a blob, or what a killed writer left; a key that is not there is no error."""

@@ -13,8 +13,8 @@ _STAGE = re.compile(r"[0-9a-f]+")
 _KEY = re.compile(
     rf"{FOLDER}/(?P<stage>[0-9a-f]+)/(?P<progress>begun|done)-(?P<step>[0-9]+)(-(?P<digest>[0-9a-f]{{64}}))?"
 )
-
-
+#: How a scalaw before this layout called them: nothing says whether the stage was done, so nothing goes on from them.
+_OLDER = re.compile(rf"{FOLDER}/[0-9a-f]+(/(begun|done))?")
 #: How often a reader looks again because a later checkpoint took the place of the one that was listed.
 _ATTEMPTS = 8
 
@@ -135,6 +135,17 @@ class Checkpoints:
     def _keys(self, stage_id: str) -> list[str]:
         """Return the keys of a stage's checkpoints, the furthest last."""
         return sorted((key for key in self.blobs.list(_folder(stage_id)) if _KEY.fullmatch(key)), key=_rank)
+
+
+def read_key(key: str) -> tuple[str, Progress, int] | None:
+    """Return the stage, how it was left and at which step, of a checkpoint's key; ``None`` for other keys."""
+    match = _KEY.fullmatch(key)
+    return None if match is None else (match["stage"], Progress(match["progress"]), int(match["step"]))
+
+
+def is_older_layout(key: str) -> bool:
+    """Return whether a key is that of a checkpoint of an older scalaw, which nothing can go on from."""
+    return _OLDER.fullmatch(key) is not None
 
 
 def _folder(stage_id: str) -> str:

@@ -52,7 +52,7 @@ class Lease:
         StoreReplaced
             If another driver has taken over in the meantime, as where this one was stopped for minutes.
         """
-        if self.store.blobs.exists(_key(self.sweep, self.number + 1)):
+        if max(_numbers(self.store, self.sweep), default=0) > self.number:
             raise StoreReplaced(
                 f"another driver has taken {self.sweep} over, as this one gave no sign of life for {STALE_S:g} s; "
                 "every row is kept, and that one goes on"
@@ -121,6 +121,19 @@ def take_lease(
     lease = Lease(store, sweep, last + 1)
     lease.beat({})
     return lease
+
+
+def old_leases(store: Store) -> list[str]:
+    """Return the keys of leases that a later one of the same sweep has taken the place of; the last one must stay."""
+    newest: dict[str, tuple[int, str]] = {}
+    old = []
+    for key in store.blobs.list("logs"):
+        match = re.fullmatch(r"logs/(.+)\.lease-(\d+)", key)
+        if match is not None:
+            older, newer = sorted([newest.get(match[1], (-1, "")), (int(match[2]), key)])
+            newest[match[1]] = newer
+            old += [older[1]] if older[1] else []
+    return old
 
 
 def driver_at_work(store: Store, sweep: str) -> bool:

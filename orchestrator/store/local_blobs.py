@@ -5,20 +5,24 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import stat
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Final
 
 from orchestrator.errors import BadInput, StoreReplaced, Unreachable
-from orchestrator.store.blobs import UnreadableBlob
+from orchestrator.store.blobs import Stored, UnreadableBlob
 from orchestrator.store.identity import KEY, read_identity
 
 #: What reading a file raises that is no matter of the disk or the network.
 _NOBODY_CAN_READ: Final = {errno.EISDIR, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENXIO}
 #: Times that a folder may vanish between its making and its use.
 _TIDIED_AWAY: Final = 8
+#: Files that are being written, or that a killed writer left.
+_TEMPORARY: Final = re.compile(r"\.tmp-[0-9a-f]{32}")
 
 
 class LocalBlobs:
@@ -35,7 +39,8 @@ class LocalBlobs:
 
     def insist_on(self, store_id: str) -> None:
         """See ``Blobs``; looked at before each write becomes visible, as a disk may be unmounted at any time."""
-        self._check_store(store_id)
+        with self._reachable("read", KEY):
+            self._check_store(store_id)
         self._store_id = store_id
 
     def put_new(self, key: str, data: bytes) -> bool:
@@ -100,9 +105,15 @@ class LocalBlobs:
             _sync_folder(new.parent)
             _sync_folder(old.parent)
 
+    def inventory(self) -> dict[str, Stored]:
+        """See ``Blobs``."""
+        with self._reachable("list", "the root"):
+            return dict(_stored(self.root, self.root))
+
     def delete(self, key: str) -> None:
         """See ``Blobs``."""
-        path = self._path(key)
+        folder, _, name = key.rpartition("/")
+        path = self._path(folder) / name if folder and _TEMPORARY.fullmatch(name) else self._path(key)
         with self._reachable("delete", key):
             self._check_store()
             path.unlink(missing_ok=True)
@@ -197,6 +208,24 @@ def _walk(folder: Path, key: str) -> Iterator[str]:
                 yield from _walk(Path(entry.path), f"{key}/{entry.name}")
             else:
                 yield f"{key}/{entry.name}"
+
+
+def _stored(folder: Path, root: Path) -> Iterator[tuple[str, Stored]]:
+    """Yield what lies in a folder and below it, temporary files included; links are not followed."""
+    try:
+        entries = os.scandir(folder)
+    except FileNotFoundError:
+        return
+    with entries:
+        for entry in entries:
+            path = Path(entry.path)
+            if entry.is_dir(follow_symlinks=False):
+                if not entry.name.startswith("."):
+                    yield from _stored(path, root)
+            elif not entry.name.startswith(".") or _TEMPORARY.fullmatch(entry.name):
+                with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
+                    about = entry.stat(follow_symlinks=False)
+                    yield path.relative_to(root).as_posix(), Stored(about.st_size, time.time() - about.st_mtime)
 
 
 def _opened_in_folder(path: Path) -> BinaryIO:

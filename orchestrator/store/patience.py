@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from orchestrator.errors import StoreReplaced, Unreachable
-from orchestrator.store.blobs import Blobs, UnreadableBlob
+from orchestrator.store.blobs import Blobs, Stored, UnreadableBlob
 
 Answer = TypeVar("Answer")
 #: First and longest wait between two tries.
@@ -72,13 +72,17 @@ class PatientBlobs:
         """See ``Blobs``."""
         self._tried(lambda: self.blobs.move(source, target))
 
+    def inventory(self) -> dict[str, Stored]:
+        """See ``Blobs``."""
+        return self._tried(self.blobs.inventory)
+
     def delete(self, key: str) -> None:
         """See ``Blobs``."""
         self._tried(lambda: self.blobs.delete(key))
 
     def insist_on(self, store_id: str) -> None:
         """See ``Blobs``."""
-        self.blobs.insist_on(store_id)
+        self._tried(lambda: self.blobs.insist_on(store_id))
 
     def _tried(self, call: Callable[[], Answer]) -> Answer:
         try:

@@ -54,9 +54,7 @@ def open_store(uri: str, *, create: bool = False) -> Store:
     there = blobs.children()
     empty = there <= FOLDERS and not any(blobs.list(folder) for folder in there)
     if empty and not create:
-        raise BadInput(
-            f"there is no store at {blobs.uri}: check the path, or fill one with 'scalaw run SWEEP --store URI'"
-        )
+        raise BadInput(f"there is no store at {blobs.uri}: check the path, or let 'scalaw run' make one")
     if not empty and not _is_store(blobs, there):
         things = ", ".join(sorted(there)[:3])
         raise BadInput(f"{blobs.uri} holds other things ({things}) and is no store: name another folder")
@@ -199,7 +197,7 @@ class Store:
             return self._sweeps.resolve(name)
         names = self._sweeps.names()
         if len(names) > 1:
-            raise BadInput(f"{self.uri} holds several sweeps; name one with --sweep: {', '.join(names)}")
+            raise BadInput(f"{self.uri} holds several sweeps; name one as `sweep`: {', '.join(names)}")
         return names[0] if names else None
 
     def save_heartbeat(self, name: str, document: Mapping[str, Any]) -> None:

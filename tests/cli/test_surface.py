@@ -27,7 +27,7 @@ FLAGS = {
         "--law", "--target", "--hold-out", "--map", "--bootstrap", "--noise", "--resample", "--by", "--task",
         "--recipe", "--sweep", "--json",
     },
-    "query": {"--sweep", "--json"},
+    "query": {"--sweep", "--limit-rows", "--json"},
     "predict": {
         "--n", "--d", "--e", "--ft-d", "--ft-e", "--eps", "--law", "--level", "--map", "--task", "--recipe", "--sweep",
         "--json",
@@ -42,6 +42,7 @@ FLAGS = {
     },
     "plot": {"-o", "--output", "--kind", "--law", "--map", "--task", "--recipe", "--sweep", "--json"},
     "export": {"-o", "--out", "--json"},
+    "gc": {"--sweep", "--yes", "--dry-run", "--json"},
     "schema": {"--json"},
     "store": set(),
     "doctor": {"--store", "--address", "--json"},

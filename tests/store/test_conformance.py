@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections import Counter
 from pathlib import Path
@@ -139,6 +140,7 @@ class WritingInPlace(LocalBlobs):
             for at in range(0, len(data) or 1, 10_000):
                 file.write(data[at : at + 10_000])
                 file.flush()
+                time.sleep(0.002)
 
 
 class TakingAnyStore(LocalBlobs):

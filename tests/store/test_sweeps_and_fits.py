@@ -52,7 +52,7 @@ def test_the_only_sweep_is_meant_unless_one_is_named(store):
     assert store.only_sweep(None) == "a"
     store.save_sweep("b", {"cells": []})
     assert store.only_sweep("b") == "b"
-    with pytest.raises(BadInput, match="several sweeps; name one with --sweep: a, b"):
+    with pytest.raises(BadInput, match="several sweeps; name one as `sweep`: a, b"):
         store.only_sweep(None)
     with pytest.raises(BadInput, match="no sweep 'c'; it has a, b"):
         store.only_sweep("c")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from orchestrator.errors import Unreachable
-from orchestrator.store.blobs import Blobs
+from orchestrator.store.blobs import Blobs, Stored
 
 Answer = TypeVar("Answer")
 Keys = list[str]  # below, ``list`` is a method
@@ -71,6 +71,10 @@ class FaultyBlobs:
     def children(self) -> set[str]:
         """See ``Blobs``."""
         return self._faulty(self.blobs.children)
+
+    def inventory(self) -> dict[str, Stored]:
+        """See ``Blobs``."""
+        return self._faulty(self.blobs.inventory)
 
     def move(self, source: str, target: str) -> None:
         """See ``Blobs``; where an answer is lost, the next try finds the source gone."""
