@@ -259,6 +259,7 @@ def _numbers(store: Store, sweep: str) -> list[int]:
 def _lease(store: Store, sweep: str, number: int) -> dict[str, Any] | None:
     """Return who took a lease, or ``None`` where there is none, or it can't be read."""
     try:
-        return read_object(store.blobs.get(_key(sweep, number)))
+        about = read_object(store.blobs.get(_key(sweep, number)))
     except (FileNotFoundError, UnreadableBlob, NoObject):
         return None
+    return about if isinstance(about.get("host"), str) and isinstance(about.get("pid"), int) else None

@@ -54,7 +54,9 @@ class LocalBlobs:
                 os.link(temporary, path)
                 written = True
             except FileExistsError:
-                written = False
+                written = _remove_empty_folder(path)
+                if written:
+                    os.link(temporary, path)
             _sync_folder(path.parent)
         return written
 
@@ -62,6 +64,7 @@ class LocalBlobs:
         """See ``Blobs``."""
         path = self._path(key)
         with self._reachable("write", key), self._temporary(path, data) as temporary:
+            _remove_empty_folder(path)
             temporary.replace(path)
             _sync_folder(path.parent)
 
@@ -182,6 +185,16 @@ class LocalBlobs:
                 f"another store lies at {self.uri} than the one that this run began with; put that one back and run "
                 "the same command again"
             )
+
+
+def _remove_empty_folder(path: Path) -> bool:
+    """Remove a folder of nothing where a blob should be; return whether there was one."""
+    if not path.is_dir() or path.is_symlink():
+        return False
+    with contextlib.suppress(OSError):  # it holds something, and stays
+        path.rmdir()
+        return True
+    return False
 
 
 def _read_file(path: Path) -> bytes:
