@@ -20,9 +20,10 @@ from threadpoolctl import ThreadpoolController
 from orchestrator.planning.context import RunContext
 from orchestrator.planning.tree import Stage
 from orchestrator.spec.registries import FAMILIES
-from orchestrator.store import open_store
+from orchestrator.store import Store
 from orchestrator.store.cell_row import cell_columns
 from orchestrator.store.checkpoints import Progress
+from orchestrator.store.location import open_blobs
 from workers.checkpointer import Checkpointer, StateGone, Stopped
 from workers.faults import failure_of
 from workers.messages import Kept, Pulse, StageResult, WorkOrder
@@ -46,7 +47,7 @@ class Worker:
     store_uri
         Store to which rows and checkpoints go.
     store_id
-        What that store calls itself; another one in its place is refused.
+        What that store calls itself; another one in its place is refused. The driver has looked at what is in it.
     threads
         Threads of torch and BLAS.
     on_gpu
@@ -74,9 +75,8 @@ class Worker:
     ) -> None:
         self.name, self.context, self.rank, self.on_gpu = name, context, rank, on_gpu
         self.threads = threads
-        self.store = open_store(store_uri).patient(store_patience_s)
-        if store_id is not None:
-            self.store.insist_on(store_id)
+        self.store = Store(open_blobs(store_uri, create=True)).patient(store_patience_s)
+        self.store_id = store_id
         self.checkpointer = Checkpointer(
             self.store.checkpoints,
             lambda state: self.engine.pack(state),
@@ -88,7 +88,15 @@ class Worker:
         self._stop_asked = False
 
     def warm(self) -> str:
-        """Load what the first chain would otherwise wait for; return the device's kind."""
+        """Load what the first chain would otherwise wait for; return the device's kind.
+
+        Raises
+        ------
+        Unreachable
+            If the store does not answer for the whole patience, or is not the one that the run began with.
+        """
+        if self.store_id is not None:
+            self.store.insist_on(self.store_id)
         engine = FAMILIES.load_training(self.context.family)().engine()
         self.engine: Engine = engine(self.context, self.rank, on_gpu=self.on_gpu)
         self.engine.listen(self.checkpointer.beat)

@@ -30,6 +30,7 @@ from orchestrator.cli import (
     select,
     status,
     stop,
+    store,
     submit,
 )
 from orchestrator.cli.output import tell
@@ -89,6 +90,7 @@ for verb in (
     doctor,
 ):
     app.command(verb.NAME, cls=Verb)(verb.command)
+app.add_typer(store.app, name=store.NAME)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -60,7 +60,8 @@ class _Escaped:
 def _console(width: int) -> Console:
     from rich.console import Console
 
-    return Console() if sys.stdout.isatty() else Console(width=width)
+    # What stands in a store or a YAML is printed as it is: a message with [/…] or :x: in it is no markup.
+    return Console(width=None if sys.stdout.isatty() else width, markup=False, emoji=False)
 
 
 def line_width() -> int:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from orchestrator.errors import Interrupted, ScalawError, Unreachable
 from orchestrator.execution.active_selection import CellChooser
 from orchestrator.execution.elastic import Elastic
-from orchestrator.execution.failure_policy import Fail, FailurePolicy
+from orchestrator.execution.failure_policy import TABLE, Fail, FailurePolicy, Payer
 from orchestrator.execution.pool import CannotStart, Event, Finished, Holding, Lost, Parent, Pool, Ready
 from orchestrator.execution.progress import Progress
 from orchestrator.execution.signals import StopSignal
@@ -232,10 +232,7 @@ class Driver:
             self._warm[event.gang] = []
             self._failed_starts = 0
         elif isinstance(event, CannotStart):
-            self._failed_starts += 1
-            if self._failed_starts >= MOST_FAILED_STARTS:
-                raise ScalawError(f"{event.gang} can't start: {event.error}")
-            self.pool.replace(event.gang)
+            self._could_not_start(event)
         elif isinstance(event, Lost):
             self._lost(event)
         elif event.ticket in self._flights:
@@ -244,6 +241,14 @@ class Driver:
             states = [*event.states, *[None] * (len(flight.chains) - len(event.states))]
             for chain, parent, state, result in zip(flight.chains, flight.parents, states, event.results, strict=True):
                 self._answered(chain, parent, event.gang, state, result)
+
+    def _could_not_start(self, event: CannotStart) -> None:
+        if TABLE[event.failure.cause].payer is Payer.RUN:
+            self.policy.judge(event.gang, event.failure, now_s=time.monotonic())
+        self._failed_starts += 1
+        if self._failed_starts >= MOST_FAILED_STARTS:
+            raise ScalawError(f"{event.gang} can't start: {event.failure.error.splitlines()[-1]}")
+        self.pool.replace(event.gang)
 
     def _answered(
         self, chain: list[Stage], parent: Parent, gang: str, state: Holding | None, result: StageResult

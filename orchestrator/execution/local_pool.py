@@ -27,7 +27,7 @@ from orchestrator.execution.pool import (
 )
 from orchestrator.planning.context import RunContext
 from orchestrator.planning.tree import Role, Stage
-from workers.faults import described
+from workers.faults import described, failure_of
 from workers.messages import Cause, Failure, Kept, Pulse, StageResult, WorkOrder
 from workers.rank import ALONE
 from workers.worker import Worker
@@ -125,7 +125,7 @@ class LocalPool:
         try:
             while True:
                 gang, event = self._events.get(timeout=0.0 if found else timeout_s)
-                if self._gangs.get(gang.name) is gang and not (isinstance(event, Finished) and gang.dies):
+                if self._gangs.get(gang.name) is gang and (isinstance(event, Lost) or not gang.dies):
                     if isinstance(event, Finished):
                         gang.tickets.remove(event.ticket)
                         gang.changed_s = time.monotonic()
@@ -236,7 +236,7 @@ class LocalPool:
                 with self._turn:
                     gang.worker.warm()
             except Exception as error:
-                self._events.put((gang, CannotStart(gang.name, described(error).splitlines()[-1])))
+                self._events.put((gang, CannotStart(gang.name, failure_of(error))))
                 return
             self._listen_to_steps(gang)
             self._events.put((gang, Ready(gang.name)))
@@ -286,6 +286,8 @@ class LocalPool:
         return Finished(lot.ticket, gang.name, results, holdings)
 
     def _lose(self, gang: _Gang, failure: Failure) -> None:
+        if gang.dies:
+            return
         ticket = gang.tickets[0] if gang.tickets else None
         self._end(gang)
         gang.tickets = []

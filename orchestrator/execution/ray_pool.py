@@ -29,7 +29,7 @@ from orchestrator.execution.pool import (
 from orchestrator.planning.context import RunContext
 from orchestrator.planning.tree import Role, Stage
 from workers.actor import LINGER, WATCH, WorkerActor
-from workers.faults import plain
+from workers.faults import failure_of, plain
 from workers.messages import Cause, Failure, Pulse, StageResult, WorkOrder
 from workers.rank import Rank
 
@@ -341,7 +341,9 @@ class RayPool:
     def _raised(self, gang: _Gang, reference: Any, error: RayError) -> None:
         """Ray itself raises where an argument is gone, or something that our own code did not catch."""
         if reference in gang.joining:
-            self._told.append(CannotStart(gang.name, _told_by(error)))
+            raised = error.cause if isinstance(error, RayTaskError) else None
+            cause = failure_of(raised).cause if isinstance(raised, Exception) else Cause.RAISED
+            self._told.append(CannotStart(gang.name, Failure(cause, _told_by(error))))
         elif reference == gang.asked:
             gang.asked = None
         elif reference not in gang.lingering:

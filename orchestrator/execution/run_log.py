@@ -36,7 +36,7 @@ class Journal:
     def say(self, sentence: str, *, style: str | None = None) -> None:
         """Print a sentence and keep it."""
         sentence = printable(sentence)
-        self.console.print(sentence, style=style, markup=False, highlight=False, soft_wrap=True)
+        self.console.print(sentence, style=style, markup=False, emoji=False, highlight=False, soft_wrap=True)
         self.note(sentence)
 
     def note(self, sentence: str) -> None:
