@@ -76,7 +76,7 @@ def connected(address: str | None, *, cpus: int, dashboard: bool) -> Iterator[di
             settings |= until_the_end.enter_context(surroundings())
             until_the_end.enter_context(_on_loopback())
         elif mode == "token":
-            check_token()
+            check_token(made_here=False)
         until_the_end.enter_context(_in_groups_of_their_own())
         aside: list[str] = []
         try:

@@ -86,8 +86,13 @@ def free_bytes(folder: Path) -> int:
     return free
 
 
-def check_token() -> None:
+def check_token(*, made_here: bool = True) -> None:
     """Refuse a token that Ray is told to use and can't read, and a home in which it can't keep one.
+
+    Parameters
+    ----------
+    made_here
+        Whether Ray makes a token where there is none, as it does for a cluster of our own.
 
     Raises
     ------
@@ -106,7 +111,8 @@ def check_token() -> None:
                 f"RAY_AUTH_TOKEN_PATH names {named}, which can't be read ({failure.strerror}): name a file that holds "
                 "a token, or unset it"
             ) from failure
-        _check_home(path.parent)
+        if made_here:
+            _check_home(path.parent)
         return
     if not token:
         raise Unreachable(f"the token in {path} is empty: write one into it, or delete the file")
