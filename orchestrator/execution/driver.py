@@ -110,10 +110,10 @@ class Driver:
         self.pool.start("train", gangs)
         while self.scheduler.unfinished or self._wants_more():
             self._look_around()
+            self._tell()
             if self.stop.asked and self._stopped():
                 return
             self._send()
-            self._tell()
             for event in self.pool.events(self._patience_s()):
                 self._hear(event)
             self._find_standstills()
