@@ -44,8 +44,9 @@ def surroundings() -> Iterator[dict[str, Any]]:
     with contextlib.ExitStack() as until_the_end:
         if is_too_long(folder):
             folder = until_the_end.enter_context(_short_name(folder))
-        if len(os.fsencode(f"{tempfile.gettempdir()}{_LISTENER}")) > SOCKET_BYTES:
-            short = until_the_end.enter_context(_short_name(Path(tempfile.gettempdir())))
+        temporary = _temporary_folder()
+        if len(os.fsencode(f"{temporary}{_LISTENER}")) > SOCKET_BYTES:
+            short = until_the_end.enter_context(_short_name(temporary))
             until_the_end.enter_context(_set("TMPDIR", str(short)))
         found = {"_temp_dir": str(folder)}
         if sys.platform == "linux" and not os.access(SHARED_MEMORY, os.W_OK | os.X_OK):
@@ -126,6 +127,15 @@ def refusal(failure: BaseException, address: str | None) -> Unreachable:
             f"the cluster at {address} can't be reached: {said}; does RAY_AUTH_TOKEN_PATH name a file with its token?"
         )
     return Unreachable(f"Ray can't be started on this machine: {said.rstrip('.')}; 'scalaw doctor' tries what it needs")
+
+
+def _temporary_folder() -> Path:
+    try:
+        return Path(tempfile.gettempdir())
+    except OSError as failure:
+        raise Unreachable(
+            "no folder for temporary files can be written: set TMPDIR to one that can, and has room"
+        ) from failure
 
 
 def _check_home(folder: Path) -> None:
