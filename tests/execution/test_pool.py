@@ -302,8 +302,8 @@ def test_a_gang_that_can_not_start_says_why_each_time(tried):
     (told,) = it.hear(1)
     assert isinstance(told, CannotStart)
     assert told.gang == gang
-    assert "no-such-family" in told.error
-    assert "\n" not in told.error
+    assert "no-such-family" in told.failure.error
+    assert "\n" not in told.failure.error
     it.pool.replace(gang)
     (again,) = it.hear(1)
     assert again == told
