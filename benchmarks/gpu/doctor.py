@@ -13,7 +13,11 @@ import torch
 from findings import Findings, step
 
 #: What the project imports, by the names of modules.
-NEEDED = ["ray", "torch", "torchvision", "numpy", "scipy", "sklearn", "pyarrow", "pandas", "duckdb", "pydantic", "pydantic_core", "yaml", "typer", "rich", "matplotlib", "safetensors", "PIL", "obstore", "threadpoolctl", "jsonschema", "torchao", "pytest", "pytest_timeout"]
+NEEDED = (
+    *("ray", "torch", "torchvision", "numpy", "scipy", "sklearn", "pyarrow", "pandas", "duckdb", "pydantic"),
+    *("pydantic_core", "yaml", "typer", "rich", "matplotlib", "safetensors", "PIL", "obstore", "threadpoolctl"),
+    *("jsonschema", "torchao", "pytest", "pytest_timeout"),
+)
 #: Dense bf16 peaks from data sheets in FLOPs a second.
 PEAKS = {"H100 PCIe": 756e12, "H100": 989e12, "H200": 989e12, "A100": 312e12}
 

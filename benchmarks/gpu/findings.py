@@ -1,10 +1,9 @@
-"""What a step finds, written down as soon as it is known: a step that is ended in its middle has not run for nothing."""
+"""What a step finds, written down as soon as it is known: a step that is ended early has not run for nothing."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -65,7 +64,7 @@ class Findings:
             print(said, flush=True)
         temporary = self.path.with_suffix(".tmp")
         temporary.write_text(json.dumps(self.found, indent=1, default=str), "utf-8")
-        os.replace(temporary, self.path)
+        temporary.replace(self.path)
 
 
 def step(run: Callable[[Findings, list[str], Path], None], description: str | None) -> None:

@@ -24,16 +24,15 @@ def estimated_bytes(shape: ModelShape, examples: int, precision: str) -> int:
     """Return the peak of training a transformer, eagerly, with AdamW.
 
     For each token a block keeps the inputs of its two norms (float32, as the residual stream is), their outputs as the
-    matrices read them, queries, keys and values, what attention returns, and the MLP's hidden layer before and after its
-    activation: 2 wide inputs, and 14 widths in the precision of the matrices. Gradients take the place of activations
-    as the backward pass goes on, so the larger of the two counts.
+    matrices read them, queries, keys and values, what attention returns, and the MLP's hidden layer before and after
+    its activation: twice a width in float32, and 14 widths in the precision of the matrices. Gradients take the place
+    of activations as the backward pass goes on, so the larger of the two counts.
     """
     width, depth, vocabulary = (shape.dim(name) for name in ("width", "depth", "vocabulary"))
     tokens = examples * shape.dim("context")
     half = precision == "bf16"
     each = 2 if half else 4
-    norms = 2 * 4 + (0 if half else 0)
-    block = tokens * width * (norms + 14 * each)
+    block = tokens * width * (2 * 4 + 14 * each)
     logits = tokens * vocabulary * (each + 3 * 4)
     weights = shape.params_total
     state = weights * (4 + 8)

@@ -6,6 +6,7 @@ python benchmarks/gpu/run_all.py --out FOLDER [--dry] [--only NAME ...]
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
@@ -138,10 +139,8 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
     """End a step and what it has started: all are in its session's process groups, Ray's too once their driver went."""
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGTERM)
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(GRACE_S)
-        except subprocess.TimeoutExpired:
-            pass
     for pid in _of_session(process.pid):
         try:
             os.kill(pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""The training state of a large model: seconds to keep it and to take it up again, equal to the bit, and the same end."""
+"""The training state of a large model: seconds to keep it and to take it up again, to the bit, and the same end."""
 
 from __future__ import annotations
 
@@ -47,21 +47,17 @@ def run(findings: Findings, words: list[str], traces: Path) -> None:
         checkpoints = open_store(folder, create=True).checkpoints
         data = timed("pack it", lambda: engine.pack(state))
         timed("write it to the disk", lambda: checkpoints.save(trunk.id, Progress.DONE, 2, data))
-        del data
         there = timed("read it from the disk", lambda: checkpoints.load(trunk.id))
     assert there is not None
     again = timed("unpack it", lambda: engine.unpack(there[1]))
-    del there
     differing = apart(state, again)
     findings.check("what was kept is what was written, to the bit", not differing, f"{len(differing)} arrays differ")
     resumed = timed("load it into the model and do two steps more", lambda: engine.train(whole, again))
-    del again
     on = engine.train(whole, state)
     differing = apart(on, resumed)
     findings.check(
         "from the checkpoint and from memory: the same end", not differing, f"{len(differing)} arrays differ"
     )
-    del on, state
     straight = engine.train(replace(trunk, stop_step=4), None)
     differing = apart(straight, resumed)
     findings.check("undisturbed: the same end", not differing, f"{len(differing)} arrays differ")
