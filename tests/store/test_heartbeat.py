@@ -119,7 +119,7 @@ def test_a_later_process_of_the_same_number_is_not_taken_for_the_driver(store):
     number = store.blobs.list("logs")[-1]
     about = json.loads(store.blobs.get(number))
     assert about["pid"] == os.getpid()
-    for pid, started in ((os.getpid(), "an earlier boot/17"), (os.getppid(), about["process_started"])):
+    for pid, started in ((os.getpid(), "an earlier boot/17"), (os.getppid(), about["process_started"] + "0")):
         store.blobs.replace(number, json.dumps({**about, "pid": pid, "process_started": started}).encode())
         check_free(store, "a")
 
