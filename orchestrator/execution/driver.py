@@ -11,7 +11,7 @@ from typing import Any, Final
 from orchestrator.errors import Interrupted, ScalawError, Unreachable
 from orchestrator.execution.active_selection import CellChooser
 from orchestrator.execution.elastic import Elastic
-from orchestrator.execution.failure_policy import TABLE, Fail, FailurePolicy, Payer
+from orchestrator.execution.failure_policy import Fail, FailurePolicy
 from orchestrator.execution.pool import CannotStart, Event, Finished, Holding, Lost, Parent, Pool, Ready
 from orchestrator.execution.progress import Progress
 from orchestrator.execution.signals import StopSignal
@@ -243,9 +243,15 @@ class Driver:
                 self._answered(chain, parent, event.gang, state, result)
 
     def _could_not_start(self, event: CannotStart) -> None:
-        if TABLE[event.failure.cause].payer is Payer.RUN:
-            self.policy.judge(event.gang, event.failure, now_s=time.monotonic())
+        """Start a gang again: at once and a few times where it raised, for as long as there is patience elsewhere."""
+        now, cause = time.monotonic(), event.failure.cause
+        if cause is Cause.STORE_REPLACED:
+            self.policy.judge(event.gang, event.failure, now_s=now)
         self._failed_starts += 1
+        if cause is Cause.STORE_UNREACHABLE:
+            self.policy.node_lost(now_s=now)
+            self._away.append((now + self._wait_for_start_s(), event.gang))
+            return
         if self._failed_starts >= MOST_FAILED_STARTS:
             raise ScalawError(f"{event.gang} can't start: {event.failure.error.splitlines()[-1]}")
         self.pool.replace(event.gang)
@@ -290,8 +296,10 @@ class Driver:
         if event.ticket is None:
             self._failed_starts += 1  # dead before it was of use: in vain so far, but no reason to give up
             self.policy.node_lost(now_s=now)
-        wait_s = min(2.0 ** (self._failed_starts - 1), 60.0) if self._failed_starts > 1 else 0.0
-        self._away.append((now + wait_s, event.gang))
+        self._away.append((now + self._wait_for_start_s(), event.gang))
+
+    def _wait_for_start_s(self) -> float:
+        return min(2.0 ** (self._failed_starts - 1), 60.0) if self._failed_starts > 1 else 0.0
 
     def _failed(self, chain: list[Stage], failure: Failure, gang: str) -> None:
         stage = chain[0]

@@ -72,7 +72,8 @@ class LocalPool:
     nodes
         Names of the nodes that gangs are put on, one after the other.
     on_step
-        Called after each step with the gang's name, the stage and the steps done; tests kill and lose from here.
+        Called after each step with the gang's name, the stage (the first, where several train as one) and the steps
+        done; tests kill and lose from here.
     """
 
     def __init__(
@@ -249,10 +250,17 @@ class LocalPool:
 
     def _listen_to_steps(self, gang: _Gang) -> None:
         keeper = gang.worker.checkpointer
-        after_step = keeper.after_step
+        after_step, after_step_together = keeper.after_step, keeper.after_step_together
 
         def noticed(stage: Stage, step: int, state: Callable[[], Any]) -> None:
             after_step(stage, step, state)
+            went_by(stage, step)
+
+        def noticed_together(states: list[tuple[Stage, Callable[[], Any]]], step: int) -> None:
+            after_step_together(states, step)
+            went_by(states[0][0], step)
+
+        def went_by(stage: Stage, step: int) -> None:
             self.on_step(gang.name, stage, step)
             if gang.hangs:
                 self._turn.release()
@@ -264,6 +272,7 @@ class LocalPool:
                 raise Killed
 
         keeper.after_step = noticed  # type: ignore[method-assign]
+        keeper.after_step_together = noticed_together  # type: ignore[method-assign]
 
     def _done(self, gang: _Gang, lot: _Lot) -> Finished:
         if lot.kept is not None:
