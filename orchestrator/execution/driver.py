@@ -23,6 +23,7 @@ from orchestrator.planning.context import RunContext
 from orchestrator.planning.tree import Role, Stage
 from orchestrator.store import Store
 from orchestrator.store.cell_row import failure_row
+from orchestrator.store.compaction import WORTHWHILE
 from workers.messages import Cause, Failure, StageResult, WorkOrder
 
 #: How often an idle driver looks at signals, standstills and the clock.
@@ -78,6 +79,7 @@ class Driver:
     copies: bool = False
     chooser: CellChooser | None = None
     elastic: Elastic | None = None
+    compact_every: int = WORTHWHILE
     check_cluster: Callable[[], None] = lambda: None
     stall: StallRule = field(default_factory=StallRule)
     _warm: dict[str, list[int]] = field(default_factory=dict)
@@ -88,6 +90,7 @@ class Driver:
     _lost_nodes: frozenset[str] = frozenset()
     _failed_starts: int = 0
     _stop_by_s: float | None = None
+    _rows: int = 0
 
     def run(self, gangs: int, scorers: int = 0) -> None:
         """Start the gangs and return when every stage is done or failed, or a stop was asked for.
@@ -278,6 +281,10 @@ class Driver:
                 self._row(result.row)
 
     def _row(self, row: dict[str, Any]) -> None:
+        """Note a row that was committed; now and then those of single cells are merged, beside the sweep."""
+        self._rows += 1
+        if self._rows % self.compact_every == 0:
+            self.writer.put(lambda: self.store.compact(at_least=self.compact_every), key="compaction")
         self.progress.row(row)
         if self.chooser is not None:
             self.chooser.note(row)
