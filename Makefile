@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: quickstart test nightly mutants check lint types layers format fast docs clean
+.PHONY: quickstart test nightly mutants check lint types layers format fast docs gpu-bundle clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -50,5 +50,8 @@ docs: $(STAMP)
 	$(BIN)/python -m pip install --quiet -e ".[docs]" -c constraints.txt
 	$(BIN)/mkdocs build --strict --site-dir site
 
+gpu-bundle: $(STAMP)  ## what a GPU machine without network lacks, in .gpu-bundle/; there: bash benchmarks/gpu/go.sh
+	$(BIN)/python benchmarks/gpu/bundle.py
+
 clean:
-	rm -rf $(VENV) runs site .coverage* .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) runs site .coverage* .mypy_cache .ruff_cache .pytest_cache .gpu-bundle

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import os
 import statistics
 import tempfile
 import time
@@ -29,6 +28,7 @@ from table import machine, print_table
 
 from orchestrator.execution.run import run_sweep
 from orchestrator.planning import make_plan
+from orchestrator.planning.machine import usable_cores
 from orchestrator.spec import parse_sweep
 from orchestrator.spec.sections.train import Train
 from orchestrator.store import open_store
@@ -126,7 +126,7 @@ def cells_s(sizes: Sizes, workers: dict[str, float], overrides: list[str]) -> tu
 
 def print_workers(sizes: Sizes, overrides: list[str], repeats: int) -> None:
     """Print the second table."""
-    cores, gpus = len(os.sched_getaffinity(0)), sizes.fields["gpus"]
+    cores, gpus = usable_cores(), sizes.fields["gpus"]
     ray.init("local", num_cpus=cores, num_gpus=int(gpus), include_dashboard=False, log_to_driver=False)
     turns = [[cells_s(sizes, each, overrides) for each in sizes.workers] for _ in range(repeats)]
     ray.shutdown()

@@ -20,9 +20,10 @@ from threadpoolctl import ThreadpoolController
 from orchestrator.planning.context import RunContext
 from orchestrator.planning.tree import Stage
 from orchestrator.spec.registries import FAMILIES
-from orchestrator.store import open_store
+from orchestrator.store import Store
 from orchestrator.store.cell_row import cell_columns
 from orchestrator.store.checkpoints import Progress
+from orchestrator.store.location import open_blobs
 from workers.checkpointer import Checkpointer, StateGone, Stopped
 from workers.faults import failure_of
 from workers.messages import Kept, Pulse, StageResult, WorkOrder
@@ -46,7 +47,7 @@ class Worker:
     store_uri
         Store to which rows and checkpoints go.
     store_id
-        What that store calls itself; another one in its place is refused.
+        What that store calls itself; another one in its place is refused. The driver has looked at what is in it.
     threads
         Threads of torch and BLAS.
     on_gpu
@@ -87,7 +88,7 @@ class Worker:
         Unreachable
             If the store does not answer, or is not the one that was meant.
         """
-        self.store = open_store(self._store_uri).patient(self._store_patience_s)
+        self.store = Store(open_blobs(self._store_uri, create=True)).patient(self._store_patience_s)
         if self._store_id is not None:
             self.store.insist_on(self._store_id)
         self.checkpointer = Checkpointer(

@@ -15,7 +15,7 @@ from orchestrator.analysis.inputs import ColumnMap, Evidence, Source, from_store
 from orchestrator.errors import BadInput
 from orchestrator.fitting import LawFit
 from orchestrator.fitting.axes import FloatArray
-from orchestrator.fitting.check import QUALITIES, check_table
+from orchestrator.fitting.check import IMPLAUSIBLE, LEAST, MOST, QUALITIES, check_table
 from orchestrator.fitting.frontier.budget import Budget
 from orchestrator.fitting.frontier.isoflop import extrapolated, profiles
 from orchestrator.fitting.frontier.optimum import Optimum, best_optimum, optimum, outside
@@ -45,6 +45,8 @@ def positive(flag: str, text: str | None, missing: float, *, least: float = 0.0)
         raise BadInput(f"{flag} {failure}") from failure
     if number <= 0:
         raise BadInput(f"{flag} must be above 0, not {text}")
+    if not LEAST <= number <= MOST:
+        raise BadInput(f"{flag} is {text}: {IMPLAUSIBLE}")
     if number < least:
         raise BadInput(f"{flag} must be at least {least:g}, not {text}")
     return number

@@ -15,7 +15,7 @@ from orchestrator.analysis.store_rows import axes_from_rows, recipes_in
 from orchestrator.analysis.tables import SUFFIXES, map_columns, parse_map, read_table
 from orchestrator.errors import BadInput
 from orchestrator.fitting import FitReport, fit, fit_rows
-from orchestrator.fitting.check import source_of
+from orchestrator.fitting.check import IMPLAUSIBLE, LEAST, MOST, source_of
 from orchestrator.store import Store, open_store
 
 #: Where rows come from: a store by its address or open, a table by its file's name or read.
@@ -129,6 +129,8 @@ class Evidence:
                 raise BadInput(f"`{axis}` {failure}") from failure
             if numbers[axis] <= 0:
                 raise BadInput(f"`{axis}` must be above 0, not {text}")
+            if not LEAST <= numbers[axis] <= MOST:
+                raise BadInput(f"`{axis}` is {text}: {IMPLAUSIBLE}")
         absent = [axis for axis, value in numbers.items() if axis not in self.axes.column_names and value != 1]
         if absent:
             raise BadInput(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import difflib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -20,6 +21,10 @@ from orchestrator.fitting.check import FIRST_ROW, SOURCE, check_names, missing_c
 #: A header wider or longer than this is no header.
 MOST_COLUMNS: Final = 10_000
 LONGEST_HEADER: Final = 1_000_000
+#: Lists and mappings in each other that a JSON line may have; parsers recurse, and a table has plain columns.
+DEEPEST: Final = 64
+_JSON_TEXT: Final = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_BRACKET: Final = re.compile(rb"[\[{\]}]")
 SUFFIXES: Final = (".csv", ".parquet", ".jsonl")
 
 
@@ -50,6 +55,7 @@ def read_table(path: str | Path) -> pa.Table:
         elif suffix == ".parquet":
             table = pyarrow.parquet.ParquetFile(path).read()
         else:
+            _check_depth(path)
             table = pyarrow.json.read_json(path)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         first = str(error).strip().splitlines()[0]
@@ -141,6 +147,28 @@ def _read_csv(path: Path) -> pa.Table:
         if ragged is None:
             raise
         raise BadInput(f"{path} can't be read as csv: {ragged}") from error
+
+
+def _check_depth(path: Path) -> None:
+    """Refuse JSON lines that nest deeper than a parser can go.
+
+    Raises
+    ------
+    BadInput
+        With the line.
+    """
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if line.count(b"[") + line.count(b"{") <= DEEPEST:
+                continue
+            depth = 0
+            for bracket in _BRACKET.finditer(_JSON_TEXT.sub(b"", line)):
+                depth += 1 if bracket[0] in b"[{" else -1
+                if depth > DEEPEST:
+                    raise BadInput(
+                        f"{path}: line {number} nests more than {DEEPEST} levels deep: a table has one plain value a "
+                        "column"
+                    )
 
 
 def _ragged(path: Path, delimiter: str, width: int) -> str | None:

@@ -30,8 +30,10 @@ from orchestrator.cli import (
     select,
     status,
     stop,
+    store,
     submit,
 )
+from orchestrator.cli.output import tell
 from orchestrator.cli.stdout import discard_stdout, guarded_stdout
 from orchestrator.cli.wording import Verb
 from orchestrator.errors import Interrupted, ScalawError
@@ -89,6 +91,7 @@ for verb in (
     doctor,
 ):
     app.command(verb.NAME, cls=Verb)(verb.command)
+app.add_typer(store.app, name=store.NAME)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -122,14 +125,14 @@ def _run(arguments: list[str] | None) -> int:
         if code == Interrupted.exit_code:  # typer's answer to KeyboardInterrupt
             raise Interrupted("interrupted; run the same command again to go on")
     except ScalawError as refusal:
-        typer.echo(f"scalaw: {refusal}", err=True)
+        tell(f"scalaw: {refusal}")
         return refusal.exit_code
     except UsageFault as refusal:
         said = refusal.format_message()
         if refusal.ctx is None or "\n" in said:  # no verb: the help
             refusal.show()
         else:
-            typer.echo(f"scalaw: {said.rstrip('.')}; see {refusal.ctx.command_path} -h", err=True)
+            tell(f"scalaw: {said.rstrip('.')}; see {refusal.ctx.command_path} -h")
         return int(refusal.exit_code)
     except KeyboardInterrupt:
         typer.echo("scalaw: interrupted; run the same command again to go on", err=True)

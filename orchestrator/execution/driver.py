@@ -12,7 +12,7 @@ from orchestrator.errors import Interrupted, ScalawError, Unreachable
 from orchestrator.execution.active_selection import CellChooser
 from orchestrator.execution.elastic import Elastic
 from orchestrator.execution.failure_policy import Fail, FailurePolicy
-from orchestrator.execution.pool import CannotStart, Event, Finished, Lost, Pool, Ready
+from orchestrator.execution.pool import CannotStart, Event, Finished, Holding, Lost, Parent, Pool, Ready
 from orchestrator.execution.progress import Progress
 from orchestrator.execution.signals import StopSignal
 from orchestrator.execution.stage_scheduler import StageScheduler
@@ -31,15 +31,18 @@ TICK_S: Final = 0.25
 SHORT_S: Final = 0.02
 #: Starts that may raise one after another before the sweep gives up.
 MOST_FAILED_STARTS: Final = 3
+#: Causes that one chain may have brought on others that trained with it as one model.
+CHAINS_OWN: Final = frozenset({Cause.RAISED, Cause.OUT_OF_MEMORY, Cause.WORKER_DIED, Cause.STALLED})
 #: Seconds beyond the longest step that a stop waits for workers.
 STOP_GRACE_S: Final = 30.0
 
 
 @dataclass(frozen=True, eq=False)
 class _Flight:
-    """Chains of stages on their way, mostly one: where they run and when they were sent."""
+    """Chains of stages on their way, mostly one: what they start from, where they run and when they were sent."""
 
     chains: list[list[Stage]]
+    parents: list[Parent]
     gang: str
     sent_s: float
     short: bool
@@ -107,10 +110,10 @@ class Driver:
         self.pool.start("train", gangs)
         while self.scheduler.unfinished or self._wants_more():
             self._look_around()
+            self._tell()
             if self.stop.asked and self._stopped():
                 return
             self._send()
-            self._tell()
             for event in self.pool.events(self._patience_s()):
                 self._hear(event)
             self._find_standstills()
@@ -195,7 +198,7 @@ class Driver:
     def _dispatch(self, chains: list[list[Stage]], gang: str, *, short: bool) -> None:
         parents = [self.scheduler.parent(chain) for chain in chains]
         ticket = self.pool.send(gang, [self._order(chain) for chain in chains], parents)
-        self._flights[ticket] = _Flight(chains, gang, time.monotonic(), short)
+        self._flights[ticket] = _Flight(chains, parents, gang, time.monotonic(), short)
         self._warm[gang].append(ticket)
 
     def _order(self, chain: list[Stage]) -> WorkOrder:
@@ -229,33 +232,47 @@ class Driver:
             self._warm[event.gang] = []
             self._failed_starts = 0
         elif isinstance(event, CannotStart):
-            self._failed_starts += 1
-            if self._failed_starts >= MOST_FAILED_STARTS:
-                raise ScalawError(f"{event.gang} can't start: {event.error}")
-            self.pool.replace(event.gang)
+            self._could_not_start(event)
         elif isinstance(event, Lost):
             self._lost(event)
         elif event.ticket in self._flights:
             flight = self._flights.pop(event.ticket)
             self._warm[flight.gang].remove(event.ticket)
             states = [*event.states, *[None] * (len(flight.chains) - len(event.states))]
-            for chain, state, result in zip(flight.chains, states, event.results, strict=True):
-                self._answered(chain, event, state, result)
+            for chain, parent, state, result in zip(flight.chains, flight.parents, states, event.results, strict=True):
+                self._answered(chain, parent, event.gang, state, result)
 
-    def _answered(self, chain: list[Stage], event: Finished, state: Any, result: StageResult) -> None:
+    def _could_not_start(self, event: CannotStart) -> None:
+        """Start a gang again: at once and a few times where it raised, for as long as there is patience elsewhere."""
+        now, cause = time.monotonic(), event.failure.cause
+        if cause is Cause.STORE_REPLACED:
+            self.policy.judge(event.gang, event.failure, now_s=now)
+        self._failed_starts += 1
+        if cause is Cause.STORE_UNREACHABLE:
+            self.policy.node_lost(now_s=now)
+            self._away.append((now + self._wait_for_start_s(), event.gang))
+            return
+        if self._failed_starts >= MOST_FAILED_STARTS:
+            raise ScalawError(f"{event.gang} can't start: {event.failure.error.splitlines()[-1]}")
+        self.pool.replace(event.gang)
+
+    def _answered(
+        self, chain: list[Stage], parent: Parent, gang: str, state: Holding | None, result: StageResult
+    ) -> None:
         last = chain[-1]
         self.scheduler.note_kept(result.begun, result.done)
         if result.stopped:
             self.memory.release(last.id)
             self.scheduler.give_back(chain)
         elif result.failure is not None:
-            self._failed(chain, result.failure, event.gang)
+            self.scheduler.miss(chain, parent, result.failure.stages)
+            self._failed(chain, result.failure, gang)
         else:
             self.policy.got_done(*(stage.id for stage in chain))
             travels = state if result.state_bytes else None
             self.scheduler.finish(chain, travels, result.seconds, done=result.done, spared_steps=result.spared_steps)
             self.memory.settle(last.id, result.state_bytes if self.scheduler.holds(last.id) else 0)
-            self._holders[last.id] = event.gang
+            self._holders[last.id] = gang
             self._tidy()
             if result.row is not None:
                 self._row(result.row)
@@ -279,13 +296,14 @@ class Driver:
         if event.ticket is None:
             self._failed_starts += 1  # dead before it was of use: in vain so far, but no reason to give up
             self.policy.node_lost(now_s=now)
-        wait_s = min(2.0 ** (self._failed_starts - 1), 60.0) if self._failed_starts > 1 else 0.0
-        self._away.append((now + wait_s, event.gang))
+        self._away.append((now + self._wait_for_start_s(), event.gang))
+
+    def _wait_for_start_s(self) -> float:
+        return min(2.0 ** (self._failed_starts - 1), 60.0) if self._failed_starts > 1 else 0.0
 
     def _failed(self, chain: list[Stage], failure: Failure, gang: str) -> None:
         stage = chain[0]
         self.memory.release(chain[-1].id)
-        self.scheduler.lose(failure.stages)
         attempt = self.scheduler.attempts[stage.id]
         if failure.cause in (Cause.WORKER_DIED, Cause.NODE_LOST, Cause.STALLED):
             self._look_how_far(chain)
@@ -296,7 +314,7 @@ class Driver:
             batch_size=stage.recipe.batch_size // stage.recipe.world_size,
         )
         if not isinstance(verdict, Fail):
-            if failure.cause in (Cause.RAISED, Cause.OUT_OF_MEMORY):
+            if failure.cause in CHAINS_OWN:
                 self.scheduler.part(chain)
             if verdict.wait_s:
                 self.scheduler.hold(chain)
@@ -304,7 +322,7 @@ class Driver:
             else:
                 self.scheduler.retry(chain)
             return
-        for lost in self.scheduler.fail(stage):
+        for lost in self.scheduler.fail(chain):
             if lost.cell is None:
                 continue
             text = verdict.error
@@ -316,11 +334,13 @@ class Driver:
         self._tidy()
 
     def _look_how_far(self, chain: list[Stage]) -> None:
-        """Tell the policy what a worker that was lost has kept of a chain."""
+        """See what a worker that was lost has kept of a chain: it goes on from there, and a stage gets on with it."""
         with suppress(Unreachable):  # then it is not known; the writes that matter say so by themselves
             for k, stage in enumerate(chain):
                 kept = self.glance.checkpoints.reached(stage.id)
                 if kept is not None:
+                    done, _ = kept
+                    self.scheduler.note_kept(*((), [stage.id]) if done else ([stage.id], ()))
                     self.policy.note_reached(chain[0].id, (k, *kept))
 
     def _tidy(self) -> None:

@@ -27,7 +27,7 @@ from orchestrator.execution.pool import (
 )
 from orchestrator.planning.context import RunContext
 from orchestrator.planning.tree import Role, Stage
-from workers.faults import described
+from workers.faults import described, failure_of
 from workers.messages import Cause, Failure, Kept, Pulse, StageResult, WorkOrder
 from workers.rank import ALONE
 from workers.worker import Worker
@@ -72,7 +72,8 @@ class LocalPool:
     nodes
         Names of the nodes that gangs are put on, one after the other.
     on_step
-        Called after each step with the gang's name, the stage and the steps done; tests kill and lose from here.
+        Called after each step with the gang's name, the stage (the first, where several train as one) and the steps
+        done; tests kill and lose from here.
     """
 
     def __init__(
@@ -125,7 +126,7 @@ class LocalPool:
         try:
             while True:
                 gang, event = self._events.get(timeout=0.0 if found else timeout_s)
-                if self._gangs.get(gang.name) is gang and not (isinstance(event, Finished) and gang.dies):
+                if self._gangs.get(gang.name) is gang and (isinstance(event, Lost) or not gang.dies):
                     if isinstance(event, Finished):
                         gang.tickets.remove(event.ticket)
                         gang.changed_s = time.monotonic()
@@ -236,7 +237,7 @@ class LocalPool:
                 with self._turn:
                     gang.worker.warm()
             except Exception as error:
-                self._events.put((gang, CannotStart(gang.name, described(error).splitlines()[-1])))
+                self._events.put((gang, CannotStart(gang.name, failure_of(error))))
                 return
             self._listen_to_steps(gang)
             self._events.put((gang, Ready(gang.name)))
@@ -249,10 +250,17 @@ class LocalPool:
 
     def _listen_to_steps(self, gang: _Gang) -> None:
         keeper = gang.worker.checkpointer
-        after_step = keeper.after_step
+        after_step, after_step_together = keeper.after_step, keeper.after_step_together
 
         def noticed(stage: Stage, step: int, state: Callable[[], Any]) -> None:
             after_step(stage, step, state)
+            went_by(stage, step)
+
+        def noticed_together(states: list[tuple[Stage, Callable[[], Any]]], step: int) -> None:
+            after_step_together(states, step)
+            went_by(states[0][0], step)
+
+        def went_by(stage: Stage, step: int) -> None:
             self.on_step(gang.name, stage, step)
             if gang.hangs:
                 self._turn.release()
@@ -264,6 +272,7 @@ class LocalPool:
                 raise Killed
 
         keeper.after_step = noticed  # type: ignore[method-assign]
+        keeper.after_step_together = noticed_together  # type: ignore[method-assign]
 
     def _done(self, gang: _Gang, lot: _Lot) -> Finished:
         if lot.kept is not None:
@@ -273,19 +282,21 @@ class LocalPool:
                 failed = StageResult(failure=Failure(Cause.STORE_UNREACHABLE, described(error)))
                 return Finished(lot.ticket, gang.name, [failed], [])
             return Finished(lot.ticket, gang.name, [], [])
-        gone = [parent for parent in lot.parents if isinstance(parent, Holding) and parent.node in self._gone]
-        if gone:
-            ids = tuple(order.chain[0].parent for order in lot.orders if order.chain[0].parent)
-            lost = Failure(Cause.STATE_LOST, "ObjectLost: its node is gone", ids)
-            return Finished(
-                lot.ticket, gang.name, [StageResult(failure=lost)] * len(lot.orders), [None] * len(lot.orders)
-            )
+        gone = [isinstance(parent, Holding) and parent.node in self._gone for parent in lot.parents]
+        if any(gone):
+            lost = [
+                Failure(Cause.STATE_LOST, "ObjectLost: its node is gone", (order.chain[0].parent or "",) * missing)
+                for order, missing in zip(lot.orders, gone, strict=True)
+            ]
+            return Finished(lot.ticket, gang.name, [StageResult(failure=each) for each in lost], [None] * len(lost))
         given = [parent.value if isinstance(parent, Holding) else parent for parent in lot.parents]
         results, *states = gang.worker.run(list(lot.orders), *given)
         holdings = [None if state is None or isinstance(state, Kept) else Holding(state, gang.node) for state in states]
         return Finished(lot.ticket, gang.name, results, holdings)
 
     def _lose(self, gang: _Gang, failure: Failure) -> None:
+        if gang.dies:
+            return
         ticket = gang.tickets[0] if gang.tickets else None
         self._end(gang)
         gang.tickets = []

@@ -129,7 +129,7 @@ class CannotStart:
     """A gang raised while it started, as it would again: other data than planned, a package that is missing."""
 
     gang: str
-    error: str
+    failure: Failure
 
 
 Event: TypeAlias = Ready | Finished | Lost | CannotStart

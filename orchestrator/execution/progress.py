@@ -16,6 +16,7 @@ from rich.text import Text
 from orchestrator.execution.live_fit import LiveFit
 from orchestrator.execution.run_log import Journal
 from orchestrator.execution.stage_scheduler import StageScheduler
+from orchestrator.store.cell_row import last_line
 
 if TYPE_CHECKING:
     from orchestrator.execution.metrics import Metrics
@@ -84,8 +85,8 @@ class Progress:
             self.fit.add(row)
         else:
             self.failed += 1
-            last = (row["error"] or "").strip().splitlines()[-1:]
-            self.say(f"cell {row['cell_id'][:12]} failed: {''.join(last)}")
+            last = last_line(row["error"])
+            self.say(f"cell {row['cell_id'][:12]} failed: {last}")
 
     def say(self, sentence: str) -> None:
         """Show a sentence above the progress."""

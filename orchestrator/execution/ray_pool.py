@@ -13,7 +13,6 @@ from ray.exceptions import ObjectLostError, RayActorError, RayError, RayTaskErro
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from orchestrator.errors import Unreachable
 from orchestrator.execution.cluster_watch import ClusterWatch
 from orchestrator.execution.pool import (
     TITLES,
@@ -30,7 +29,7 @@ from orchestrator.execution.pool import (
 from orchestrator.planning.context import RunContext
 from orchestrator.planning.tree import Role, Stage
 from workers.actor import LINGER, WATCH, WorkerActor
-from workers.faults import plain
+from workers.faults import failure_of, plain
 from workers.messages import Cause, Failure, Pulse, StageResult, WorkOrder
 from workers.rank import Rank
 
@@ -419,13 +418,10 @@ class RayPool:
                 self._lose(gang, _gravest(failures))
 
     def _did_not_start(self, gang: _Gang, error: RayError) -> None:
-        """Tell a gang that would raise again from one that was started while the store was away."""
-        cause = error.cause if isinstance(error, RayTaskError) else None
-        if isinstance(cause, Unreachable):
-            self._lose(gang, Failure(Cause.NODE_LOST, f"worker {gang.name} could not start: {_told_by(error)}"))
-        else:
-            self._end(gang)
-            self._told.append(CannotStart(gang.name, _told_by(error)))
+        raised = error.cause if isinstance(error, RayTaskError) else None
+        cause = failure_of(raised).cause if isinstance(raised, Exception) else Cause.RAISED
+        self._end(gang)
+        self._told.append(CannotStart(gang.name, Failure(cause, _told_by(error))))
 
     def _lose(self, gang: _Gang, failure: Failure) -> None:
         ticket = gang.tickets[0].number if gang.tickets else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Collection
 from contextlib import suppress
@@ -23,10 +22,12 @@ from orchestrator.execution.run_log import Journal
 from orchestrator.execution.train import Spent, Training
 from orchestrator.planning import Plan, make_plan
 from orchestrator.planning.cell import Cell
+from orchestrator.planning.machine import usable_cores
 from orchestrator.planning.recipe import recipe_name
 from orchestrator.spec import Sweep
 from orchestrator.store import Store, open_store
 from orchestrator.store.heartbeat import Lease, check_free, take_lease
+from orchestrator.store.sweeps import SweepChange
 
 if TYPE_CHECKING:
     from orchestrator.fitting import FitReport
@@ -204,7 +205,9 @@ class _Beginning:
             self.lease = take_lease(self.store, self.plan.sweep.name, say=self.journal.say)
             drop_older_layout(self.store)
             self.store.forget_failures(self.again)
-            _commit_sweep(self.store, self.plan, None)
+            change = _commit_sweep(self.store, self.plan, None)
+            if change.before is not None:
+                self.journal.say(_what_changed(self.plan.sweep.name, change, self.store.done()))
         return self.lease
 
     def __enter__(self) -> _Beginning:
@@ -222,10 +225,10 @@ def _check_room(sweep: Sweep, address: str | None) -> None:
     """Refuse a cluster that does not answer, and a worker that this machine can't hold where there is none."""
     if address is not None:
         knock(address)
-    cores, needed = len(os.sched_getaffinity(0)), sweep.resources.cpus_per_worker
+    cores, needed = usable_cores(), sweep.resources.cpus_per_worker
     if address is None and needed > cores:
         raise BadInput(
-            f"{sweep.name}: resources.cpus_per_worker is {needed:,}, but this machine has {cores} cores; "
+            f"{sweep.at('resources', 'cpus_per_worker')}: is {needed:,}, but this machine has {cores} cores; "
             "lower it, or join a larger cluster with `address`"
         )
 
@@ -234,9 +237,22 @@ def _missing(cells: list[Cell], done: Collection[str]) -> list[Cell]:
     return [cell for cell in cells if cell.id not in done]
 
 
-def _commit_sweep(store: Store, plan: Plan, chooser: CellChooser | None) -> None:
+def _what_changed(sweep: str, change: SweepChange, done: Collection[str]) -> str:
+    """Return what an edited sweep adds to the one that was run under its name before, and what no longer counts."""
+    before = f"{sweep}@{change.before}"
+    sentence = f"{sweep} is not what it was in this store: version {change.version} adds {_cells(change.added)}, keeps "
+    sentence += f"{_cells(change.kept)} and no longer counts {_cells(change.dropped)}"
+    there = sum(cell_id in done for cell_id in change.dropped)
+    return f"{sentence}, {there:,} of them with a row: ask for those as {before}" if there else sentence
+
+
+def _cells(cell_ids: Collection[str]) -> str:
+    return "1 cell" if len(cell_ids) == 1 else f"{len(cell_ids):,} cells"
+
+
+def _commit_sweep(store: Store, plan: Plan, chooser: CellChooser | None) -> SweepChange:
     """Record the resolved sweep and its cells before the first stage (I4), and what was chosen of them after."""
-    store.save_sweep(
+    return store.save_sweep(
         plan.sweep.name,
         {
             **({} if chooser is None else {"selection": chooser.to_json()}),

@@ -11,6 +11,7 @@ from typing import Final
 from rich.console import Console
 
 from orchestrator.execution.store_writer import StoreWriter
+from orchestrator.printable import printable
 from orchestrator.store import Store
 
 #: Lines kept; older ones are dropped.
@@ -34,7 +35,8 @@ class Journal:
 
     def say(self, sentence: str, *, style: str | None = None) -> None:
         """Print a sentence and keep it."""
-        self.console.print(sentence, style=style, markup=False, highlight=False, soft_wrap=True)
+        sentence = printable(sentence)
+        self.console.print(sentence, style=style, markup=False, emoji=False, highlight=False, soft_wrap=True)
         self.note(sentence)
 
     def note(self, sentence: str) -> None:

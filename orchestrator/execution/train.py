@@ -15,6 +15,7 @@ from orchestrator.execution.run_log import Journal
 from orchestrator.execution.store_writer import StoreWriter
 from orchestrator.planning import Plan
 from orchestrator.planning.cell import Cell
+from orchestrator.planning.machine import usable_cores
 from orchestrator.planning.recipe import recipe_name
 from orchestrator.spec.sections.resources import Resources
 from orchestrator.store import Store
@@ -136,7 +137,7 @@ class Training:
         plan, journal, resources = self.plan, self.journal, self.plan.sweep.resources
         roles = _needs(plan)
         needs = roles["train"]
-        most = len(cells) if self.address is not None else min(len(cells), len(os.sched_getaffinity(0)))
+        most = len(cells) if self.address is not None else min(len(cells), usable_cores())
         beside = [roles["score"]] * min(resources.cpu_workers, most)
         tree = replace(plan.tree.towards({cell.id for cell in cells}), scored_apart=bool(beside))
         wanted = plan.gangs if resources.workers != "auto" else None
@@ -215,7 +216,7 @@ class Training:
 
 def _cores(needs: WorkerNeeds, gangs: int, scorers: int) -> int:
     """Return the CPUs that a Ray of this machine is told to have: those it has, or what was asked for by number."""
-    return max(len(os.sched_getaffinity(0)), needs.cpus * (needs.world_size * gangs + scorers))
+    return max(usable_cores(), needs.cpus * (needs.world_size * gangs + scorers))
 
 
 def _look_around(dashboard: str, shared: Store | None, journal: Journal) -> None:

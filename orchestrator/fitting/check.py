@@ -19,10 +19,16 @@ from orchestrator.fitting.law import Law
 SOURCE: Final = b"scalaw.source"
 FIRST_ROW: Final = b"scalaw.first_row"
 
+#: Numbers outside are no size, no amount and no loss: a slip of units or a code for "missing", and products overflow.
+LEAST: Final = 1e-50
+MOST: Final = 1e50
+
 Word = TypeVar("Word", bound=str)
 
 #: Targets that grow with quality, between 0 and 1; every other target is a loss.
 QUALITIES: Final = frozenset({"accuracy", "precision_macro", "recall_macro", "f1_macro", "fidelity"})
+#: What is said of them.
+IMPLAUSIBLE: Final = f"must lie between {LEAST:g} and {MOST:g}; is it in another unit, or a code for a missing value?"
 
 
 def one_of(what: str, given: str, known: Sequence[Word]) -> Word:
@@ -45,8 +51,8 @@ def check_table(table: pa.Table, target: str) -> dict[str, FloatArray]:
     Raises
     ------
     BadInput
-        If there are no rows, no axis or no target, or a value is missing, no number, infinite, or not above zero; a
-        quality (accuracy) must be at most 1.
+        If there are no rows, no axis or no target, or a value is missing, no number, infinite, not above zero, or
+        beyond all sizes; a quality (accuracy) must be at most 1.
     """
     if table.num_rows == 0:
         raise BadInput(f"{source_of(table)} has no rows")
@@ -144,7 +150,11 @@ def _numeric(table: pa.Table, name: str) -> FloatArray:
     if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
         raise BadInput(_not_numeric(table, name, column))
     values: FloatArray = pc.cast(column, pa.float64(), safe=False).to_numpy(zero_copy_only=False)
-    for bad, why in ((~np.isfinite(values), "must be finite"), (values <= 0, "must be > 0")):
+    for bad, why in (
+        (~np.isfinite(values), "must be finite"),
+        (values <= 0, "must be > 0"),
+        ((values < LEAST) | (values > MOST), IMPLAUSIBLE),
+    ):
         if bad.any():
             row = int(np.argmax(bad))
             raise BadInput(f"{_place(table, row)}: {name} is {values[row]:g}: {why}")

@@ -101,11 +101,13 @@ class Registry:
         module, _, attribute = target.partition(":")
         try:
             return getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError) as error:
+        except Exception as error:  # what others' modules raise while they are imported is theirs to mend
             if name in self.builtin:
                 raise
+            why = " ".join(str(error).split()) or "no message"
             raise BadInput(
-                f"the {self.kind} {name!r} can't be imported from {target} ({error}); mend or uninstall it"
+                f"the {self.kind} {name!r} can't be imported from {target} ({type(error).__name__}: {why}); mend or "
+                "uninstall it"
             ) from error
 
 
@@ -172,6 +174,7 @@ LAWS = Registry(
         "precision": "orchestrator.fitting.laws.precision:Precision",
         "sparsity": "orchestrator.fitting.laws.sparsity:Sparsity",
         "kaplan": "orchestrator.fitting.laws.kaplan:Kaplan",
+        "kaplan_floor": "orchestrator.fitting.laws.kaplan_floor:KaplanFloor",
         "broken": "orchestrator.fitting.laws.broken:Broken",
         "n_dependent": "orchestrator.fitting.laws.n_dependent:NDependent",
         "transfer": "orchestrator.fitting.laws.transfer:Transfer",

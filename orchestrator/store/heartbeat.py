@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from orchestrator.errors import BadInput, StoreReplaced
+from orchestrator.store.blobs import UnreadableBlob
 from orchestrator.store.json_object import NoObject, read_object
 from orchestrator.store.store import Store
 
@@ -77,8 +78,8 @@ def check_free(
     say: Callable[[str], None] = lambda sentence: None,
     sleep: Callable[[float], None] = time.sleep,
     now_s: Callable[[], float] = time.monotonic,
-) -> int:
-    """Return the number of the last lease once it is sure that no driver is at work on a sweep; writes nothing.
+) -> None:
+    """Return once it is sure that no driver is at work on a sweep; writes nothing.
 
     On this machine that is seen at once. A driver elsewhere is watched for as long as its heartbeat may be late: clocks
     of two machines are never compared.
@@ -88,11 +89,7 @@ def check_free(
     BadInput
         If another driver is at work, with its host, process and age.
     """
-    last = max(_numbers(store, sweep), default=0)
-    held = _lease(store, sweep, last)
-    if held is not None:
-        _wait_until_free(store, sweep, held, last, say=say, sleep=sleep, now_s=now_s)
-    return last
+    _free_after(store, sweep, say=say, sleep=sleep, now_s=now_s)
 
 
 def take_lease(
@@ -110,7 +107,8 @@ def take_lease(
     BadInput
         If another driver is at work, with its host, process and age.
     """
-    last = check_free(store, sweep, say=say, sleep=sleep, now_s=now_s)  # not asked anew: one may have come since
+    last = _free_after(store, sweep, say=say, sleep=sleep, now_s=now_s)
+    store.insist_on(store.identity())  # from here on nothing is made anew where the store is gone
     mine = {**_myself(), "lease": last + 1}
     if not store.blobs.put_new(_key(sweep, last + 1), json.dumps(mine).encode()):
         other = _lease(store, sweep, last + 1) or {}
@@ -142,6 +140,22 @@ def driver_at_work(store: Store, sweep: str) -> bool:
     if heartbeat is None or heartbeat.get("stopped"):
         return False
     return _age_s(heartbeat) < STALE_S and _lives_here(heartbeat) is not False
+
+
+def _free_after(
+    store: Store,
+    sweep: str,
+    *,
+    say: Callable[[str], None],
+    sleep: Callable[[float], None],
+    now_s: Callable[[], float],
+) -> int:
+    """Return the number of the last lease, whose holder is gone; whoever takes the next number leads."""
+    last = max(_numbers(store, sweep), default=0)
+    held = _lease(store, sweep, last)
+    if held is not None:
+        _wait_until_free(store, sweep, held, last, say=say, sleep=sleep, now_s=now_s)
+    return last
 
 
 def _wait_until_free(
@@ -244,5 +258,5 @@ def _lease(store: Store, sweep: str, number: int) -> dict[str, Any] | None:
     """Return who took a lease, or ``None`` where there is none, or it can't be read."""
     try:
         return read_object(store.blobs.get(_key(sweep, number)))
-    except (FileNotFoundError, NoObject):
+    except (FileNotFoundError, UnreadableBlob, NoObject):
         return None

@@ -7,7 +7,7 @@ from typing import Any
 
 
 class NoObject(ValueError):
-    """Bytes that are no JSON object, with the reason as it continues "… is"."""
+    """Bytes that are no JSON object, with the reason."""
 
 
 def read_object(data: bytes) -> dict[str, Any]:
@@ -19,11 +19,11 @@ def read_object(data: bytes) -> dict[str, Any]:
         If they hold none: no JSON, another value, no UTF-8, or nested deeper than can be read.
     """
     if not data.strip(b"\0 \t\r\n"):
-        raise NoObject("empty" if not data else "blank")
+        raise NoObject("it is blank" if data else "it is empty")
     try:
         document = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise NoObject("not JSON") from error
+        raise NoObject("it is not JSON") from error
     if not isinstance(document, dict):
-        raise NoObject("not a JSON object")
+        raise NoObject("it is not a JSON object")
     return document

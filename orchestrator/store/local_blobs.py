@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
+import stat
 import time
 import uuid
 from collections.abc import Iterator
@@ -12,9 +14,11 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Final
 
 from orchestrator.errors import BadInput, StoreReplaced, Unreachable
-from orchestrator.store.blobs import Stored
+from orchestrator.store.blobs import Stored, UnreadableBlob
 from orchestrator.store.identity import KEY, read_identity
 
+#: What reading a file raises that is no matter of the disk or the network.
+_NOBODY_CAN_READ: Final = {errno.EISDIR, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENXIO}
 #: Times that a folder may vanish between its making and its use.
 _TIDIED_AWAY: Final = 8
 #: Files that are being written, or that a killed writer left.
@@ -36,7 +40,8 @@ class LocalBlobs:
     def insist_on(self, store_id: str) -> None:
         """See ``Blobs``; looked at before each write becomes visible, as a disk may be unmounted at any time."""
         self._store_id = store_id
-        self._check_store()
+        with self._reachable("read", KEY):
+            self._check_store()
 
     def put_new(self, key: str, data: bytes) -> bool:
         """See ``Blobs``; the hard link fails where the name is taken, which decides the race.
@@ -62,13 +67,21 @@ class LocalBlobs:
 
     def get(self, key: str) -> bytes:
         """See ``Blobs``."""
+        path = self._path(key)
         with self._reachable("read", key, missing_is_an_answer=True):
-            return self._path(key).read_bytes()
+            try:
+                return _read_file(path)
+            except OSError as error:
+                links_nowhere = isinstance(error, FileNotFoundError) and path.is_symlink()
+                if error.errno not in _NOBODY_CAN_READ and not links_nowhere:
+                    raise
+                why = "it links to nothing" if links_nowhere else error.strerror
+                raise UnreadableBlob(f"can't read {key} in the store {self.uri}: {why}") from error
 
     def exists(self, key: str) -> bool:
         """See ``Blobs``."""
         with self._reachable("read", key):
-            return self._path(key).is_file()
+            return os.path.lexists(self._path(key))
 
     def list(self, folder: str) -> list[str]:
         """See ``Blobs``."""
@@ -165,6 +178,16 @@ class LocalBlobs:
             )
 
 
+def _read_file(path: Path) -> bytes:
+    """Return a file's bytes; a pipe or a device, which might keep a reader waiting for ever, is no file."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        about = os.fstat(descriptor)
+        if not stat.S_ISREG(about.st_mode):
+            raise IsADirectoryError(errno.EISDIR, "it is no file")
+        return file.read()
+
+
 def _walk(folder: Path, key: str) -> Iterator[str]:
     try:
         entries = os.scandir(folder)
@@ -174,7 +197,8 @@ def _walk(folder: Path, key: str) -> Iterator[str]:
         for entry in entries:
             if entry.name.startswith("."):
                 continue
-            if entry.is_dir():
+            # A folder under the name of a part is none of ours: it is listed, to be named and set aside as damaged.
+            if entry.is_dir() and not entry.name.endswith(".parquet"):
                 yield from _walk(Path(entry.path), f"{key}/{entry.name}")
             else:
                 yield f"{key}/{entry.name}"

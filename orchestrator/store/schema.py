@@ -7,8 +7,9 @@ from typing import Any
 
 import pyarrow as pa
 
-#: Raised when a column is added or changes its meaning; older parts stay readable, missing columns become null.
-SCHEMA_VERSION = 3
+#: Raised when a column is added or changes its meaning; older parts stay readable, missing columns become null. From 4
+#: on every part is sealed.
+SCHEMA_VERSION = 4
 VERSION_KEY = b"scalaw.schema_version"
 
 _TIME = pa.timestamp("us", tz="UTC")
@@ -47,6 +48,8 @@ ROW_SCHEMA = pa.schema(
     metadata=_METADATA,
 )
 
+_STRUCT = pa.struct(list(ROW_SCHEMA))
+
 #: One row a fitted parameter.
 FITS_SCHEMA = pa.schema(
     [
@@ -79,14 +82,22 @@ def row_table(row: Mapping[str, Any]) -> pa.Table:
     unknown = sorted(row.keys() - set(ROW_SCHEMA.names))
     if unknown:
         raise KeyError(f"columns not in the row schema: {', '.join(unknown)}")
-    return pa.table([pa.array([_value(row, f)], f.type) for f in ROW_SCHEMA], schema=ROW_SCHEMA)
+    values = {name: _value(name, value) for name, value in row.items()}
+    batch = pa.RecordBatch.from_struct_array(pa.array([values], _STRUCT))
+    return pa.Table.from_batches([batch]).replace_schema_metadata(_METADATA)
 
 
-def _value(row: Mapping[str, Any], field: pa.Field) -> Any:
-    """Return one entry of a row: pyarrow would cut a fraction off a count, and refuse FLOPs beyond 64 bits."""
-    value = row.get(field.name)
-    if value is not None and field.type == pa.float64():
+def _value(name: str, value: Any) -> Any:
+    """Return one entry of a row as pyarrow takes it.
+
+    It would cut a fraction off a count, refuse FLOPs beyond 64 bits, and a text that is no Unicode: an error's message
+    may be any bytes.
+    """
+    kind = _TYPES.get(name)
+    if value is not None and kind is None:
         return float(value)
-    if isinstance(value, float) and field.type == pa.int64() and not value.is_integer():
-        raise ValueError(f"{field.name} is a count, not {value}")
+    if isinstance(value, float) and kind == pa.int64() and not value.is_integer():
+        raise ValueError(f"{name} is a count, not {value}")
+    if isinstance(value, str) and not value.isascii():
+        return value.encode(errors="replace").decode()
     return value

@@ -32,6 +32,7 @@ OF_LAW = {
     "product_floor": {"C": 3e4},
     "precision": {"C": 0.5},
     "broken": {"C": 600.0},
+    "kaplan_floor": {"gamma": 0.5},
     "additive": {"gamma": 0.6, "delta": 0.5, "zeta": 0.9},
 }
 #: Shares kept: 32 (nothing done), 4, 3 and 2 bits.

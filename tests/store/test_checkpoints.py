@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import random
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from orchestrator.errors import Unreachable
 from orchestrator.store import open_store
 from orchestrator.store.blobs import Blobs
-from orchestrator.store.checkpoints import Checkpoints, Progress
+from orchestrator.store.checkpoints import Checkpoints, DamagedCheckpoint, Progress
 
 BEGUN, DONE = Progress.BEGUN, Progress.DONE
 STAGE, OTHER = "5a" * 32, "0b" * 32
@@ -54,10 +55,45 @@ def test_what_is_done_counts_before_what_a_slower_worker_has_begun(checkpoints):
     assert checkpoints.kept() == {STAGE: DONE}
 
 
-def test_the_same_step_saved_again_is_replaced(checkpoints):
-    checkpoints.save(STAGE, BEGUN, 5, b"a")
-    checkpoints.save(STAGE, BEGUN, 5, b"b")
-    assert checkpoints.load(STAGE) == (BEGUN, b"b")
+@pytest.mark.parametrize("order", [(b"a", b"b"), (b"b", b"a")])
+def test_of_two_workers_that_came_equally_far_one_checkpoint_stays_and_neither_deletes_the_others(checkpoints, order):
+    for data in order:
+        checkpoints.save(STAGE, BEGUN, 5, data)
+        assert checkpoints.load(STAGE)[1] in order
+    assert checkpoints.reached(STAGE) == (False, 5)
+    checkpoints.save(STAGE, BEGUN, 6, b"c")
+    assert checkpoints.load(STAGE) == (BEGUN, b"c")
+    assert len(checkpoints.keys()) == 1
+
+
+def test_a_flipped_bit_is_noticed(checkpoints):
+    data = bytearray(random.Random(0).randbytes(2_000_000))
+    checkpoints.save(STAGE, DONE, 5, bytes(data))
+    (key,) = checkpoints.keys()
+    data[1_234_567] ^= 4
+    checkpoints.blobs.replace(key, bytes(data))
+    with pytest.raises(DamagedCheckpoint, match="its checksum differs"):
+        checkpoints.load(STAGE)
+    assert checkpoints.reached(STAGE) == (True, 5)
+
+
+def test_a_checkpoint_of_an_older_scalaw_is_read_without_a_checksum(checkpoints):
+    checkpoints.blobs.replace(f"checkpoints/{STAGE}/begun-000000000007", b"older")
+    assert checkpoints.load(STAGE) == (BEGUN, b"older")
+    checkpoints.save(STAGE, BEGUN, 8, b"newer")
+    assert checkpoints.load(STAGE) == (BEGUN, b"newer")
+    assert len(checkpoints.keys()) == 1
+
+
+def test_a_checkpoint_that_links_to_nothing_is_damaged(store):
+    store.checkpoints.save(STAGE, BEGUN, 1, b"a")
+    (path,) = (store.blobs.root / "checkpoints" / STAGE).iterdir()
+    path.unlink()
+    path.symlink_to("/nowhere")
+    with pytest.raises(DamagedCheckpoint, match="links to nothing"):
+        store.checkpoints.load(STAGE)
+    store.checkpoints.drop(STAGE)
+    assert store.checkpoints.load(STAGE) is None
 
 
 def test_checkpoints_that_were_gone_beyond_are_taken_away(checkpoints):
@@ -95,9 +131,9 @@ def test_the_folder_of_a_stage_goes_with_its_last_checkpoint(store):
     assert [path.name for path in (store.blobs.root / "checkpoints").iterdir()] == [OTHER]
 
 
-def test_a_checkpoint_larger_than_one_upload_part_is_replaced_as_a_whole(checkpoints):
+def test_a_checkpoint_larger_than_one_upload_part_is_followed_by_another(checkpoints):
     checkpoints.save(STAGE, BEGUN, 1, bytes(12_000_000))
-    checkpoints.save(STAGE, BEGUN, 1, b"\xff" * 7_000_000)
+    checkpoints.save(STAGE, BEGUN, 2, b"\xff" * 7_000_000)
     assert checkpoints.load(STAGE) == (BEGUN, b"\xff" * 7_000_000)
 
 
@@ -177,7 +213,9 @@ def test_a_checkpoint_that_cant_be_written_leaves_the_earlier_one(store, monkeyp
         with pytest.raises(Unreachable, match="No space left on device"):
             store.checkpoints.save(STAGE, BEGUN, 2, b"later")
     assert store.checkpoints.load(STAGE) == (BEGUN, b"earlier")
-    assert [path.name for path in (store.blobs.root / "checkpoints" / STAGE).iterdir()] == ["begun-000000000001"]
+    assert [path.name for path in (store.blobs.root / "checkpoints" / STAGE).iterdir()] == [
+        f"begun-000000000001-{hashlib.sha256(b'earlier').hexdigest()}"
+    ]
 
 
 @pytest.mark.slow

@@ -119,7 +119,7 @@ def test_a_later_process_of_the_same_number_is_not_taken_for_the_driver(store):
     number = store.blobs.list("logs")[-1]
     about = json.loads(store.blobs.get(number))
     assert about["pid"] == os.getpid()
-    for pid, started in ((os.getpid(), "an earlier boot/17"), (os.getppid(), about["process_started"])):
+    for pid, started in ((os.getpid(), "an earlier boot/17"), (os.getppid(), about["process_started"] + "0")):
         store.blobs.replace(number, json.dumps({**about, "pid": pid, "process_started": started}).encode())
         check_free(store, "a")
 
@@ -188,6 +188,15 @@ def test_of_two_that_come_at_once_exactly_one_gets_it(store):
     assert answers.count(1) == 1
     for answer in answers:
         assert answer == 1 or f"process {os.getpid()} on {HERE}" in answer
+
+
+def test_one_that_comes_while_another_takes_the_lease_is_refused(store, monkeypatch):
+    late, first = open_store(store.uri, create=True), []
+    named = late.identity
+    monkeypatch.setattr(late, "identity", lambda: first.append(take_lease(store, "a")) or named())
+    with pytest.raises(BadInput, match=f"process {os.getpid()} on {HERE}"):
+        take_lease(late, "a")
+    first[0].beat({"done": 1})
 
 
 def test_of_processes_that_come_at_once_exactly_one_gets_it(store, process):

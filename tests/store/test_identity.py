@@ -10,7 +10,8 @@ import pytest
 
 from orchestrator.errors import BadInput, StoreReplaced
 from orchestrator.store import open_store
-from orchestrator.store.identity import KEY, LAYOUT, identity_of, make_identity
+from orchestrator.store.documents import DamagedDocument, encode_document
+from orchestrator.store.identity import KEY, LAYOUT, identity_of, make_identity, read_identity
 from orchestrator.store.local_blobs import LocalBlobs
 
 NAME_IT = """
@@ -107,20 +108,46 @@ def test_of_several_processes_one_names_it(where, request, tmp_path, process):
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"{}", b"[1]", b"\xff", b'{"id": "a"}', b'{"id": "a", "layout": "x"}', b"[" * 10**5]
+    "data",
+    [
+        b"",
+        b"{}",
+        b"[1]",
+        b"\xff",
+        encode_document({"id": "a"}),
+        encode_document({"id": 1, "layout": 1}),
+        b'{"id": "a", "layout": 1}',
+        b"[" * 10**5,
+    ],
 )
-def test_a_damaged_name_is_bad_input_in_one_line_that_names_the_file(tmp_path, data):
+def test_a_damaged_name_is_named_in_one_line_and_made_anew_by_the_next_that_writes(tmp_path, data):
     blobs = LocalBlobs(tmp_path)
     blobs.replace(KEY, data)
-    with pytest.raises(BadInput, match=r"store\.json is damaged: .* delete that file") as refusal:
+    with pytest.raises(BadInput, match=r"store\.json is damaged \(it.*\): the next run makes it anew") as refusal:
         identity_of(blobs)
     assert "\n" not in str(refusal.value)
     assert blobs.get(KEY) == data
+    with pytest.raises(StoreReplaced):
+        blobs.insist_on("f" * 32)
+    made = make_identity(LocalBlobs(tmp_path))
+    assert identity_of(blobs) == made
+    assert blobs.get(f"damaged/{KEY}") == data
+
+
+def test_no_bit_of_a_name_flips_unseen(tmp_path):
+    blobs = LocalBlobs(tmp_path)
+    make_identity(blobs)
+    data = blobs.get(KEY)
+    for bit in range(8 * len(data)):
+        broken = bytearray(data)
+        broken[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(DamagedDocument):
+            read_identity(bytes(broken), "store")
 
 
 def test_a_newer_layout_is_refused(tmp_path):
     blobs = LocalBlobs(tmp_path)
-    blobs.replace(KEY, json.dumps({"id": "a", "layout": LAYOUT + 1}).encode())
+    blobs.replace(KEY, encode_document({"id": "a", "layout": LAYOUT + 1}))
     with pytest.raises(BadInput, match=f"newer scalaw .layout {LAYOUT + 1}.: upgrade"):
         identity_of(blobs)
 

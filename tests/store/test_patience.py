@@ -45,6 +45,7 @@ CALLS = {
     "exists": lambda blobs: blobs.exists("results/a"),
     "list": lambda blobs: blobs.list("results"),
     "children": lambda blobs: blobs.children(),
+    "inventory": lambda blobs: set(blobs.inventory()),
     "move": lambda blobs: blobs.move("results/a", "damaged/a"),
     "delete": lambda blobs: blobs.delete("results/a"),
 }

@@ -1,0 +1,1 @@
+"""The answer far beyond the rows: Kaplan's form over many floors, weak priors, and a way back to Chinchilla's law."""
