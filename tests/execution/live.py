@@ -95,9 +95,9 @@ class LiveRun:
             assert time.monotonic() < late, f"not within {within_s:g} s:\n{self.said}"
             time.sleep(0.02)
 
-    def until_rows(self, count: int) -> None:
+    def until_rows(self, count: int, within_s: float = 120.0) -> None:
         """Return once so many cells have their rows."""
-        self.until(lambda: len(list((self.store / "results").glob("*.parquet"))) >= count)
+        self.until(lambda: len(list((self.store / "results").glob("*.parquet"))) >= count, within_s)
 
     def wait(self, within_s: float = 200.0) -> Ended:
         """Return how it ended; one that hangs is ended, and is an error."""

@@ -176,7 +176,7 @@ def test_starts_that_fail_now_and_then_do_not_end_a_sweep_and_too_many_in_a_row_
     assert (result.rows, result.failed, len(begun)) == (9, 0, MOST_FAILED_STARTS)
     begun.clear()
     failing_starts(MOST_FAILED_STARTS)
-    with pytest.raises(ScalawError, match="scalaw-worker-0 can't start: .*division by zero"):
+    with pytest.raises(ScalawError, match=r"scalaw-worker-0 can't start: .*division by zero"):
         run_sweep(few, store=str(tmp_path / "other"), console=console)
     assert len(begun) == MOST_FAILED_STARTS
 
