@@ -97,6 +97,9 @@ class Runner:
         environment["TRITON_CACHE_DIR"] = str(self.scratch / "triton")
         if self.dry:
             environment["CUDA_VISIBLE_DEVICES"] = ""
+            environment["OMP_NUM_THREADS"] = (
+                "1"  # two threads that wait for each other on busy cores take 100 times as long
+            )
         limit_s = min(self.patience * step.limit_s, self.left_s())
         self._say(f"== {step.name}: up to {limit_s:.0f} s")
         begun = time.time()
