@@ -10,11 +10,11 @@ from typing import Any, Final
 
 from orchestrator.errors import Interrupted, ScalawError, Unreachable
 from orchestrator.execution.active_selection import CellChooser
-from orchestrator.execution.elastic import Elastic
 from orchestrator.execution.failure_policy import Fail, FailurePolicy
 from orchestrator.execution.keep_states import keep_states
-from orchestrator.execution.pool import CannotStart, Event, Holding, Lost, Parent, Pool, Ready
-from orchestrator.execution.progress import Progress
+from orchestrator.execution.pool.elastic import Elastic
+from orchestrator.execution.pool.protocol import CannotStart, Event, Holding, Lost, Parent, Pool, Ready
+from orchestrator.execution.progress.progress import Progress
 from orchestrator.execution.signals import StopSignal
 from orchestrator.execution.stage_scheduler import StageScheduler
 from orchestrator.execution.stall import StallRule

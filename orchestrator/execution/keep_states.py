@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from orchestrator.execution.pool import Finished, Holding, Lost, Pool
+from orchestrator.execution.pool.protocol import Finished, Holding, Lost, Pool
 from orchestrator.planning.tree import Stage
 
 #: Longest wait for an event before the clock is looked at again.
