@@ -58,7 +58,7 @@ def deep(tmp_path):
 
 
 def short_names():
-    return {path for place in ray_needs.SHORT for path in Path(place).glob("scalaw-*")}
+    return {path for place in ray_needs.SHORT for path in Path(place).glob("scalaw-ray-*")}
 
 
 def test_a_deep_folder_is_used_under_a_short_name_that_is_gone_afterwards(deep, monkeypatch):
