@@ -76,6 +76,8 @@ def step(run: Callable[[Findings, list[str], Path], None], description: str | No
     parser.add_argument("--findings", type=Path, default=Path("/tmp/findings.json"))
     parser.add_argument("--traces", type=Path, default=Path("/tmp"))
     options = parser.parse_args()
+    if options.dry:
+        torch.set_num_threads(1)
     findings = Findings(options.findings, dry=options.dry)
     words = [*(["--ahead"] if options.ahead else []), *options.words]
     with findings.part("all"):

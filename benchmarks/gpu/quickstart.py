@@ -7,7 +7,6 @@ they aren't, the largest difference stands in the report.
 from __future__ import annotations
 
 import io
-import os
 import tempfile
 import time
 from pathlib import Path
@@ -54,7 +53,9 @@ def run(findings: Findings, words: list[str], traces: Path) -> None:
     """Run the four ways."""
     import ray
 
-    cores = len(os.sched_getaffinity(0))
+    from orchestrator.planning.machine import usable_cores
+
+    cores = usable_cores()
     less = list(LEAST if findings.dry else LESS)
     whole, shares, cpus = "one GPU", "four shares of it", "the CPUs"
     if findings.dry:

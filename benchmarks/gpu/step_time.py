@@ -156,7 +156,6 @@ def ahead(findings: Findings, params: str) -> None:
 def run(findings: Findings, words: list[str], traces: Path) -> None:
     """Time the sizes that are named."""
     sys.setrecursionlimit(10_000)
-    torch.set_num_threads(min(8, torch.get_num_threads()))
     if words[0] == "--ahead":
         for params in sorted(
             words[1:], key=lambda size: -len(size)

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any
 
-from orchestrator.execution.cluster_address import knock
-from orchestrator.execution.ray_needs import SHARED_MEMORY, check_token, free_bytes, is_too_long, ray_folder
+from orchestrator.execution.cluster.address import knock
+from orchestrator.execution.cluster.ray_needs import SHARED_MEMORY, check_token, free_bytes, is_too_long, ray_folder
 
 #: The dashboard's, and that of the agent of a node.
 USUAL_PORTS = (8265, 52365)
@@ -89,7 +89,7 @@ def _token() -> str:
 
 
 def _shared_memory() -> str:
-    from orchestrator.execution.cluster import OBJECT_STORE_BYTES
+    from orchestrator.execution.cluster.connect import OBJECT_STORE_BYTES
 
     if not SHARED_MEMORY.is_dir():
         return f"this system has none: states between workers lie in {ray_folder()}"
@@ -125,7 +125,7 @@ def _ray_address() -> str:
 def _ray(address: str | None) -> str:
     import ray
 
-    from orchestrator.execution.cluster import connected
+    from orchestrator.execution.cluster.connect import connected
 
     with connected(address, cpus=1, dashboard=False):
         answer = ray.get(ray.remote(num_cpus=0)(platform.python_version).remote(), timeout=60)

@@ -10,10 +10,11 @@ from typing import Any, Final
 
 from orchestrator.errors import Interrupted, ScalawError, Unreachable
 from orchestrator.execution.active_selection import CellChooser
-from orchestrator.execution.elastic import Elastic
 from orchestrator.execution.failure_policy import Fail, FailurePolicy
-from orchestrator.execution.pool import CannotStart, Event, Finished, Holding, Lost, Parent, Pool, Ready
-from orchestrator.execution.progress import Progress
+from orchestrator.execution.keep_states import keep_states
+from orchestrator.execution.pool.elastic import Elastic
+from orchestrator.execution.pool.protocol import CannotStart, Event, Holding, Lost, Parent, Pool, Ready
+from orchestrator.execution.progress.progress import Progress
 from orchestrator.execution.signals import StopSignal
 from orchestrator.execution.stage_scheduler import StageScheduler
 from orchestrator.execution.stall import StallRule
@@ -403,23 +404,6 @@ class Driver:
         if self._flights:
             gangs = ", ".join(sorted({flight.gang for flight in self._flights.values()}))
             self.progress.say(f"{gangs} did not answer in time: what it was at goes on from its last checkpoint")
-        self._keep_states(self._stop_by_s)
+        idle = sorted(gang for gang, tickets in self._warm.items() if not tickets)
+        keep_states(self.pool, idle, self.scheduler.held(), self._stop_by_s, self.progress.say)
         return True
-
-    def _keep_states(self, until_s: float) -> None:
-        """Write the states that unfinished cells hang on to the checkpoints, the dearest first, while there is time."""
-        gangs = sorted(gang for gang, tickets in self._warm.items() if not tickets)
-        wanted = self.scheduler.held() if gangs else []
-        waited = {
-            self.pool.keep(gangs[k % len(gangs)], stage, state): stage for k, (stage, state, _) in enumerate(wanted)
-        }
-        while waited and time.monotonic() < until_s:
-            for event in self.pool.events(TICK_S):
-                if isinstance(event, Finished) and event.ticket in waited:
-                    stage = waited.pop(event.ticket)
-                    if any(result.failure for result in event.results):
-                        self.progress.say(f"the state of stage {stage.id[:12]} could not be kept")
-                elif isinstance(event, Lost):
-                    return
-        if waited:
-            self.progress.say(f"{len(waited)} states could not be kept in time and will be trained again")

@@ -16,8 +16,8 @@ from orchestrator.analysis.fit_store import Answer, answer
 from orchestrator.analysis.garbage import drop_older_layout, tidy_after_run
 from orchestrator.errors import BadInput, StoreReplaced, Unreachable
 from orchestrator.execution.active_selection import CellChooser
-from orchestrator.execution.cluster_address import knock
-from orchestrator.execution.run_log import Journal
+from orchestrator.execution.cluster.address import knock
+from orchestrator.execution.progress.run_log import Journal
 from orchestrator.execution.train import Spent, Training
 from orchestrator.planning import Plan, make_plan
 from orchestrator.planning.cell import Cell

@@ -13,7 +13,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from orchestrator.errors import BadInput, Interrupted, Unreachable
-from orchestrator.execution.cluster_address import knock, token_refused
+from orchestrator.execution.cluster.address import knock, token_refused
 
 #: Where Ray's own commands look for the server when none is named.
 ADDRESS_VARIABLE: Final = "RAY_API_SERVER_ADDRESS"

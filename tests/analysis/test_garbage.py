@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import time
 
 import pytest
+from rich.console import Console
 
 import scalaw as facade
 from orchestrator.analysis.garbage import ABANDONED, OLDER, TEMPORARY, UNNEEDED, drop_older_layout, gc, tidy_after_run
 from orchestrator.errors import BadInput
+from orchestrator.execution.run import run_sweep
 from orchestrator.planning import make_plan
 from orchestrator.spec import parse_sweep
 from orchestrator.store import open_store
@@ -29,6 +32,7 @@ grid: {params: [2k], data_fraction: [0.5, 1.0], epochs: [1, 2]}
 train: {batch_size: 16, warmup_steps: 5}
 inference: {measure: false}
 resources: {checkpoint_interval_s: 1.0e-6}
+fit: {bootstrap: 0, laws: [product]}
 """
 
 
@@ -44,6 +48,7 @@ def stop_at(step):
     def on_step(run, gang, stage, done):
         if done >= step:
             run.stop.asked = True
+            run.pool.stop_soon()  # as a driver does within a tick; here the step must not depend on it
 
     return on_step
 
@@ -226,6 +231,14 @@ def test_after_a_run_no_checkpoint_is_left_unless_another_sweep_is_unfinished(st
     record(stopped, YAML.replace("small", "other").replace("2k", "3k"), selection={"reached": "it is known"})
     assert len(set(stopped.done()) & {cell.id for cell in plan.cells}) == 0
     assert tidy_after_run(stopped) == 1
+    assert stopped.checkpoints.kept() == {}
+
+
+def test_a_run_that_finds_everything_there_drops_what_a_killed_driver_left(stopped):
+    LocalRun(YAML, stopped).run()
+    stopped.checkpoints.save("ef" * 32, Progress.BEGUN, 3, b"x" * 1_200_000)
+    result = run_sweep(parse_sweep(YAML), store=stopped.uri, console=Console(file=io.StringIO()))
+    assert (result.rows, result.missing) == (4, 0)
     assert stopped.checkpoints.kept() == {}
 
 

@@ -75,9 +75,11 @@ class Nodes:
         self._await(lambda: self._ids() - set(self.ids.values()), f"{name} has joined")
         (self.ids[name],) = self._ids() - set(self.ids.values())
 
-    def kill(self, name: str) -> None:
-        """End a node and all its workers with SIGKILL, and wait until the cluster knows."""
+    def kill(self, name: str, *, wait: bool = True) -> None:
+        """End a node and all its workers with SIGKILL, and wait until the cluster knows, unless told otherwise."""
         end_session(self.processes.pop(name).pid)
+        if not wait:
+            return
         self._await(lambda: self.ids[name] not in self._ids(), f"{name} is gone")
 
     def alive(self) -> int:

@@ -64,6 +64,18 @@ class LiveRun:
             )
         self.pid = self.process.pid
 
+    @property
+    def driver(self) -> int:
+        """The process that leads the sweep: a child of the one that was started."""
+        return int(Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()[0])
+
+    def until_gone(self, within_s: float = 30.0) -> None:
+        """Return once none of its processes is left, after it was killed."""
+        late = time.monotonic() + within_s
+        while left := session(self.pid):
+            assert time.monotonic() < late, [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in left]
+            time.sleep(0.2)
+
     def pids(self, kind: str) -> list[int]:
         """Return the processes of this run that are of a kind."""
         return [pid for pid in session(self.pid) if kind_of(pid) == kind]
@@ -83,9 +95,9 @@ class LiveRun:
             assert time.monotonic() < late, f"not within {within_s:g} s:\n{self.said}"
             time.sleep(0.02)
 
-    def until_rows(self, count: int) -> None:
+    def until_rows(self, count: int, within_s: float = 120.0) -> None:
         """Return once so many cells have their rows."""
-        self.until(lambda: len(list((self.store / "results").glob("*.parquet"))) >= count)
+        self.until(lambda: len(list((self.store / "results").glob("*.parquet"))) >= count, within_s)
 
     def wait(self, within_s: float = 200.0) -> Ended:
         """Return how it ended; one that hangs is ended, and is an error."""

@@ -10,10 +10,10 @@ from dataclasses import replace
 import pytest
 import ray
 
-from orchestrator.execution.cluster_watch import ClusterWatch
-from orchestrator.execution.local_pool import LocalPool
-from orchestrator.execution.pool import CannotStart, Finished, Holding, Lost, Ready, WorkerNeeds
-from orchestrator.execution.ray_pool import RayPool
+from orchestrator.execution.cluster.watch import ClusterWatch
+from orchestrator.execution.pool.local_pool import LocalPool
+from orchestrator.execution.pool.protocol import CannotStart, Finished, Holding, Lost, Ready, WorkerNeeds
+from orchestrator.execution.pool.ray_pool import RayPool
 from orchestrator.planning import make_plan
 from orchestrator.spec import parse_sweep
 from orchestrator.store import open_store

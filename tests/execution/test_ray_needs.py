@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import Unreachable
-from orchestrator.execution import ray_needs
-from orchestrator.execution.ray_needs import (
+from orchestrator.execution.cluster import ray_needs
+from orchestrator.execution.cluster.ray_needs import (
     SOCKET_BYTES,
     check_token,
     free_bytes,
@@ -28,7 +28,7 @@ from orchestrator.execution.ray_needs import (
 ROOT = Path(__file__).parents[2]
 START = """
 import json, sys
-from orchestrator.execution.cluster import connected
+from orchestrator.execution.cluster.connect import connected
 
 with connected(None, cpus=1, dashboard=True) as cluster:
     import ray
@@ -58,7 +58,7 @@ def deep(tmp_path):
 
 
 def short_names():
-    return {path for place in ray_needs.SHORT for path in Path(place).glob("scalaw-*")}
+    return {path for place in ray_needs.SHORT for path in Path(place).glob("scalaw-ray-*")}
 
 
 def test_a_deep_folder_is_used_under_a_short_name_that_is_gone_afterwards(deep, monkeypatch):
@@ -146,7 +146,7 @@ def test_the_folder_is_the_one_that_ray_would_take(variables, monkeypatch):
 def test_rays_start_up_time_out_is_one_sentence(monkeypatch):
     import ray
 
-    from orchestrator.execution.cluster import connected
+    from orchestrator.execution.cluster.connect import connected
 
     def timed_out(*arguments, **settings):
         raise Exception("The current node timed out during startup. This could happen because of\nmany things.")

@@ -21,8 +21,8 @@ import ray
 from ray._private import ray_constants, services, worker
 
 from orchestrator.errors import BadInput
-from orchestrator.execution.cluster_address import knock, token_refused
-from orchestrator.execution.ray_needs import check_token, refusal, surroundings
+from orchestrator.execution.cluster.address import knock, token_refused
+from orchestrator.execution.cluster.ray_needs import check_token, refusal, surroundings
 from orchestrator.execution.signals import undisturbed
 
 LOOPBACK = "127.0.0.1"

@@ -170,7 +170,7 @@ def _short_name(folder: Path) -> Iterator[Path]:
     """Yield a short name of a folder whose own is too long for sockets; what is written lies where it was to."""
     for place in SHORT:
         with contextlib.suppress(OSError):
-            ours = Path(tempfile.mkdtemp(prefix="scalaw-", dir=place))
+            ours = Path(tempfile.mkdtemp(prefix="scalaw-ray-", dir=place))
             break
     else:
         raise Unreachable(
