@@ -75,43 +75,49 @@ class Worker:
     ) -> None:
         self.name, self.context, self.rank, self.on_gpu = name, context, rank, on_gpu
         self.threads = threads
-        self.store = Store(open_blobs(store_uri, create=True)).patient(store_patience_s)
-        self.store_id = store_id
-        self.checkpointer = Checkpointer(
-            self.store.checkpoints,
-            lambda state: self.engine.pack(state),
-            lambda data: self.engine.unpack(data),
-            interval_s=checkpoint_interval_s,
-            leads=rank.leads,
-        )
+        self._store_uri, self._store_id, self._store_patience_s = store_uri, store_id, store_patience_s
+        self._checkpoint_interval_s = checkpoint_interval_s
         self._lock = threading.Lock()
-        self._stop_asked = False
+        self._warm = self._stop_asked = False
 
     def warm(self) -> str:
-        """Load what the first chain would otherwise wait for; return the device's kind.
+        """Open the store and load what the first chain would otherwise wait for; return the device's kind.
 
         Raises
         ------
         Unreachable
-            If the store does not answer for the whole patience, or is not the one that the run began with.
+            If the store does not answer, or is not the one that was meant.
         """
-        if self.store_id is not None:
-            self.store.insist_on(self.store_id)
+        self.store = Store(open_blobs(self._store_uri, create=True)).patient(self._store_patience_s)
+        if self._store_id is not None:
+            self.store.insist_on(self._store_id)
+        self.checkpointer = Checkpointer(
+            self.store.checkpoints,
+            lambda state: self.engine.pack(state),
+            lambda data: self.engine.unpack(data),
+            interval_s=self._checkpoint_interval_s,
+            leads=self.rank.leads,
+        )
         engine = FAMILIES.load_training(self.context.family)().engine()
         self.engine: Engine = engine(self.context, self.rank, on_gpu=self.on_gpu)
         self.engine.listen(self.checkpointer.beat)
         self._controller = ThreadpoolController()  # sees the libraries that are loaded by now
+        self._warm = True
         return str(self.engine.device_kind)
 
     def pulse(self) -> Pulse:
         """Return a sign of life."""
+        if not self._warm:
+            return Pulse()
         keeper = self.checkpointer
         return Pulse(keeper.beats, keeper.stepping, keeper.writing, self.store.waits)
 
     def stop(self) -> None:
         """End the chain at work after its next step, with its state kept."""
         with self._lock:
-            self._stop_asked = self.checkpointer.stop_asked = True
+            self._stop_asked = True
+            if self._warm:
+                self.checkpointer.stop_asked = True
 
     def run(self, orders: list[WorkOrder], *parents: Any) -> Any:
         """Run chains of stages, each stage from the state of the one before.

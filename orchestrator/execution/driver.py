@@ -11,7 +11,7 @@ from typing import Any, Final
 from orchestrator.errors import Interrupted, ScalawError, Unreachable
 from orchestrator.execution.active_selection import CellChooser
 from orchestrator.execution.elastic import Elastic
-from orchestrator.execution.failure_policy import TABLE, Fail, FailurePolicy, Payer
+from orchestrator.execution.failure_policy import MOST_FAILED_STARTS, SHARED_WITH_OTHERS, Fail, FailurePolicy
 from orchestrator.execution.keep_states import keep_states
 from orchestrator.execution.pool import CannotStart, Event, Holding, Lost, Parent, Pool, Ready
 from orchestrator.execution.progress import Progress
@@ -24,16 +24,13 @@ from orchestrator.planning.context import RunContext
 from orchestrator.planning.tree import Role, Stage
 from orchestrator.store import Store
 from orchestrator.store.cell_row import failure_row
+from orchestrator.store.compaction import WORTHWHILE
 from workers.messages import Cause, Failure, StageResult, WorkOrder
 
 #: How often an idle driver looks at signals, standstills and the clock.
 TICK_S: Final = 0.25
 #: A chain that takes less than this is short: the next one is queued behind it, as the round trip would cost more.
 SHORT_S: Final = 0.02
-#: Starts that may raise one after another before the sweep gives up.
-MOST_FAILED_STARTS: Final = 3
-#: Causes that one chain may have brought on others that trained with it as one model.
-CHAINS_OWN: Final = frozenset({Cause.RAISED, Cause.OUT_OF_MEMORY, Cause.WORKER_DIED, Cause.STALLED})
 #: Seconds beyond the longest step that a stop waits for workers.
 STOP_GRACE_S: Final = 30.0
 
@@ -79,6 +76,7 @@ class Driver:
     copies: bool = False
     chooser: CellChooser | None = None
     elastic: Elastic | None = None
+    compact_every: int = WORTHWHILE
     check_cluster: Callable[[], None] = lambda: None
     stall: StallRule = field(default_factory=StallRule)
     _warm: dict[str, list[int]] = field(default_factory=dict)
@@ -89,6 +87,7 @@ class Driver:
     _lost_nodes: frozenset[str] = frozenset()
     _failed_starts: int = 0
     _stop_by_s: float | None = None
+    _rows: int = 0
 
     def run(self, gangs: int, scorers: int = 0) -> None:
         """Start the gangs and return when every stage is done or failed, or a stop was asked for.
@@ -244,9 +243,15 @@ class Driver:
                 self._answered(chain, parent, event.gang, state, result)
 
     def _could_not_start(self, event: CannotStart) -> None:
-        if TABLE[event.failure.cause].payer is Payer.RUN:
-            self.policy.judge(event.gang, event.failure, now_s=time.monotonic())
+        """Start a gang again: at once and a few times where it raised, for as long as there is patience elsewhere."""
+        now, cause = time.monotonic(), event.failure.cause
+        if cause is Cause.STORE_REPLACED:
+            self.policy.judge(event.gang, event.failure, now_s=now)
         self._failed_starts += 1
+        if cause is Cause.STORE_UNREACHABLE:
+            self.policy.node_lost(now_s=now)
+            self._away.append((now + self._wait_for_start_s(), event.gang))
+            return
         if self._failed_starts >= MOST_FAILED_STARTS:
             raise ScalawError(f"{event.gang} can't start: {event.failure.error.splitlines()[-1]}")
         self.pool.replace(event.gang)
@@ -264,8 +269,8 @@ class Driver:
             self._failed(chain, result.failure, gang)
         else:
             self.policy.got_done(*(stage.id for stage in chain))
-            travels = state if result.state_bytes else None
-            self.scheduler.finish(chain, travels, result.seconds, done=result.done, spared_steps=result.spared_steps)
+            state = state if result.state_bytes else None
+            self.scheduler.finish(chain, state, result.seconds, done=result.done, spared_steps=result.spared_steps)
             self.memory.settle(last.id, result.state_bytes if self.scheduler.holds(last.id) else 0)
             self._holders[last.id] = gang
             self._tidy()
@@ -273,6 +278,10 @@ class Driver:
                 self._row(result.row)
 
     def _row(self, row: dict[str, Any]) -> None:
+        """Note a row that was committed; now and then those of single cells are merged, beside the sweep."""
+        self._rows += 1
+        if self._rows % self.compact_every == 0:
+            self.writer.put(lambda: self.store.compact(at_least=self.compact_every), key="compaction")
         self.progress.row(row)
         if self.chooser is not None:
             self.chooser.note(row)
@@ -291,8 +300,10 @@ class Driver:
         if event.ticket is None:
             self._failed_starts += 1  # dead before it was of use: in vain so far, but no reason to give up
             self.policy.node_lost(now_s=now)
-        wait_s = min(2.0 ** (self._failed_starts - 1), 60.0) if self._failed_starts > 1 else 0.0
-        self._away.append((now + wait_s, event.gang))
+        self._away.append((now + self._wait_for_start_s(), event.gang))
+
+    def _wait_for_start_s(self) -> float:
+        return min(2.0 ** (self._failed_starts - 1), 60.0) if self._failed_starts > 1 else 0.0
 
     def _failed(self, chain: list[Stage], failure: Failure, gang: str) -> None:
         stage = chain[0]
@@ -307,7 +318,7 @@ class Driver:
             batch_size=stage.recipe.batch_size // stage.recipe.world_size,
         )
         if not isinstance(verdict, Fail):
-            if failure.cause in CHAINS_OWN:
+            if failure.cause in SHARED_WITH_OTHERS:
                 self.scheduler.part(chain)
             if verdict.wait_s:
                 self.scheduler.hold(chain)
@@ -330,10 +341,8 @@ class Driver:
         """See what a worker that was lost has kept of a chain: it goes on from there, and a stage gets on with it."""
         with suppress(Unreachable):  # then it is not known; the writes that matter say so by themselves
             for k, stage in enumerate(chain):
-                kept = self.glance.checkpoints.reached(stage.id)
-                if kept is not None:
-                    done, _ = kept
-                    self.scheduler.note_kept(*((), [stage.id]) if done else ([stage.id], ()))
+                if (kept := self.glance.checkpoints.reached(stage.id)) is not None:
+                    self.scheduler.note_kept(**{"done" if kept[0] else "begun": [stage.id]})
                     self.policy.note_reached(chain[0].id, (k, *kept))
 
     def _tidy(self) -> None:
@@ -351,14 +360,11 @@ class Driver:
             if self._warm.get(flight.gang, [None])[0] != ticket:
                 continue  # queued behind another
             stages = [stage for chain in flight.chains for stage in chain]
-            late = self.stage_timeout_s is not None and now - flight.sent_s > self.stage_timeout_s * len(stages)
             step_s = self.stall.step_s(stages, self.scheduler.estimates.stages_s) * len(flight.chains)
-            vitals = self.pool.vitals(flight.gang)
-            if late:
-                limit = f"the stage took longer than resources.stage_timeout_s = {self.stage_timeout_s:g}"
-                self.pool.give_up(flight.gang, Failure(Cause.STALLED, limit))
-            elif self.stall.stands_still(vitals, step_s):
-                told = f"worker {flight.gang} made no step for {vitals.unchanged_s:.0f} s and was ended"
+            late = self.stage_timeout_s is not None and now - flight.sent_s > self.stage_timeout_s * len(stages)
+            told = f"the stage took longer than resources.stage_timeout_s = {self.stage_timeout_s:g}" if late else ""
+            told = told or self.stall.told(flight.gang, self.pool.vitals(flight.gang), step_s)
+            if told:
                 self.pool.give_up(flight.gang, Failure(Cause.STALLED, told))
 
     def _resize(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import ray
 from ray.autoscaler.sdk import request_resources
@@ -17,7 +17,9 @@ from orchestrator.execution.pool import WorkerNeeds
 LOOK_S: Final = 2.0
 
 
-def fitting_gangs(needs: WorkerNeeds, beside: Sequence[WorkerNeeds] = ()) -> int:
+def fitting_gangs(
+    needs: WorkerNeeds, beside: Sequence[WorkerNeeds] = (), nodes: Sequence[Mapping[str, Any]] | None = None
+) -> int:
     """Return how many gangs the nodes that are alive hold, node by node: a worker does not span two.
 
     Parameters
@@ -27,8 +29,10 @@ def fitting_gangs(needs: WorkerNeeds, beside: Sequence[WorkerNeeds] = ()) -> int
     beside
         Of each worker that evaluates: it takes the place where least training is lost. Where one has no place, nothing
         fits, since training alone yields no row.
+    nodes
+        Those of the cluster, as ``ray.nodes`` tells of them; ``None`` asks for them, which waits for an answer.
     """
-    alive = [node for node in ray.nodes() if node["Alive"]]
+    alive = [node for node in (ray.nodes() if nodes is None else nodes) if node["Alive"]]
     free = [dict(node["Resources"]) for node in alive]
     suited = [needs.labels.items() <= node["Labels"].items() for node in alive]
 

@@ -207,19 +207,19 @@ class RayPool:
     def replace(self, gang: str) -> None:
         """See `Pool`."""
         lost = self._gangs.pop(gang)
-        self._kill(lost)
+        self._end(lost)
         self._start(gang, lost.role)
 
     def drop(self, gang: str) -> None:
         """See `Pool`."""
-        self._kill(self._gangs.pop(gang))
+        self._end(self._gangs.pop(gang))
         if gang in self._places:
             remove_placement_group(self._places.pop(gang))
 
     def close(self) -> None:
         """See `Pool`."""
         for gang in self._gangs.values():
-            self._kill(gang)
+            self._end(gang)
         self._gangs.clear()
         for place in self._places.values():
             remove_placement_group(place)
@@ -341,9 +341,7 @@ class RayPool:
     def _raised(self, gang: _Gang, reference: Any, error: RayError) -> None:
         """Ray itself raises where an argument is gone, or something that our own code did not catch."""
         if reference in gang.joining:
-            raised = error.cause if isinstance(error, RayTaskError) else None
-            cause = failure_of(raised).cause if isinstance(raised, Exception) else Cause.RAISED
-            self._told.append(CannotStart(gang.name, Failure(cause, _told_by(error))))
+            self._did_not_start(gang, error)
         elif reference == gang.asked:
             gang.asked = None
         elif reference not in gang.lingering:
@@ -376,7 +374,7 @@ class RayPool:
         gang.changed_s = gang.answered_s = gang.asked_s = time.monotonic()
         home = gang.nodes[0]
         states = [
-            Holding(reference, home if result.state_bytes > INLINED_BYTES else None)
+            Holding(reference, home if result.state_bytes > INLINED_BYTES else None) if result.state_bytes else None
             for reference, result in zip(ticket.states, results, strict=True)
         ]
         self._told.append(Finished(ticket.number, gang.name, results, states))
@@ -394,11 +392,14 @@ class RayPool:
         """Note the end of an actor; whether it was its node's end is known in a moment."""
         name = f"worker {gang.name}"
         at_work = gang.tickets[0] if gang.tickets else None
+        self.watch.suspect(gang.nodes.values())
+        if error.actor_init_failed:
+            self._did_not_start(gang, error)
+            return
         if error.preempted or at_work is None:
             how = "its node was pre-empted" if error.preempted else "it died while it was idle"
             self._lose(gang, Failure(Cause.NODE_LOST, f"{name}: {how}"))
             return
-        self.watch.look_now()
         told = f"{name} died while it ran this stage, on node {self._names(gang)}\nWorkerDied: {_told_by(error)}"
         gang.dying = Failure(Cause.WORKER_DIED, told), time.monotonic() + NODE_GRACE_S
 
@@ -416,12 +417,23 @@ class RayPool:
                 failures = [failure for ticket in gang.tickets for failure in ticket.failures]
                 self._lose(gang, _gravest(failures))
 
+    def _did_not_start(self, gang: _Gang, error: RayError) -> None:
+        raised = error.cause if isinstance(error, RayTaskError) else None
+        cause = failure_of(raised).cause if isinstance(raised, Exception) else Cause.RAISED
+        self._end(gang)
+        self._told.append(CannotStart(gang.name, Failure(cause, _told_by(error))))
+
     def _lose(self, gang: _Gang, failure: Failure) -> None:
         ticket = gang.tickets[0].number if gang.tickets else None
+        self._end(gang)
+        self._told.append(Lost(gang.name, failure, ticket))
+
+    def _end(self, gang: _Gang) -> None:
+        """End a gang's workers and hear no more of them."""
         self._kill(gang)
         gang.tickets, gang.joining, gang.lingering, gang.asked = [], {}, (), None
         gang.dying = None
-        self._told.append(Lost(gang.name, failure, ticket))
+        self._keeping = {ref: asked for ref, asked in self._keeping.items() if asked[1] != gang.name}
 
     def _names(self, gang: _Gang) -> str:
         return ", ".join(sorted(map(self.watch.name_of, set(gang.nodes.values())))) or "unknown"

@@ -26,15 +26,12 @@ from orchestrator.planning.machine import usable_cores
 from orchestrator.planning.recipe import recipe_name
 from orchestrator.spec import Sweep
 from orchestrator.store import Store, open_store
+from orchestrator.store.compaction import WORTHWHILE
 from orchestrator.store.heartbeat import Lease, check_free, take_lease
 from orchestrator.store.sweeps import SweepChange
 
 if TYPE_CHECKING:
     from orchestrator.fitting import FitReport
-
-
-#: Single parts from which a finished run merges them, so that reading stays fast.
-COMPACT_PARTS = 1_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,7 +167,7 @@ def run_sweep(
 
 def _answered(store: Store, sweep: str, journal: Journal, *, missing: int) -> Answer:
     """Tidy the store and fit what it holds."""
-    store.compact(at_least=COMPACT_PARTS)
+    store.compact(at_least=WORTHWHILE)
     found = answer(store, sweep)
     best = found.report.best if found.report else None
     journal.note(f"{sweep}: {missing:,} cells are missing; best law: {best and best.law}")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import BadInput, ClusterLost
+from orchestrator.execution import guard
 from orchestrator.execution.failure_policy import FailurePolicy
 from orchestrator.execution.run_log import Journal
 from orchestrator.execution.store_writer import StoreWriter
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 STATE_SHARE = 0.5
 #: Seconds that the end of a run waits for the driver's last writes, where a stop was asked for.
 STOP_WRITES_S = 20.0
+#: Seconds that a cluster has to end the workers.
+CLOSE_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -124,7 +128,7 @@ class Training:
         from orchestrator.execution.cluster import connected, head_has_ended
         from orchestrator.execution.cluster_watch import ClusterWatch
         from orchestrator.execution.driver import Driver
-        from orchestrator.execution.elastic import Elastic
+        from orchestrator.execution.elastic import Elastic, fitting_gangs
         from orchestrator.execution.ray_pool import RayPool
         from orchestrator.execution.signals import StopSignal
         from orchestrator.execution.stage_scheduler import StageScheduler
@@ -141,6 +145,7 @@ class Training:
             _look_around(cluster["dashboard_url"], None if self.address is None else self.store, journal)
             gangs = min(wanted or _fitting_gangs(needs, beside), len(cells))
             lease = self.begin()
+            guard.tell(left=len(cells), ours=cluster["ours"])
             store = self.store.patient(resources.store_patience_s)
             memory = StateMemory(_state_budget_bytes(resources, ray.cluster_resources()))
             scheduler = StageScheduler(
@@ -180,7 +185,9 @@ class Training:
                     stage_timeout_s=resources.stage_timeout_s,
                     copies=resources.state_copies == 1,
                     chooser=self.chooser,
-                    elastic=None if self.address is None else Elastic(needs, wanted, beside),
+                    elastic=None
+                    if self.address is None
+                    else Elastic(needs, wanted, beside, lambda one, others: fitting_gangs(one, others, watch.alive())),
                     check_cluster=watch.check,
                 )
                 progress.beat()
@@ -201,7 +208,10 @@ class Training:
             self.spent = self.spent.and_then(_spent(driver, world_size))
             watch.close()
             if there:
-                driver.close()
+                # A cluster that went in the last moments, as when its head was killed, answers to none of this.
+                closing = threading.Thread(target=driver.close, name="scalaw-close", daemon=True)
+                closing.start()
+                closing.join(CLOSE_S)
 
 
 def _cores(needs: WorkerNeeds, gangs: int, scorers: int) -> int:

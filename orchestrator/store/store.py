@@ -160,7 +160,7 @@ class Store:
         Unreachable
             If the merged part does not read back equal; nothing was deleted.
         """
-        return compact(self.blobs, at_least=at_least)
+        return compact(self._results, at_least=at_least)
 
     def save_sweep(self, name: str, document: Mapping[str, Any]) -> SweepChange:
         """Record a resolved sweep and its cell ids; what differs from the newest of that name is a new version."""

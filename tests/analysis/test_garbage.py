@@ -231,3 +231,24 @@ def test_after_a_run_no_checkpoint_is_left_unless_another_sweep_is_unfinished(st
 
 def test_the_facade_has_it(stopped):
     assert facade.gc(stopped.uri, dry_run=True) == gc(stopped, dry_run=True)
+
+
+def test_a_sweep_whose_record_is_damaged_may_need_any_checkpoint(stopped):
+    stopped.checkpoints.save("ab" * 32, Progress.BEGUN, 3, b"whose is it?")
+    stopped.save_sweep("broken", {"sweep": {}, "cells": []})
+    (path,) = (stopped.blobs.root / "sweeps" / "broken").iterdir()
+    path.write_bytes(path.read_bytes()[:-9])
+    document = gc(open_store(stopped.uri))
+    assert document["dropped_files"] == 0
+    assert document["left_alone"] == [{"sweep": "sweeps/broken/1.json", "why": "it can't be read"}]
+    stopped.save_sweep("small", {"sweep": {}, "cells": []})
+    assert tidy_after_run(open_store(stopped.uri)) == 0
+    path.unlink()
+    assert gc(open_store(stopped.uri))["dropped_files"] == 2
+
+
+def test_an_older_version_of_a_sweep_has_no_checkpoints_of_its_own(stopped):
+    record(stopped, YAML.replace("epochs: [1, 2]", "epochs: [1]"))
+    with pytest.raises(BadInput, match="`sweep` small@1: checkpoints are kept for a sweep's newest version"):
+        gc(stopped, sweep="small@1")
+    assert gc(stopped)["dropped_files"] == 0, "the shorter grid begins with the same trunk"
