@@ -39,7 +39,11 @@ TESTS = {
     DRIVER: ["tests/execution/test_failures.py", "tests/execution/test_exact_resume.py"],
     STALL: ["tests/execution/test_failures.py"],
     CHECKPOINTER: ["tests/workers", "tests/execution/test_exact_resume.py"],
-    WORKER: ["tests/execution/test_exact_resume.py", "tests/execution/test_failures.py"],
+    WORKER: [
+        "tests/workers/test_worker.py",
+        "tests/execution/test_exact_resume.py",
+        "tests/execution/test_failures.py",
+    ],
     COMPRESSING: ["tests/execution/test_exact_resume.py"],
     CHECKPOINTS: ["tests/store/test_checkpoints.py"],
     LOCAL: ["tests/store"],
