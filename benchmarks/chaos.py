@@ -3,12 +3,13 @@
     python benchmarks/chaos.py [--interruptions] [--nodes] [--kills] [--seed 0]
 
 Without a flag all three parts run, one after the other. Each drives the real command in processes of its own, runs it
-again whenever it did not end with 0, and compares each row to the bit with an undisturbed run. **Interruptions**: 10
-signals a sweep with compressed children, at random moments at which a worker is at work, SIGINT or SIGKILL, under
-wsm and wsd, with every state in a checkpoint file and without; no step is timed. **Nodes**: a cluster of a head and two
-nodes, whose one worker leaves states of 1 MB and of 400 MB in the memory of its node; that node is killed three times,
-and another one joins. The seconds run from the kill to the moment in which a worker elsewhere is at a stage. **Kills**:
-2,000 simulated cells on a Ray of their own, of which SIGKILL strikes workers, raylet, GCS, agents or driver.
+again whenever it did not end with 0, and compares each row to the bit with an undisturbed run. **Interruptions**: ten
+signals a sweep with compressed children, at random moments at which a worker is at work, by SIGINT and by SIGKILL,
+under wsm and wsd, with every state in a checkpoint file and without; no step is timed. **Nodes**: a cluster of a head
+and two nodes, whose one worker leaves states of 1 MB and of 400 MB in the memory of its node; that node is killed
+three times, and another one joins. The seconds run from the kill to the moment in which a worker elsewhere is at a
+stage. **Kills**: 2,000 simulated cells on a Ray of their own, of which SIGKILL strikes workers, raylet, GCS, agents or
+driver.
 """
 
 from __future__ import annotations

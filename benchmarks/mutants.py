@@ -69,10 +69,10 @@ class Fault:
 
 FAULTS = [
     Fault(
-        "a state that nothing asks for stays in memory",
+        "a state that no child needs any more stays in memory",
         SCHEDULER,
-        "if state is not None and self._is_asked_for(last.id):",
-        "if state is not None:",
+        "        self._let_go_unless_asked_for(first.parent)\n",
+        "",
     ),
     Fault(
         "dormant cells keep no state alive",
@@ -89,14 +89,14 @@ FAULTS = [
     Fault(
         "what is lost is never derived again",
         SCHEDULER,
-        "if self._status[parent.id] is not Status.DONE:",
+        "if self._status[parent.id] in OPEN:",
         "if self._status[parent.id] is not Status.FAILED:",
     ),
     Fault(
-        "a done stage is taken for a begun one",
+        "a begun stage is done from its parent's state again",
         SCHEDULER,
         "stage.parent is None or self._kept.get(stage.id) is Progress.BEGUN",
-        "stage.parent is None or stage.id in self._kept",
+        "stage.parent is None",
     ),
     Fault(
         "a begun state is handed to children",
@@ -119,8 +119,8 @@ FAULTS = [
     Fault(
         "descendants of a failed stage are forgotten",
         SCHEDULER,
-        "lost += [c for c in below if self._status[c.id] in ASKING and not self._goes_on_by_itself(c)]",
-        "lost += [c for c in below if self._status[c.id] is Status.READY and not self._goes_on_by_itself(c)]",
+        "if self._status[child.id] in ASKING - {Status.IN_FLIGHT} and not self._goes_on_by_itself(child):",
+        "if self._status[child.id] is Status.READY and not self._goes_on_by_itself(child):",
     ),
     Fault(
         "nodes take no states along",
@@ -155,8 +155,8 @@ FAULTS = [
     Fault(
         "deaths long ago count for ever",
         POLICY,
-        "record.deaths_in_a_row = record.losses_in_a_row = record.states_lost_in_a_row = 0",
-        "record.losses_in_a_row = record.states_lost_in_a_row = 0",
+        "record.deaths_in_a_row = record.deaths_together_in_a_row = 0",
+        "record.deaths_together_in_a_row = 0",
     ),
     Fault(
         "a diverged stage is trained again",
@@ -305,8 +305,8 @@ FAULTS = [
     Fault(
         "a failure row stands beside the cell's row",
         RESULTS,
-        "for cell, key in listing.failed.items() if cell not in ok}",
-        "for cell, key in listing.failed.items()}",
+        "for cell, key in listing.failed.items() if cell not in held and cell not in ok}",
+        "for cell, key in listing.failed.items() if cell not in held}",
     ),
 ]
 

@@ -148,6 +148,8 @@ def tidy_after_run(store: Store) -> int:
     kept = store.checkpoints.kept()  # before the sweeps, so that one that begins meanwhile has none among these
     if not kept or any(_missing(document, store.done()) for document in store.sweeps().values()):
         return 0
+    if _unreadable(store):
+        return 0
     for stage_id in kept:
         store.checkpoints.drop(stage_id)
     return len(kept)
@@ -195,6 +197,8 @@ def _found(store: Store, only: str | None, tell: Callable[[str], None]) -> tuple
     documents = store.sweeps()  # after the inventory: a driver records its sweep before it writes a checkpoint
     if only is not None:
         store.sweep(only)
+        if only not in documents:
+            raise BadInput(f"`sweep` {only}: checkpoints are kept for a sweep's newest version: name it without @")
     survey, all_known = _surveyed(store, documents, kept, only, tell)
     claimed = {stage_id for needed in survey.needed.values() for stage_id in needed}
     claimed |= {stage_id for name in survey.at_work for stage_id in survey.trees.get(name, ())}
@@ -225,6 +229,8 @@ def _surveyed(
     survey, done, all_known = _Survey(kept), store.done(), True
     if not kept:
         return survey, True
+    for key in _unreadable(store):
+        survey.left_alone[key], all_known = "it can't be read", False
     missing = {name: _missing(document, done) for name, document in documents.items()}
     for name in sorted(documents):
         if missing[name]:
@@ -236,6 +242,11 @@ def _surveyed(
         if not missing[name] and (name == only or (only is None and not all_known)):
             survey.add(name, documents[name], ())
     return survey, all_known
+
+
+def _unreadable(store: Store) -> list[str]:
+    """Return the keys of recorded sweeps that can't be read, once they were listed; they may need any checkpoint."""
+    return [key for key in store.damaged if key.startswith("sweeps/")]
 
 
 def _missing(document: Mapping[str, Any], done: Mapping[str, str]) -> set[str]:

@@ -33,10 +33,11 @@ from orchestrator.cli import (
     store,
     submit,
 )
+from orchestrator.cli.machine_faults import machine_fault
 from orchestrator.cli.output import tell
 from orchestrator.cli.stdout import discard_stdout, guarded_stdout
 from orchestrator.cli.wording import Verb
-from orchestrator.errors import Interrupted, ScalawError
+from orchestrator.errors import Interrupted, ScalawError, Unreachable
 from orchestrator.execution import guard
 
 #: The base of usage errors, by way of the public subclass: typer may carry its own copy of click.
@@ -140,6 +141,12 @@ def _run(arguments: list[str] | None) -> int:
     except BrokenPipeError:
         discard_stdout()
         return 0
+    except OSError as failure:
+        fault = machine_fault(failure)
+        if fault is None:
+            raise
+        tell(f"scalaw: {fault}")
+        return Unreachable.exit_code
     return code if isinstance(code, int) else 0
 
 

@@ -10,10 +10,11 @@ from typing import Any, Final
 
 from orchestrator.errors import Interrupted, ScalawError, Unreachable
 from orchestrator.execution.active_selection import CellChooser
-from orchestrator.execution.elastic import Elastic
 from orchestrator.execution.failure_policy import Fail, FailurePolicy
-from orchestrator.execution.pool import CannotStart, Event, Finished, Holding, Lost, Parent, Pool, Ready
-from orchestrator.execution.progress import Progress
+from orchestrator.execution.keep_states import keep_states
+from orchestrator.execution.pool.elastic import Elastic
+from orchestrator.execution.pool.protocol import CannotStart, Event, Holding, Lost, Parent, Pool, Ready
+from orchestrator.execution.progress.progress import Progress
 from orchestrator.execution.signals import StopSignal
 from orchestrator.execution.stage_scheduler import StageScheduler
 from orchestrator.execution.stall import StallRule
@@ -23,6 +24,7 @@ from orchestrator.planning.context import RunContext
 from orchestrator.planning.tree import Role, Stage
 from orchestrator.store import Store
 from orchestrator.store.cell_row import failure_row
+from orchestrator.store.compaction import WORTHWHILE
 from workers.messages import Cause, Failure, StageResult, WorkOrder
 
 #: How often an idle driver looks at signals, standstills and the clock.
@@ -78,6 +80,7 @@ class Driver:
     copies: bool = False
     chooser: CellChooser | None = None
     elastic: Elastic | None = None
+    compact_every: int = WORTHWHILE
     check_cluster: Callable[[], None] = lambda: None
     stall: StallRule = field(default_factory=StallRule)
     _warm: dict[str, list[int]] = field(default_factory=dict)
@@ -88,6 +91,7 @@ class Driver:
     _lost_nodes: frozenset[str] = frozenset()
     _failed_starts: int = 0
     _stop_by_s: float | None = None
+    _rows: int = 0
 
     def run(self, gangs: int, scorers: int = 0) -> None:
         """Start the gangs and return when every stage is done or failed, or a stop was asked for.
@@ -278,6 +282,10 @@ class Driver:
                 self._row(result.row)
 
     def _row(self, row: dict[str, Any]) -> None:
+        """Note a row that was committed; now and then those of single cells are merged, beside the sweep."""
+        self._rows += 1
+        if self._rows % self.compact_every == 0:
+            self.writer.put(lambda: self.store.compact(at_least=self.compact_every), key="compaction")
         self.progress.row(row)
         if self.chooser is not None:
             self.chooser.note(row)
@@ -396,23 +404,6 @@ class Driver:
         if self._flights:
             gangs = ", ".join(sorted({flight.gang for flight in self._flights.values()}))
             self.progress.say(f"{gangs} did not answer in time: what it was at goes on from its last checkpoint")
-        self._keep_states(self._stop_by_s)
+        idle = sorted(gang for gang, tickets in self._warm.items() if not tickets)
+        keep_states(self.pool, idle, self.scheduler.held(), self._stop_by_s, self.progress.say)
         return True
-
-    def _keep_states(self, until_s: float) -> None:
-        """Write the states that unfinished cells hang on to the checkpoints, the dearest first, while there is time."""
-        gangs = sorted(gang for gang, tickets in self._warm.items() if not tickets)
-        wanted = self.scheduler.held() if gangs else []
-        waited = {
-            self.pool.keep(gangs[k % len(gangs)], stage, state): stage for k, (stage, state, _) in enumerate(wanted)
-        }
-        while waited and time.monotonic() < until_s:
-            for event in self.pool.events(TICK_S):
-                if isinstance(event, Finished) and event.ticket in waited:
-                    stage = waited.pop(event.ticket)
-                    if any(result.failure for result in event.results):
-                        self.progress.say(f"the state of stage {stage.id[:12]} could not be kept")
-                elif isinstance(event, Lost):
-                    return
-        if waited:
-            self.progress.say(f"{len(waited)} states could not be kept in time and will be trained again")

@@ -10,15 +10,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from rich.console import Console
 
 from orchestrator.analysis.fit_store import Answer, answer
 from orchestrator.analysis.garbage import drop_older_layout, tidy_after_run
 from orchestrator.errors import BadInput, StoreReplaced, Unreachable
 from orchestrator.execution.active_selection import CellChooser
-from orchestrator.execution.cluster_address import knock
-from orchestrator.execution.run_log import Journal
+from orchestrator.execution.cluster.address import knock
+from orchestrator.execution.progress.run_log import Journal
 from orchestrator.execution.train import Spent, Training
 from orchestrator.planning import Plan, make_plan
 from orchestrator.planning.cell import Cell
@@ -26,15 +25,12 @@ from orchestrator.planning.machine import usable_cores
 from orchestrator.planning.recipe import recipe_name
 from orchestrator.spec import Sweep
 from orchestrator.store import Store, open_store
+from orchestrator.store.compaction import WORTHWHILE
 from orchestrator.store.heartbeat import Lease, check_free, take_lease
 from orchestrator.store.sweeps import SweepChange
 
 if TYPE_CHECKING:
     from orchestrator.fitting import FitReport
-
-
-#: Single parts from which a finished run merges them, so that reading stays fast.
-COMPACT_PARTS = 1_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,10 +128,12 @@ def run_sweep(
     target = open_store(store, create=True)
     check_free(target, sweep.name, say=journal.say)
     ids = [cell.id for cell in plan.cells]
-    rows = target.rows(ids)  # also sets damaged parts aside, so that their cells count as missing
-    again = _failed(rows) if retry_failed else set()
-    chooser = None if budget_fraction is None else _chooser(plan, budget_fraction, rows, again, journal)
-    missing = _missing(plan.cells, target.done().keys() - again)
+    done = target.done()  # also sets damaged parts aside, so that their cells count as missing
+    again = {cell_id for cell_id in ids if done.get(cell_id) == "failed"} if retry_failed else set()
+    chooser = None
+    if budget_fraction is not None:
+        chooser = _chooser(plan, budget_fraction, target.rows(ids), again, journal)
+    missing = _missing(plan.cells, done.keys() - again)
     spent = Spent()
     with _Beginning(target, plan, again, journal) as beginning:
         if not missing:
@@ -170,16 +168,12 @@ def run_sweep(
 
 def _answered(store: Store, sweep: str, journal: Journal, *, missing: int) -> Answer:
     """Tidy the store and fit what it holds."""
-    store.compact(at_least=COMPACT_PARTS)
+    store.compact(at_least=WORTHWHILE)
     found = answer(store, sweep)
     best = found.report.best if found.report else None
     journal.note(f"{sweep}: {missing:,} cells are missing; best law: {best and best.law}")
     journal.save(store, sweep)
     return found
-
-
-def _failed(rows: pa.Table) -> set[str]:
-    return set(rows.filter(pc.equal(rows["status"], "failed"))["cell_id"].to_pylist())
 
 
 def _chooser(

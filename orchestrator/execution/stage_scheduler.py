@@ -13,7 +13,7 @@ from enum import Enum
 from typing import Any, Final
 
 from orchestrator.execution.estimates import Estimates
-from orchestrator.execution.pool import Holding, Parent
+from orchestrator.execution.pool.protocol import Holding, Parent
 from orchestrator.planning.cost import Rate
 from orchestrator.planning.priority import ReadyQueue
 from orchestrator.planning.tree import Role, Stage, StageTree

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from orchestrator.execution.pool import Vitals
+from orchestrator.execution.pool.protocol import Vitals
 from orchestrator.planning.tree import Stage
 
 #: Shortest standstill that counts.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.errors import BadInput, ClusterLost
 from orchestrator.execution import guard
 from orchestrator.execution.failure_policy import FailurePolicy
-from orchestrator.execution.run_log import Journal
+from orchestrator.execution.progress.run_log import Journal
 from orchestrator.execution.store_writer import StoreWriter
 from orchestrator.planning import Plan
 from orchestrator.planning.cell import Cell
@@ -24,8 +24,8 @@ from orchestrator.store.heartbeat import Lease
 if TYPE_CHECKING:
     from orchestrator.execution.active_selection import CellChooser
     from orchestrator.execution.driver import Driver
-    from orchestrator.execution.pool import WorkerNeeds
-    from orchestrator.execution.progress import Progress
+    from orchestrator.execution.pool.protocol import WorkerNeeds
+    from orchestrator.execution.progress.progress import Progress
     from orchestrator.planning.tree import Role
 
 #: Share of the object store that states may take; Ray needs the rest for arguments and rows in flight.
@@ -125,11 +125,11 @@ class Training:
         """Lead cells to their rows on one cluster."""
         import ray  # seconds to load, which a finished sweep and a refusal do without
 
-        from orchestrator.execution.cluster import connected, head_has_ended
-        from orchestrator.execution.cluster_watch import ClusterWatch
+        from orchestrator.execution.cluster.connect import connected, head_has_ended
+        from orchestrator.execution.cluster.watch import ClusterWatch
         from orchestrator.execution.driver import Driver
-        from orchestrator.execution.elastic import Elastic, fitting_gangs
-        from orchestrator.execution.ray_pool import RayPool
+        from orchestrator.execution.pool.elastic import Elastic, fitting_gangs
+        from orchestrator.execution.pool.ray_pool import RayPool
         from orchestrator.execution.signals import StopSignal
         from orchestrator.execution.stage_scheduler import StageScheduler
         from orchestrator.execution.state_memory import StateMemory
@@ -221,7 +221,7 @@ def _cores(needs: WorkerNeeds, gangs: int, scorers: int) -> int:
 
 def _look_around(dashboard: str, shared: Store | None, journal: Journal) -> None:
     """Say where the dashboard is, and let all nodes try a store that they are to share."""
-    from orchestrator.execution.store_probe import check_nodes_see
+    from orchestrator.execution.cluster.store_probe import check_nodes_see
 
     if dashboard:
         journal.say(f"Ray dashboard: http://{dashboard}")
@@ -242,7 +242,7 @@ def _intention(plan: Plan, missing: int, gangs: int, scorers: int) -> str:
 
 
 def _needs(plan: Plan) -> dict[Role, WorkerNeeds]:
-    from orchestrator.execution.pool import WorkerNeeds
+    from orchestrator.execution.pool.protocol import WorkerNeeds
 
     resources = plan.sweep.resources
     training = WorkerNeeds(
@@ -261,10 +261,10 @@ def _needs(plan: Plan) -> dict[Role, WorkerNeeds]:
 def _progress(
     plan: Plan, missing: Sequence[Cell], flops: int, store: Store, writer: StoreWriter, lease: Lease, journal: Journal
 ) -> Progress:
-    from orchestrator.execution.job_message import JobMessage
-    from orchestrator.execution.live_fit import LiveFit
-    from orchestrator.execution.metrics import Metrics
-    from orchestrator.execution.progress import Progress
+    from orchestrator.execution.cluster.job_message import JobMessage
+    from orchestrator.execution.progress.live_fit import LiveFit
+    from orchestrator.execution.progress.metrics import Metrics
+    from orchestrator.execution.progress.progress import Progress
 
     patient = replace(lease, store=store)
 
@@ -295,7 +295,7 @@ def _fitting_gangs(needs: WorkerNeeds, beside: Sequence[WorkerNeeds]) -> int:
     """
     import ray
 
-    from orchestrator.execution.elastic import fitting_gangs
+    from orchestrator.execution.pool.elastic import fitting_gangs
 
     found = fitting_gangs(needs, beside)
     if not found:

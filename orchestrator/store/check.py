@@ -84,7 +84,7 @@ def check_blobs(blobs: Blobs) -> CheckReport:
     named = [KEY] if blobs.exists(KEY) else []
     beats = [key for key in blobs.list("logs") if key.endswith(".heartbeat.json")]
     report.documents = _look(report, named, lambda key: bool(identity_of(blobs)))
-    report.documents += _look(report, sweeps.keys(), lambda key: is_sealed(blobs.get(key)) and bool(sweeps.read(key)))
+    report.documents += _look(report, sweeps.keys(), lambda key: bool(sweeps.read(key)) and is_sealed(blobs.get(key)))
     report.documents += _look(report, beats, lambda key: _heartbeat(blobs, key))
     report.checkpoints = _look(report, checkpoints.keys(), lambda key: _checkpoint(checkpoints, key))
     report.set_aside = blobs.list("damaged")

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
+from typing import Final
 
 import pyarrow as pa
 
 from orchestrator.errors import Unreachable
-from orchestrator.store.blobs import Blobs
 from orchestrator.store.listing import FOLDER, Listing
 from orchestrator.store.part import as_table, encode_part
 from orchestrator.store.part_reader import THREADS
 from orchestrator.store.results import Results, cells_of
 from orchestrator.store.schema import ROW_SCHEMA
 
+#: Single parts from which it is worth while to merge them, so that reading stays fast.
+WORTHWHILE: Final = 1_000
 
-def compact(blobs: Blobs, *, at_least: int = 2) -> int:
+
+def compact(results: Results, *, at_least: int = 2) -> int:
     """Copy the rows of the cells' own parts into one part, delete those, and return how many rows were copied.
 
     A compacted part names its cells itself, so there is no manifest that could contradict it. The order is what makes
@@ -26,6 +29,8 @@ def compact(blobs: Blobs, *, at_least: int = 2) -> int:
 
     Parameters
     ----------
+    results
+        The rows of a store; it keeps the compacted parts that it has read.
     at_least
         Own parts that make it worth while; with fewer nothing is copied.
 
@@ -36,7 +41,7 @@ def compact(blobs: Blobs, *, at_least: int = 2) -> int:
     Unreachable
         If the part that was written does not read back equal; nothing was deleted.
     """
-    results = Results(blobs)
+    blobs = results.blobs
     listing = Listing.take(blobs)
     compacted, complete = results.compacted(listing)
     held = cells_of(compacted.values())

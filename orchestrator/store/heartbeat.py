@@ -7,6 +7,7 @@ import os
 import re
 import socket
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -109,10 +110,11 @@ def take_lease(
     """
     last = _free_after(store, sweep, say=say, sleep=sleep, now_s=now_s)
     store.insist_on(store.identity())  # from here on nothing is made anew where the store is gone
-    mine = {**_myself(), "lease": last + 1}
+    mine = {**_myself(), "lease": last + 1, "taken_by": uuid.uuid4().hex}
     if not store.blobs.put_new(_key(sweep, last + 1), json.dumps(mine).encode()):
         other = _lease(store, sweep, last + 1) or {}
-        raise _refusal(store, sweep, other, "just now")
+        if other != mine:  # else it was written, and the answer was lost on its way
+            raise _refusal(store, sweep, other, "just now")
     for number in _numbers(store, sweep):
         if number <= last:
             store.blobs.delete(_key(sweep, number))
@@ -257,6 +259,7 @@ def _numbers(store: Store, sweep: str) -> list[int]:
 def _lease(store: Store, sweep: str, number: int) -> dict[str, Any] | None:
     """Return who took a lease, or ``None`` where there is none, or it can't be read."""
     try:
-        return read_object(store.blobs.get(_key(sweep, number)))
+        about = read_object(store.blobs.get(_key(sweep, number)))
     except (FileNotFoundError, UnreadableBlob, NoObject):
         return None
+    return about if isinstance(about.get("host"), str) and isinstance(about.get("pid"), int) else None

@@ -39,9 +39,9 @@ class LocalBlobs:
 
     def insist_on(self, store_id: str) -> None:
         """See ``Blobs``; looked at before each write becomes visible, as a disk may be unmounted at any time."""
-        self._store_id = store_id
         with self._reachable("read", KEY):
-            self._check_store()
+            self._check_store(store_id)
+        self._store_id = store_id
 
     def put_new(self, key: str, data: bytes) -> bool:
         """See ``Blobs``; the hard link fails where the name is taken, which decides the race.
@@ -54,7 +54,9 @@ class LocalBlobs:
                 os.link(temporary, path)
                 written = True
             except FileExistsError:
-                written = False
+                written = _remove_empty_folder(path)
+                if written:
+                    os.link(temporary, path)
             _sync_folder(path.parent)
         return written
 
@@ -62,6 +64,7 @@ class LocalBlobs:
         """See ``Blobs``."""
         path = self._path(key)
         with self._reachable("write", key), self._temporary(path, data) as temporary:
+            _remove_empty_folder(path)
             temporary.replace(path)
             _sync_folder(path.parent)
 
@@ -152,15 +155,21 @@ class LocalBlobs:
         finally:
             temporary.unlink(missing_ok=True)
 
-    def _check_store(self) -> None:
+    def _check_store(self, store_id: str | None = None) -> None:
         """Refuse to write where the store that a run began with does not lie any more.
+
+        Parameters
+        ----------
+        store_id
+            What it calls itself; that which is insisted on, if any, where it is left out.
 
         Raises
         ------
         StoreReplaced
             If the root is gone, as where its disk was unmounted, or holds another store.
         """
-        if self._store_id is None:
+        expected = store_id or self._store_id
+        if expected is None:
             return
         try:
             there = read_identity((self.root / KEY).read_bytes(), self.uri)
@@ -171,11 +180,21 @@ class LocalBlobs:
             ) from error
         except BadInput as error:
             raise StoreReplaced(str(error)) from error
-        if there != self._store_id:
+        if there != expected:
             raise StoreReplaced(
                 f"another store lies at {self.uri} than the one that this run began with; put that one back and run "
                 "the same command again"
             )
+
+
+def _remove_empty_folder(path: Path) -> bool:
+    """Remove a folder of nothing where a blob should be; return whether there was one."""
+    if not path.is_dir() or path.is_symlink():
+        return False
+    with contextlib.suppress(OSError):  # it holds something, and stays
+        path.rmdir()
+        return True
+    return False
 
 
 def _read_file(path: Path) -> bytes:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import time
 
 import pytest
+from rich.console import Console
 
 import scalaw as facade
 from orchestrator.analysis.garbage import ABANDONED, OLDER, TEMPORARY, UNNEEDED, drop_older_layout, gc, tidy_after_run
 from orchestrator.errors import BadInput
+from orchestrator.execution.run import run_sweep
 from orchestrator.planning import make_plan
 from orchestrator.spec import parse_sweep
 from orchestrator.store import open_store
@@ -29,6 +32,7 @@ grid: {params: [2k], data_fraction: [0.5, 1.0], epochs: [1, 2]}
 train: {batch_size: 16, warmup_steps: 5}
 inference: {measure: false}
 resources: {checkpoint_interval_s: 1.0e-6}
+fit: {bootstrap: 0, laws: [product]}
 """
 
 
@@ -44,6 +48,7 @@ def stop_at(step):
     def on_step(run, gang, stage, done):
         if done >= step:
             run.stop.asked = True
+            run.pool.stop_soon()  # as a driver does within a tick; here the step must not depend on it
 
     return on_step
 
@@ -229,5 +234,34 @@ def test_after_a_run_no_checkpoint_is_left_unless_another_sweep_is_unfinished(st
     assert stopped.checkpoints.kept() == {}
 
 
+def test_a_run_that_finds_everything_there_drops_what_a_killed_driver_left(stopped):
+    LocalRun(YAML, stopped).run()
+    stopped.checkpoints.save("ef" * 32, Progress.BEGUN, 3, b"x" * 1_200_000)
+    result = run_sweep(parse_sweep(YAML), store=stopped.uri, console=Console(file=io.StringIO()))
+    assert (result.rows, result.missing) == (4, 0)
+    assert stopped.checkpoints.kept() == {}
+
+
 def test_the_facade_has_it(stopped):
     assert facade.gc(stopped.uri, dry_run=True) == gc(stopped, dry_run=True)
+
+
+def test_a_sweep_whose_record_is_damaged_may_need_any_checkpoint(stopped):
+    stopped.checkpoints.save("ab" * 32, Progress.BEGUN, 3, b"whose is it?")
+    stopped.save_sweep("broken", {"sweep": {}, "cells": []})
+    (path,) = (stopped.blobs.root / "sweeps" / "broken").iterdir()
+    path.write_bytes(path.read_bytes()[:-9])
+    document = gc(open_store(stopped.uri))
+    assert document["dropped_files"] == 0
+    assert document["left_alone"] == [{"sweep": "sweeps/broken/1.json", "why": "it can't be read"}]
+    stopped.save_sweep("small", {"sweep": {}, "cells": []})
+    assert tidy_after_run(open_store(stopped.uri)) == 0
+    path.unlink()
+    assert gc(open_store(stopped.uri))["dropped_files"] == 2
+
+
+def test_an_older_version_of_a_sweep_has_no_checkpoints_of_its_own(stopped):
+    record(stopped, YAML.replace("epochs: [1, 2]", "epochs: [1]"))
+    with pytest.raises(BadInput, match="`sweep` small@1: checkpoints are kept for a sweep's newest version"):
+        gc(stopped, sweep="small@1")
+    assert gc(stopped)["dropped_files"] == 0, "the shorter grid begins with the same trunk"

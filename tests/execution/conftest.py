@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from orchestrator.execution.driver import Driver
-from orchestrator.execution.ray_pool import RayPool
+from orchestrator.execution.pool.ray_pool import RayPool
 
 
 @pytest.fixture(scope="session")

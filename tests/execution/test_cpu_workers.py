@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.errors import BadInput
-from orchestrator.execution import elastic
-from orchestrator.execution.elastic import fitting_gangs
-from orchestrator.execution.pool import WorkerNeeds
+from orchestrator.execution.pool import elastic
+from orchestrator.execution.pool.elastic import fitting_gangs
+from orchestrator.execution.pool.protocol import WorkerNeeds
 from orchestrator.execution.run import run_sweep
 from orchestrator.spec import parse_sweep
 from orchestrator.store import open_store

@@ -13,14 +13,13 @@ import random
 from itertools import product
 
 import pytest
-import torch
 
 import workers.engine
 from orchestrator.execution import failure_policy
 from tests.execution.local import MEASURED, LocalRun, new_store, rows
 from workers.training.fused import LOSS_TOLERANCE
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 CHILDREN = f"""\
 name: children
@@ -102,21 +101,13 @@ resources: {{checkpoint_interval_s: 0.003}}
 """
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(autouse=True)
 def no_waits(monkeypatch):
     monkeypatch.setattr(failure_policy, "_wait_s", lambda rule, times: 0.0)
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
+def undisturbed(one_thread, tmp_path_factory):
     """What the cells of a sweep measure when nothing happens; trained once."""
     known = {}
 

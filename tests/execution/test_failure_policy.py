@@ -154,6 +154,7 @@ def test_a_lost_node_costs_nobody_a_try_with_growing_waits(policy, judge):
     waits = [judge(Cause.NODE_LOST, after_s=1.0).wait_s for _ in range(20)]
     assert waits[:8] == [1, 2, 4, 8, 16, 32, 60, 60]
     assert set(waits[8:]) == {60}
+    assert judge(Cause.WORKER_DIED) == Retry(1.0), "its first death of its own"
     policy.got_done("a")
     assert judge(Cause.NODE_LOST).wait_s == 1
     assert judge(Cause.RAISED) == Retry(0.0), "the cell's own try is still there"

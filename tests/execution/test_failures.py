@@ -18,6 +18,7 @@ import torch
 
 from orchestrator.errors import ScalawError, StoreReplaced, Unreachable
 from orchestrator.execution import failure_policy
+from orchestrator.execution.stage_scheduler import Status
 from orchestrator.store import local_blobs, open_store, patience
 from tests.execution.local import LocalRun, new_store, rows
 from workers.families.transformer.module import ByteTransformer
@@ -42,16 +43,9 @@ grid: {params: [700]}
 train: {batch_size: 16, warmup_steps: 2, learning_rate: 0.01}
 inference: {measure: false}
 """
+pytestmark = pytest.mark.usefixtures("one_thread")
 #: Every step is kept.
 KEEPING = "resources.checkpoint_interval_s=0.0001"
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(autouse=True)
@@ -63,13 +57,10 @@ def no_waits(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
+def undisturbed(one_thread, tmp_path_factory):
     """What every cell measures when nothing happens."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
     store = new_store(tmp_path_factory.mktemp("undisturbed"))
     LocalRun(TEXT, store).run()
-    torch.set_num_threads(before)
     found = rows(store)
     assert len(found) == 4
     assert not any(row[0] == "failed" for row in found.values())
@@ -281,6 +272,26 @@ def test_all_workers_killed_at_once_cost_no_cell_a_try(store, undisturbed):
             run.pool.kill(each)
 
     run(store, Once(kill_all, below_the_root, times=4), gangs=3)
+    assert_unharmed(store, undisturbed)
+
+
+def test_a_stage_waits_for_its_retry_and_the_others_do_not(store, undisturbed, monkeypatch):
+    monkeypatch.setattr(failure_policy, "_wait_s", lambda rule, times: 1e9)
+    fault = Once(lambda run, gang: run.pool.kill(gang), lambda stage, step: stage.kind == "cooldown")
+    local = LocalRun(TEXT, store, on_step=fault)
+
+    def stop_when_only_it_is_left():
+        if len(rows(store)) == 3 or local.scheduler.attempts.total() > 9:
+            local.stop.asked = True
+
+    local.driver.check_cluster = stop_when_only_it_is_left
+    local.run()
+    found = rows(store)
+    assert len(found) == 3
+    assert found.items() <= undisturbed.items()
+    held = [stage for stage in local.plan.tree if local.scheduler.status(stage.id) is Status.HELD]
+    assert {stage.kind for stage in held} == {"cooldown", "evaluate"}
+    run(store)
     assert_unharmed(store, undisturbed)
 
 

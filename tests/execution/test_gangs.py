@@ -15,7 +15,7 @@ from ray.exceptions import GetTimeoutError
 
 from orchestrator.errors import BadInput, ScalawError
 from orchestrator.execution.driver import MOST_FAILED_STARTS
-from orchestrator.execution.ray_pool import RayPool
+from orchestrator.execution.pool.ray_pool import RayPool
 from orchestrator.execution.run import run_sweep
 from orchestrator.planning import make_plan
 from orchestrator.planning.plan import planned_gangs

@@ -10,10 +10,10 @@ from dataclasses import replace
 import pytest
 import ray
 
-from orchestrator.execution.cluster_watch import ClusterWatch
-from orchestrator.execution.local_pool import LocalPool
-from orchestrator.execution.pool import CannotStart, Finished, Holding, Lost, Ready, WorkerNeeds
-from orchestrator.execution.ray_pool import RayPool
+from orchestrator.execution.cluster.watch import ClusterWatch
+from orchestrator.execution.pool.local_pool import LocalPool
+from orchestrator.execution.pool.protocol import CannotStart, Finished, Holding, Lost, Ready, WorkerNeeds
+from orchestrator.execution.pool.ray_pool import RayPool
 from orchestrator.planning import make_plan
 from orchestrator.spec import parse_sweep
 from orchestrator.store import open_store
@@ -302,8 +302,8 @@ def test_a_gang_that_can_not_start_says_why_each_time(tried):
     (told,) = it.hear(1)
     assert isinstance(told, CannotStart)
     assert told.gang == gang
-    assert "no-such-family" in told.error
-    assert "\n" not in told.error
+    assert "no-such-family" in told.failure.error
+    assert "\n" not in told.failure.error
     it.pool.replace(gang)
     (again,) = it.hear(1)
     assert again == told

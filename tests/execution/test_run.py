@@ -9,7 +9,7 @@ import time
 import pytest
 
 from orchestrator.errors import BadInput, ClusterLost, Interrupted
-from orchestrator.execution.cluster_watch import ClusterWatch
+from orchestrator.execution.cluster.watch import ClusterWatch
 from orchestrator.execution.run import run_sweep
 from orchestrator.planning import make_plan
 from orchestrator.store import open_store

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from orchestrator.execution.pool import Holding
+from orchestrator.execution.pool.protocol import Holding
 from orchestrator.execution.stage_scheduler import StageScheduler, Status
 from orchestrator.planning.tree import Stage
 from orchestrator.store.checkpoints import Progress

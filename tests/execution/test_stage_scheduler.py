@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from orchestrator.execution.pool import Holding
+from orchestrator.execution.pool.protocol import Holding
 from orchestrator.execution.stage_scheduler import StageScheduler, Status
 from orchestrator.planning import make_plan
 from orchestrator.store.checkpoints import Progress

@@ -45,7 +45,7 @@ CALLS = {
     "exists": lambda blobs: blobs.exists("results/a"),
     "list": lambda blobs: blobs.list("results"),
     "children": lambda blobs: blobs.children(),
-    "inventory": lambda blobs: set(blobs.inventory()),
+    "inventory": lambda blobs: {key: stored.size_bytes for key, stored in blobs.inventory().items()},
     "move": lambda blobs: blobs.move("results/a", "damaged/a"),
     "delete": lambda blobs: blobs.delete("results/a"),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -148,3 +149,14 @@ def test_whatever_several_writers_do_each_cell_has_the_first_row_of_its_best_sta
         assert [row["cell_id"] for row in rows] == sorted(expected)
         assert {row["cell_id"]: (row["wall_s"], row["status"]) for row in rows} == expected
         assert store.done() == {cell: status for cell, (_, status) in expected.items()}
+
+
+def test_other_tools_read_the_parts_as_parquet(store, row):
+    for number in range(4):
+        store.commit_row(row(number, accuracy=0.5 if number else None))
+    store.compact()
+    for number in range(4, 7):
+        store.commit_row(row(number, epochs=number))
+    parts = f"read_parquet('{store.uri}/results/*.parquet', union_by_name = true)"
+    answer = duckdb.sql(f"select count(*), sum(val_loss), sum(accuracy), sum(epochs) from {parts}").fetchone()
+    assert answer == (7, sum(range(1, 8)), 1.5, 15)

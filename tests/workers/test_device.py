@@ -22,7 +22,9 @@ from workers.engine import TorchEngine
 from workers.faults import failure_of
 from workers.messages import Cause
 from workers.serving.peak_memory import peak_bytes
+from workers.training import model_cache
 from workers.training import score as scoring
+from workers.training.loop import Model
 
 CPU = torch.device("cpu")
 SWEEP = """\
@@ -175,6 +177,25 @@ def test_the_peak_on_a_gpu_leaves_out_what_the_process_holds_beside_the_model(mo
         monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: elsewhere + own + scratch)
         monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda device: None)
         assert peak_bytes(module, x) == own + scratch
+
+
+def test_a_loss_in_one_graph_trains_the_bits_of_a_loss_of_logits(monkeypatch):
+    # What a GPU compiles as one graph, here left to torch as it is: rounding is then the same.
+    plan = make_plan(parse_sweep(SWEEP))
+    engine, trunk = TorchEngine(plan.context), next(stage for stage in plan.tree if stage.steps)
+    apart = engine.train(replace(trunk, stop_step=4), None)
+    wrapped, asked = engine.warm.wrapped, []
+
+    def with_loss(module: nn.Module, *arguments: Any) -> Model:
+        together = model_cache._WithLoss(module)
+        asked.append(together)
+        return replace(wrapped(module, *arguments), loss=together)
+
+    monkeypatch.setattr(engine.warm, "wrapped", with_loss)
+    engine.warm.forget()
+    together = engine.train(replace(trunk, stop_step=4), None)
+    assert len(asked) == 1
+    assert all(np.array_equal(apart.model[name], together.model[name]) for name in apart.model)
 
 
 @pytest.mark.nightly

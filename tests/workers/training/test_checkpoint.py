@@ -9,7 +9,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import safetensors.numpy
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -221,14 +220,6 @@ def test_checkpoints_of_two_states_cant_be_mixed(state):
     data = safetensors.numpy.save(swapped, {METADATA_KEY: json.dumps(_facts(to_bytes(state)))})
     with pytest.raises(DamagedCheckpoint, match="checksum differs"):
         from_bytes(data)
-
-
-@pytest.fixture
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.slow

@@ -287,22 +287,22 @@ def test_the_small_sweep_shares_training():
     assert make_plan(sweep).flops_planned < make_plan(sweep, share=False).flops_planned
 
 
-@settings(EXAMPLES, max_examples=8)
+@settings(EXAMPLES, max_examples=6)
 @given(document=sweeps(), luck=lucks)
 def test_rows_of_a_shared_tree_are_those_of_cells_trained_alone(gangs, document, luck):
     assert_exact(gangs, document, luck)
 
 
-@pytest.mark.parametrize("family", CASES)
-@pytest.mark.parametrize("world_size", WORLD_SIZES[1:])
+@pytest.mark.parametrize(
+    ("world_size", "family"), [(2, "transformer"), (3, "transformer"), (3, "resnet"), (4, "resnet")]
+)
 @settings(EXAMPLES, max_examples=2)
 @given(data=st.data(), luck=lucks)
 def test_rows_of_a_gang_are_those_of_a_gang_that_trains_each_cell_alone(gangs, world_size, family, data, luck):
     assert_exact(gangs, data.draw(sweeps(world_size, family)), luck)
 
 
-@pytest.mark.parametrize("family", CASES)
-@pytest.mark.parametrize("world_size", [1, 3])
+@pytest.mark.parametrize(("world_size", "family"), [(1, "transformer"), (1, "resnet"), (3, "resnet")])
 @settings(EXAMPLES, max_examples=2)
 @given(data=st.data(), luck=lucks, schedule=st.sampled_from(["wsm", "wsd", "constant"]), cut=st.booleans())
 def test_children_of_a_shared_tree_are_those_of_parents_trained_for_each(

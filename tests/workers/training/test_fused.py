@@ -25,6 +25,7 @@ from workers.training.loop import cross_entropy
 from workers.training.merge import OpenWindows
 from workers.training.state import load_model, load_optimizer, save_state
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 TEXT = """\
 name: text
 seed: 3
@@ -40,14 +41,6 @@ model: {family: resnet}
 grid: {params: [1.4k]}
 train: {optimizer: sgd, batch_size: 8}
 """
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @cache

@@ -13,13 +13,13 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.text import Text
 
-from orchestrator.execution.live_fit import LiveFit
-from orchestrator.execution.run_log import Journal
+from orchestrator.execution.progress.live_fit import LiveFit
+from orchestrator.execution.progress.run_log import Journal
 from orchestrator.execution.stage_scheduler import StageScheduler
 from orchestrator.store.cell_row import last_line
 
 if TYPE_CHECKING:
-    from orchestrator.execution.metrics import Metrics
+    from orchestrator.execution.progress.metrics import Metrics
 
 #: Seconds between plain lines, and between refits of the live law and settings of the metrics.
 LINE_S = 10.0

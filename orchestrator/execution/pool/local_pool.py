@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from orchestrator.execution.pool import (
+from orchestrator.execution.pool.protocol import (
     TITLES,
     CannotStart,
     Event,

@@ -13,8 +13,8 @@ from ray.exceptions import ObjectLostError, RayActorError, RayError, RayTaskErro
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from orchestrator.execution.cluster_watch import ClusterWatch
-from orchestrator.execution.pool import (
+from orchestrator.execution.cluster.watch import ClusterWatch
+from orchestrator.execution.pool.protocol import (
     TITLES,
     CannotStart,
     Event,

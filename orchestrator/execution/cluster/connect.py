@@ -20,8 +20,9 @@ from typing import Any
 import ray
 from ray._private import ray_constants, services, worker
 
-from orchestrator.errors import BadInput, Unreachable
-from orchestrator.execution.cluster_address import knock, token_refused
+from orchestrator.errors import BadInput
+from orchestrator.execution.cluster.address import knock, token_refused
+from orchestrator.execution.cluster.ray_needs import check_token, refusal, surroundings
 from orchestrator.execution.signals import undisturbed
 
 LOOPBACK = "127.0.0.1"
@@ -70,17 +71,21 @@ def connected(address: str | None, *, cpus: int, dashboard: bool) -> Iterator[di
             "_node_ip_address": LOOPBACK,
             "object_store_memory": OBJECT_STORE_BYTES,
         }
-    with _on_loopback() if address is None else contextlib.nullcontext(), _in_groups_of_their_own():
+    with contextlib.ExitStack() as until_the_end:
+        if address is None:
+            settings |= until_the_end.enter_context(surroundings())
+            until_the_end.enter_context(_on_loopback())
+        elif mode == "token":
+            check_token(made_here=False)
+        until_the_end.enter_context(_in_groups_of_their_own())
         aside: list[str] = []
         try:
             with _said_aside(aside) if address else contextlib.nullcontext():
                 context = ray.init(address or "local", **settings)
-        except (ConnectionError, RuntimeError, ValueError, TimeoutError) as failure:
+        except Exception as failure:  # Ray says some of it with a bare Exception, a start-up time-out for one
             if "InvalidAuthToken" in "".join(aside):
                 raise token_refused(str(address)) from failure
-            where = f"the cluster at {address}" if address else "Ray on this machine"
-            token = "; does RAY_AUTH_TOKEN_PATH name a file with its token?" if address else ""
-            raise Unreachable(f"{where} can't be reached: {str(failure).splitlines()[0]}{token}") from failure
+            raise refusal(failure, address) from failure
         try:
             with _unsaid():
                 yield {"dashboard_url": context.dashboard_url, "ours": address is None}

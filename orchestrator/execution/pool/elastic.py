@@ -11,7 +11,7 @@ import ray
 from ray.autoscaler.sdk import request_resources
 from ray.util.client import ray as client
 
-from orchestrator.execution.pool import WorkerNeeds
+from orchestrator.execution.pool.protocol import WorkerNeeds
 
 #: Seconds between two looks at the cluster.
 LOOK_S: Final = 2.0
