@@ -15,6 +15,8 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Iterable
+from contextlib import suppress
 from types import FrameType
 from typing import Any, Final
 
@@ -25,6 +27,8 @@ PASSED_ON: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 INTERRUPTED: Final = 130
 UNREACHABLE: Final = 3
 
+#: Process groups that were started and are not to outlive this process.
+_groups: list[int] = []
 _by_itself = False
 _leader: socket.socket | None = None
 
@@ -52,6 +56,22 @@ def tell(**what: Any) -> None:
         _leader.sendall(json.dumps(what).encode() + b"\n")
 
 
+def owns(group: int) -> None:
+    """Note a process group that ends with this process, in whatever way that does.
+
+    Ray's agents outlive a driver that is killed: each waits for the end of a pipe that the other one holds.
+    """
+    _groups.append(group)
+    tell(groups=_groups)
+
+
+def end_what_is_left() -> None:
+    """End what was started and has not ended by itself."""
+    _end_groups(_groups)
+    _groups.clear()
+    tell(groups=_groups)
+
+
 def leave(sentence: str) -> None:
     """End this process at once, stuck in a call to a cluster that is gone; where nobody leads it, nothing."""
     if _leader is not None:
@@ -73,6 +93,7 @@ def lead() -> int:
         told, code = _Led().run()
         if "end" in told:
             return int(told["end"])
+        _end_groups(told.get("groups", ()))
         if told.get("stopping"):
             _say("interrupted; run the same command again to go on")
             return INTERRUPTED
@@ -124,7 +145,14 @@ class _Led:
 def _end_with(leader: socket.socket) -> None:
     """End this process with the one that leads it: who kills that one means the run."""
     leader.recv(1)
+    _end_groups(_groups)
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _end_groups(groups: Iterable[int]) -> None:
+    for group in groups:
+        with suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGKILL)
 
 
 def _say(sentence: str) -> None:

@@ -28,7 +28,8 @@ from orchestrator.store.sweeps import SweepChange, Sweeps, sweep_name
 
 #: Folders that a store consists of.
 FOLDERS = frozenset({"sweeps", "results", "fits", "checkpoints", "logs", "damaged"})
-#: What a mark holds.
+#: What marks are called, and what one holds.
+MARKS = "logs/mark-"
 MARK = b"scalaw"
 
 
@@ -52,7 +53,7 @@ def open_store(uri: str, *, create: bool = False) -> Store:
     """
     blobs = open_blobs(uri, create=create)
     there = blobs.children()
-    empty = there <= FOLDERS and not any(blobs.list(folder) for folder in there)
+    empty = there <= FOLDERS and all(_is_mark(key) for folder in there for key in blobs.list(folder))
     if empty and not create:
         raise BadInput(f"there is no store at {blobs.uri}: check the path, or let 'scalaw run' make one")
     if not empty and not _is_store(blobs, there):
@@ -62,6 +63,11 @@ def open_store(uri: str, *, create: bool = False) -> Store:
         with suppress(DamagedPart, UnreadableBlob, FileNotFoundError):  # whoever reads the rows sets it aside
             decode_part(blobs.get(key), ROW_SCHEMA, f"{blobs.uri}/{key}")
     return Store(blobs)
+
+
+def _is_mark(key: str) -> bool:
+    """Return whether a blob is but the mark by which another process finds out that it sees the same folder."""
+    return key.startswith(MARKS)
 
 
 def _is_store(blobs: Blobs, there: set[str]) -> bool:
@@ -259,7 +265,7 @@ class Store:
 
     def leave_mark(self) -> str:
         """Write a small blob by which another process knows this store; return its key."""
-        key = f"logs/mark-{uuid.uuid4().hex}"
+        key = f"{MARKS}{uuid.uuid4().hex}"
         self.blobs.put_new(key, MARK)
         return key
 

@@ -213,3 +213,13 @@ def test_a_bucket_is_looked_at_when_it_is_insisted_on(s3_blobs):
     s3_blobs.delete(KEY)
     with pytest.raises(StoreReplaced, match="no store any more"):
         s3_blobs.insist_on(name)
+
+
+def test_a_mark_that_tries_whether_others_see_the_folder_makes_no_store_of_it_and_hinders_none(tmp_path):
+    new = open_store(str(tmp_path / "s"), create=True)
+    key = new.leave_mark()
+    assert open_store(str(tmp_path / "s"), create=True).sees_mark(key)
+    with pytest.raises(BadInput, match="there is no store at"):
+        open_store(str(tmp_path / "s"))
+    new.take_mark(key)
+    assert open_store(str(tmp_path / "s"), create=True).identity()

@@ -9,7 +9,6 @@ our own (`ray.nodes` blocks for ever once the GCS is gone), the group that they 
 from __future__ import annotations
 
 import contextlib
-import functools
 import logging
 import os
 import sys
@@ -21,6 +20,7 @@ import ray
 from ray._private import ray_constants, services, worker
 
 from orchestrator.errors import BadInput
+from orchestrator.execution import guard
 from orchestrator.execution.cluster.address import knock, token_refused
 from orchestrator.execution.cluster.ray_needs import check_token, refusal, surroundings
 from orchestrator.execution.signals import undisturbed
@@ -92,6 +92,7 @@ def connected(address: str | None, *, cpus: int, dashboard: bool) -> Iterator[di
         finally:
             with undisturbed():  # half shut down, Ray ends the process with code 1 as soon as it meets an old reference
                 ray.shutdown()
+            guard.end_what_is_left()
 
 
 def head_has_ended() -> bool:
@@ -109,7 +110,13 @@ def _in_groups_of_their_own() -> Iterator[None]:
     driver can let workers keep their states; so it reaches the driver alone.
     """
     before = services.ConsolePopen
-    services.ConsolePopen = functools.partial(before, process_group=0)  # type: ignore[misc,assignment]
+
+    def started(*arguments: Any, **keywords: Any) -> Any:
+        process = before(*arguments, process_group=0, **keywords)
+        guard.owns(process.pid)
+        return process
+
+    services.ConsolePopen = started  # type: ignore[misc,assignment]
     try:
         yield
     finally:
