@@ -10,9 +10,9 @@ from typing import Any, Final
 
 from orchestrator.errors import Interrupted, ScalawError, Unreachable
 from orchestrator.execution.active_selection import CellChooser
-from orchestrator.execution.pool.elastic import Elastic
 from orchestrator.execution.failure_policy import MOST_FAILED_STARTS, SHARED_WITH_OTHERS, Fail, FailurePolicy
 from orchestrator.execution.keep_states import keep_states
+from orchestrator.execution.pool.elastic import Elastic
 from orchestrator.execution.pool.protocol import CannotStart, Event, Holding, Lost, Parent, Pool, Ready
 from orchestrator.execution.progress.progress import Progress
 from orchestrator.execution.signals import StopSignal
