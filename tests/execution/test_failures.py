@@ -18,7 +18,7 @@ import torch
 
 from orchestrator.errors import ScalawError, StoreReplaced, Unreachable
 from orchestrator.execution import failure_policy
-from orchestrator.execution.stage_scheduler import Status
+from orchestrator.execution.stage_status import Status
 from orchestrator.store import local_blobs, open_store, patience
 from tests.execution.local import LocalRun, new_store, rows
 from workers.families.transformer.module import ByteTransformer
