@@ -21,7 +21,9 @@ WRITE_ON = """
 import hashlib, os, sys
 from orchestrator.store import open_store
 from orchestrator.store.checkpoints import Progress
-checkpoints = open_store(sys.argv[1], create=True).checkpoints
+store = open_store(sys.argv[1], create=True)
+store.identity()
+checkpoints = store.checkpoints
 print("ready", flush=True)
 step = 0
 while True:
