@@ -52,7 +52,7 @@ def test_a_failure_without_words_has_a_line_all_the_same(scalaw, store):
     opened = open_store(store)
     opened.commit_row({**row, "started_at": at, "finished_at": at})
     opened.save_sweep("s", {"sweep": {}, "task": "t", "cells": ["c" * 64]})
-    assert "failed: no reason was recorded" in scalaw("status", store).out
+    assert "failed: no reason is known" in scalaw("status", store).out
 
 
 def test_tables_logs_and_answers_are_escaped(scalaw, store):
