@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 #: Seconds after which the tests of a fault are ended; a hang is caught by pytest's own time-out before.
 LIMIT_S = 400
 SCHEDULER = "orchestrator/execution/stage_scheduler.py"
+STATUS = "orchestrator/execution/stage_status.py"
 POLICY = "orchestrator/execution/failure_policy.py"
 DRIVER = "orchestrator/execution/driver.py"
 STALL = "orchestrator/execution/stall.py"
@@ -35,11 +36,16 @@ RESULTS = "orchestrator/store/results.py"
 #: Which tests are run for a fault in a file: those of its room that take seconds.
 TESTS = {
     SCHEDULER: ["tests/execution/test_stage_scheduler.py", "tests/execution/test_scheduler_machine.py"],
+    STATUS: ["tests/execution/test_stage_scheduler.py", "tests/execution/test_scheduler_machine.py"],
     POLICY: ["tests/execution/test_failure_policy.py", "tests/execution/test_failures.py"],
     DRIVER: ["tests/execution/test_failures.py", "tests/execution/test_exact_resume.py"],
     STALL: ["tests/execution/test_failures.py"],
     CHECKPOINTER: ["tests/workers", "tests/execution/test_exact_resume.py"],
-    WORKER: ["tests/execution/test_exact_resume.py", "tests/execution/test_failures.py"],
+    WORKER: [
+        "tests/workers/test_worker.py",
+        "tests/execution/test_exact_resume.py",
+        "tests/execution/test_failures.py",
+    ],
     COMPRESSING: ["tests/execution/test_exact_resume.py"],
     CHECKPOINTS: ["tests/store/test_checkpoints.py"],
     LOCAL: ["tests/store"],
@@ -76,7 +82,7 @@ FAULTS = [
     ),
     Fault(
         "dormant cells keep no state alive",
-        SCHEDULER,
+        STATUS,
         "ASKING: Final = OPEN | {Status.DORMANT}",
         "ASKING: Final = OPEN",
     ),
@@ -281,13 +287,13 @@ FAULTS = [
     Fault(
         "the second writer of a row wins",
         LOCAL,
-        "os.link(temporary, path)",
-        "os.replace(temporary, path)",
+        "            try:\n                os.link(temporary, path)",
+        "            try:\n                os.replace(temporary, path)",
     ),
     Fault(
         "a store that was replaced is written to",
         LOCAL,
-        "if there != self._store_id:",
+        "if there != expected:",
         "if not there:",
     ),
     Fault(

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from orchestrator.errors import Interrupted, ScalawError, Unreachable
 from orchestrator.execution.active_selection import CellChooser
-from orchestrator.execution.failure_policy import Fail, FailurePolicy
+from orchestrator.execution.failure_policy import MOST_FAILED_STARTS, SHARED_WITH_OTHERS, Fail, FailurePolicy
 from orchestrator.execution.keep_states import keep_states
 from orchestrator.execution.pool.elastic import Elastic
 from orchestrator.execution.pool.protocol import CannotStart, Event, Holding, Lost, Parent, Pool, Ready
@@ -31,10 +31,6 @@ from workers.messages import Cause, Failure, StageResult, WorkOrder
 TICK_S: Final = 0.25
 #: A chain that takes less than this is short: the next one is queued behind it, as the round trip would cost more.
 SHORT_S: Final = 0.02
-#: Starts that may raise one after another before the sweep gives up.
-MOST_FAILED_STARTS: Final = 3
-#: Causes that one chain may have brought on others that trained with it as one model.
-CHAINS_OWN: Final = frozenset({Cause.RAISED, Cause.OUT_OF_MEMORY, Cause.WORKER_DIED, Cause.STALLED})
 #: Seconds beyond the longest step that a stop waits for workers.
 STOP_GRACE_S: Final = 30.0
 
@@ -273,8 +269,8 @@ class Driver:
             self._failed(chain, result.failure, gang)
         else:
             self.policy.got_done(*(stage.id for stage in chain))
-            travels = state if result.state_bytes else None
-            self.scheduler.finish(chain, travels, result.seconds, done=result.done, spared_steps=result.spared_steps)
+            state = state if result.state_bytes else None
+            self.scheduler.finish(chain, state, result.seconds, done=result.done, spared_steps=result.spared_steps)
             self.memory.settle(last.id, result.state_bytes if self.scheduler.holds(last.id) else 0)
             self._holders[last.id] = gang
             self._tidy()
@@ -322,7 +318,7 @@ class Driver:
             batch_size=stage.recipe.batch_size // stage.recipe.world_size,
         )
         if not isinstance(verdict, Fail):
-            if failure.cause in CHAINS_OWN:
+            if failure.cause in SHARED_WITH_OTHERS:
                 self.scheduler.part(chain)
             if verdict.wait_s:
                 self.scheduler.hold(chain)
@@ -345,10 +341,8 @@ class Driver:
         """See what a worker that was lost has kept of a chain: it goes on from there, and a stage gets on with it."""
         with suppress(Unreachable):  # then it is not known; the writes that matter say so by themselves
             for k, stage in enumerate(chain):
-                kept = self.glance.checkpoints.reached(stage.id)
-                if kept is not None:
-                    done, _ = kept
-                    self.scheduler.note_kept(*((), [stage.id]) if done else ([stage.id], ()))
+                if (kept := self.glance.checkpoints.reached(stage.id)) is not None:
+                    self.scheduler.note_kept(**{"done" if kept[0] else "begun": [stage.id]})
                     self.policy.note_reached(chain[0].id, (k, *kept))
 
     def _tidy(self) -> None:
@@ -366,14 +360,11 @@ class Driver:
             if self._warm.get(flight.gang, [None])[0] != ticket:
                 continue  # queued behind another
             stages = [stage for chain in flight.chains for stage in chain]
-            late = self.stage_timeout_s is not None and now - flight.sent_s > self.stage_timeout_s * len(stages)
             step_s = self.stall.step_s(stages, self.scheduler.estimates.stages_s) * len(flight.chains)
-            vitals = self.pool.vitals(flight.gang)
-            if late:
-                limit = f"the stage took longer than resources.stage_timeout_s = {self.stage_timeout_s:g}"
-                self.pool.give_up(flight.gang, Failure(Cause.STALLED, limit))
-            elif self.stall.stands_still(vitals, step_s):
-                told = f"worker {flight.gang} made no step for {vitals.unchanged_s:.0f} s and was ended"
+            late = self.stage_timeout_s is not None and now - flight.sent_s > self.stage_timeout_s * len(stages)
+            told = f"the stage took longer than resources.stage_timeout_s = {self.stage_timeout_s:g}" if late else ""
+            told = told or self.stall.told(flight.gang, self.pool.vitals(flight.gang), step_s)
+            if told:
                 self.pool.give_up(flight.gang, Failure(Cause.STALLED, told))
 
     def _resize(self) -> None:

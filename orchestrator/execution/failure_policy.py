@@ -49,6 +49,10 @@ class Rule:
 
 #: Deaths and standstills in a row, explained by nothing else, after which a stage is taken to kill its workers.
 POISON: Final = 3
+#: Starts of workers that may raise one after another before the sweep gives up.
+MOST_FAILED_STARTS: Final = 3
+#: Causes that one seed may have brought on others that trained with it as one model; they train alone from then on.
+SHARED_WITH_OTHERS: Final = frozenset({Cause.RAISED, Cause.OUT_OF_MEMORY, Cause.WORKER_DIED, Cause.STALLED})
 #: Seconds within which deaths at several stages are one event.
 TOGETHER_S: Final = 5.0
 #: Deaths in a row together with others, from which on they count as a stage's own: where every stage kills its worker,

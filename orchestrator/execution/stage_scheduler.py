@@ -9,37 +9,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
-from typing import Any, Final
+from typing import Final
 
 from orchestrator.execution.estimates import Estimates
 from orchestrator.execution.pool.protocol import Holding, Parent
+from orchestrator.execution.stage_status import ASKING, OPEN, Status
 from orchestrator.planning.cost import Rate
 from orchestrator.planning.priority import ReadyQueue
-from orchestrator.planning.tree import Role, Stage, StageTree
+from orchestrator.planning.tree import Role, Stage, StageTree, first_flops, seedless
 from orchestrator.store.checkpoints import Progress
 from workers.messages import Kept
 
 #: Chains that are trained as one batched model at most.
 MOST_FUSED: Final = 64
-
-
-class Status(Enum):
-    """Where a stage stands."""
-
-    DORMANT = "not wanted yet"
-    WAITING = "its parent's state is not there yet"
-    HELD = "its retry is not due yet"
-    READY = "can be sent"
-    IN_FLIGHT = "was sent"
-    DONE = "done, or led to by nothing that is left to do"
-    FAILED = "failed, or hangs on one that did"
-
-
-#: Stages that are still to be done.
-OPEN: Final = frozenset({Status.WAITING, Status.HELD, Status.READY, Status.IN_FLIGHT})
-#: Stages that will need their parent's state.
-ASKING: Final = OPEN | {Status.DORMANT}
 
 
 @dataclass
@@ -199,7 +181,7 @@ class StageScheduler:
         self.note_kept(begun, done)
         for stage in chain:
             self._set(stage, Status.DONE)
-        self.flops_spent += sum(stage.flops for stage in chain) - _first_flops(chain, spared_steps)
+        self.flops_spent += sum(stage.flops for stage in chain) - first_flops(chain, spared_steps)
         if state is not None and self._is_asked_for(last.id):
             self._in_memory[last.id] = state
             self._unkept_s[last.id] = 0.0 if last.id in done else unkept_s
@@ -433,28 +415,3 @@ class StageScheduler:
 
     def _may_go_on(self, chain: Sequence[Stage]) -> bool:
         return any(stage.id in self._kept or self.attempts[stage.id] for stage in chain)
-
-
-def seedless(stage: Stage) -> tuple[Any, ...]:
-    """Return what a stage has in common with those of other seeds."""
-    return (
-        stage.kind,
-        stage.shape,
-        stage.recipe,
-        stage.start_step,
-        stage.stop_step,
-        stage.stream_examples,
-        stage.windows,
-        stage.tuning,
-        stage.compress,
-    )
-
-
-def _first_flops(chain: Sequence[Stage], steps: int) -> int:
-    """Return the training FLOPs of the first optimiser steps of a chain."""
-    flops = 0
-    for stage in chain:
-        taken = min(steps, stage.steps)
-        flops += taken * stage.flops // max(1, stage.steps)
-        steps -= taken
-    return flops

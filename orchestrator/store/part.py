@@ -7,9 +7,11 @@ Parquet takes a millisecond, many times what reading that row takes, and a sweep
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import pyarrow as pa
@@ -17,7 +19,7 @@ import pyarrow.parquet as pq
 
 from orchestrator.errors import BadInput
 from orchestrator.store.json_object import NoObject, read_object
-from orchestrator.store.schema import SCHEMA_VERSION, VERSION_KEY
+from orchestrator.store.schema import ROW_SCHEMA, SCHEMA_VERSION, VERSION_KEY
 from orchestrator.store.seal import BLANK, DIGITS, is_whole, sealed
 
 #: Schema version from which every part is sealed; older ones are read by their page checksums.
@@ -29,6 +31,8 @@ _HEAD: Final = b'{"sha256": "'
 _TIME: Final = pa.timestamp("us", tz="UTC")
 #: Python types of a row in a seal; times are microseconds.
 _PLAIN: Final = {pa.string(): str, pa.int64(): int, pa.bool_(): bool, pa.float64(): float, _TIME: int}
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
 _INT64: Final = range(-(2**63), 2**63)
 
 
@@ -64,10 +68,33 @@ def encode_part(table: pa.Table) -> bytes:
     A part of one row is all overhead, so it carries no dictionaries, no statistics, no Arrow schema, and no column that
     is null in it: a third of the bytes, and of the time to write.
     """
-    large = table.num_rows != 1
-    if not large:
-        table = table.select([name for name in table.column_names if not table[name].null_count])
-    row = None if large else {name: _plain(table[name]) for name in table.column_names}
+    if table.num_rows != 1:
+        return _encode(table, None)
+    table = table.select([name for name in table.column_names if not table[name].null_count])
+    return _encode(table, {name: _plain(table[name]) for name in table.column_names})
+
+
+def encode_row(values: Mapping[str, Any]) -> bytes:
+    """Return the part of a row, the same that `encode_part` makes of its table, in half the time.
+
+    Parameters
+    ----------
+    values
+        What of the row is not null, from `row_values`.
+    """
+    struct = _struct(tuple(values))
+    table = pa.Table.from_batches([pa.RecordBatch.from_struct_array(pa.array([dict(values)], struct))])
+    times = {name: (at - _EPOCH) // _MICROSECOND for name, at in values.items() if isinstance(at, datetime)}
+    return _encode(table, {**values, **times})
+
+
+@functools.lru_cache(maxsize=256)  # a sweep's rows have the same few sets of columns
+def _struct(names: tuple[str, ...]) -> pa.DataType:
+    return pa.struct([ROW_SCHEMA.field(name) for name in names])
+
+
+def _encode(table: pa.Table, row: Mapping[str, Any] | None) -> bytes:
+    large = row is None
     seal = {"sha256": BLANK.decode(), "schema": SCHEMA_VERSION, **({} if row is None else {"row": row})}
     sink = pa.BufferOutputStream()
     with pq.ParquetWriter(

@@ -12,9 +12,9 @@ from orchestrator.errors import Unreachable
 from orchestrator.store.blobs import Blobs
 from orchestrator.store.damage import Damage
 from orchestrator.store.listing import Listing, cell_of, part_key
-from orchestrator.store.part import DamagedPart, Part, as_table, encode_part
+from orchestrator.store.part import DamagedPart, Part, as_table, encode_row
 from orchestrator.store.part_reader import PartReader
-from orchestrator.store.schema import ROW_SCHEMA, row_table
+from orchestrator.store.schema import ROW_SCHEMA, row_values
 
 #: How often a read starts over because a compaction took parts away under it.
 _ATTEMPTS = 8
@@ -44,7 +44,7 @@ class Results:
         status = row["status"]
         if status not in ("ok", "failed"):
             raise ValueError(f"status of a row is ok or failed, not {status!r}")
-        return self.blobs.put_new(part_key(row["cell_id"], failed=status == "failed"), encode_part(row_table(row)))
+        return self.blobs.put_new(part_key(row["cell_id"], failed=status == "failed"), encode_row(row_values(row)))
 
     def done(self) -> dict[str, str]:
         """Return the status of each cell that has a row; parts that were not read before are opened and checked.

@@ -80,7 +80,7 @@ def test_what_others_wrote_is_printed_as_it_stands(scalaw, simulated, trained):
     told = scalaw("status", trained.uri)
     assert told.code == 0
     assert NASTY.replace(" ", "") in told.out.replace(" ", "").replace("\n", "")
-    assert "no reason is known" in told.out
+    assert "no reason was recorded" in told.out
     table = scalaw("query", trained.uri, f"select '{NASTY}' as \"[/x]\"")
     assert table.code == 0
     assert NASTY in table.out

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from orchestrator.execution.pool.protocol import Holding
-from orchestrator.execution.stage_scheduler import StageScheduler, Status
+from orchestrator.execution.stage_scheduler import StageScheduler
+from orchestrator.execution.stage_status import Status
 from orchestrator.planning.tree import Stage
 from orchestrator.store.checkpoints import Progress
 from tests.execution.trees import RATE, tree_of

@@ -7,7 +7,8 @@ from collections import Counter
 import pytest
 
 from orchestrator.execution.pool.protocol import Holding
-from orchestrator.execution.stage_scheduler import StageScheduler, Status
+from orchestrator.execution.stage_scheduler import StageScheduler
+from orchestrator.execution.stage_status import Status
 from orchestrator.planning import make_plan
 from orchestrator.store.checkpoints import Progress
 from tests.execution.trees import RATE, tree_of

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from datetime import datetime, timedelta, timezone
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -10,8 +11,8 @@ import pytest
 
 from orchestrator.errors import BadInput
 from orchestrator.store import open_store, query
-from orchestrator.store.part import SEALED_SINCE, encode_part
-from orchestrator.store.schema import ROW_SCHEMA, SCHEMA_VERSION, VERSION_KEY, row_table
+from orchestrator.store.part import SEALED_SINCE, encode_part, encode_row
+from orchestrator.store.schema import ROW_SCHEMA, SCHEMA_VERSION, VERSION_KEY, row_table, row_values
 
 
 def _foreign(row):
@@ -133,5 +134,9 @@ def test_columns_that_an_older_part_lacks_are_null(store, row):
     assert read["threads"] is None
 
 
-def test_equal_rows_are_equal_bytes(row):
-    assert encode_part(row_table(row(1))) == encode_part(row_table(row(1)))
+def test_equal_rows_are_equal_bytes_by_either_way(row):
+    naive, elsewhere = datetime(2026, 1, 2, 3, 4, 5, 678901), datetime(1969, 1, 2, tzinfo=timezone(timedelta(hours=5)))
+    times = {"started_at": naive, "finished_at": elsewhere}
+    full = row(1, steps=3.0, flops=10**25, simulated=False, val_loss=float("nan"), warnings="Übel", **times)
+    assert encode_part(row_table(full)) == encode_row(row_values(full))
+    assert encode_row(row_values(full)) == encode_row(row_values(dict(reversed(full.items()))))

@@ -158,5 +158,5 @@ def test_other_tools_read_the_parts_as_parquet(store, row):
     for number in range(4, 7):
         store.commit_row(row(number, epochs=number))
     parts = f"read_parquet('{store.uri}/results/*.parquet', union_by_name = true)"
-    answer = duckdb.sql(f"select count(*), sum(val_loss), sum(accuracy), sum(epochs) from {parts}").fetchone()
-    assert answer == (7, sum(range(1, 8)), 1.5, 15)
+    answer = duckdb.sql(f"select count(*), sum(val_loss), sum(accuracy), sum(epochs) from {parts}").fetchall()
+    assert answer == [(7, sum(range(1, 8)), 1.5, 15)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 import ray
@@ -26,11 +25,12 @@ from orchestrator.execution.pool.protocol import (
     Vitals,
     WorkerNeeds,
 )
+from orchestrator.execution.pool.ray_gang import RayGang, Ticket, gravest, task_name, ticket_of, told_by
 from orchestrator.planning.context import RunContext
 from orchestrator.planning.tree import Role, Stage
 from workers.actor import LINGER, WATCH, WorkerActor
-from workers.faults import failure_of, plain
-from workers.messages import Cause, Failure, Pulse, StageResult, WorkOrder
+from workers.faults import failure_of
+from workers.messages import Cause, Failure, StageResult, WorkOrder
 from workers.rank import Rank
 
 #: Seconds between two questions how a gang is, and after which a gang at work is asked for the first time.
@@ -42,56 +42,6 @@ NODE_GRACE_S: Final = 3.0
 #: Results above this size lie in a node's object store; below, the driver itself holds them. Ray's own limit
 #: is 100 KiB of what is pickled.
 INLINED_BYTES: Final = 64 * 1024
-#: What is told where ranks of a gang fail for different reasons: the first of these that one of them has.
-_PRECEDENCE: Final = (
-    Cause.STORE_REPLACED,
-    Cause.STORE_UNREACHABLE,
-    Cause.OUT_OF_MEMORY,
-    Cause.STATE_LOST,
-    Cause.DIVERGED,
-    Cause.RAISED,
-)
-
-
-@dataclass(eq=False)
-class _Ticket:
-    """Work on its way: each rank's answer, as far as they have come."""
-
-    number: int
-    orders: Sequence[WorkOrder]
-    results: tuple[Any, ...]
-    states: tuple[Any, ...]
-    answers: dict[int, list[StageResult]] = field(default_factory=dict)
-    failed_s: float | None = None
-
-    @property
-    def failures(self) -> list[Failure]:
-        """Why ranks failed, in the order in which they said so."""
-        return [result.failure for answer in self.answers.values() for result in answer if result.failure is not None]
-
-
-@dataclass(eq=False)
-class _Gang:
-    """Workers that train a cell together, rank 0 first; mostly one alone."""
-
-    name: str
-    role: Role
-    ranks: tuple[ActorHandle[Any], ...]
-    joining: dict[Any, int]
-    lingering: tuple[Any, ...]
-    tickets: list[_Ticket] = field(default_factory=list)
-    nodes: dict[int, str] = field(default_factory=dict)
-    asked: Any = None
-    asked_s: float = 0.0
-    pulse: Pulse | None = None
-    changed_s: float = field(default_factory=time.monotonic)
-    answered_s: float = field(default_factory=time.monotonic)
-    dying: tuple[Failure, float] | None = None
-
-    @property
-    def starts(self) -> bool:
-        """True until all ranks are warm."""
-        return bool(self.joining)
 
 
 class RayPool:
@@ -123,7 +73,7 @@ class RayPool:
         self.context, self.store_uri, self.store_id = context, store_uri, store_id
         self.needs, self.namespace, self.watch = needs, namespace, watch
         self.generation = 0
-        self._gangs: dict[str, _Gang] = {}
+        self._gangs: dict[str, RayGang] = {}
         self._places: dict[str, PlacementGroup] = {}
         self._keeping: dict[Any, tuple[int, str]] = {}
         self._numbers = 0
@@ -152,12 +102,12 @@ class RayPool:
     def send(self, gang: str, orders: Sequence[WorkOrder], parents: Sequence[Parent]) -> int:
         """See `Pool`."""
         to = self._gangs[gang]
-        options = {"num_returns": 1 + len(orders), "name": _task_name(orders)}
+        options = {"num_returns": 1 + len(orders), "name": task_name(orders)}
         given = [parent.value if isinstance(parent, Holding) else parent for parent in parents]
         sent: list[Any] = [rank.run.options(**options).remote(list(orders), *given) for rank in to.ranks]
         if not to.tickets:
             to.changed_s = to.answered_s = to.asked_s = time.monotonic()
-        to.tickets.append(_Ticket(self._next(), orders, tuple(results for results, *_ in sent), tuple(sent[0][1:])))
+        to.tickets.append(Ticket(self._next(), orders, tuple(results for results, *_ in sent), tuple(sent[0][1:])))
         return to.tickets[-1].number
 
     def events(self, timeout_s: float) -> list[Event]:
@@ -237,7 +187,7 @@ class RayPool:
         place = [ranks[0].meet.remote()] if size > 1 else []  # in a list, so that ranks wait for it themselves
         joining = {rank.join.remote(place): k for k, rank in enumerate(ranks)}
         lingering = tuple(rank.linger.options(concurrency_group=LINGER).remote() for rank in ranks)
-        self._gangs[name] = _Gang(name, role, ranks, joining, lingering)
+        self._gangs[name] = RayGang(name, role, ranks, joining, lingering)
 
     def _actor(self, gang: str, needs: WorkerNeeds, rank: Rank) -> ActorHandle[Any]:
         name = f"{gang}-rank-{rank.index}" if rank.world_size > 1 else gang
@@ -287,7 +237,7 @@ class RayPool:
             found += [gang.asked] if gang.asked is not None else []
         return found
 
-    def _owners(self) -> dict[Any, _Gang]:
+    def _owners(self) -> dict[Any, RayGang]:
         return {
             reference: gang
             for gang in self._gangs.values()
@@ -307,7 +257,7 @@ class RayPool:
             if wanted and now - gang.asked_s >= PULSE_S:
                 gang.asked, gang.asked_s = gang.ranks[0].pulse.options(concurrency_group=WATCH).remote(), now
 
-    def _hear(self, reference: Any, gang: _Gang | None) -> None:
+    def _hear(self, reference: Any, gang: RayGang | None) -> None:
         if reference in self._keeping:
             self._kept(reference)
             return
@@ -324,7 +274,7 @@ class RayPool:
         else:
             self._answered(gang, reference, answer)
 
-    def _answered(self, gang: _Gang, reference: Any, answer: Any) -> None:
+    def _answered(self, gang: RayGang, reference: Any, answer: Any) -> None:
         if reference is gang.asked or reference == gang.asked:
             gang.asked, gang.answered_s = None, time.monotonic()
             if answer != gang.pulse:
@@ -334,31 +284,31 @@ class RayPool:
             if not gang.joining:
                 self._told.append(Ready(gang.name))
         else:
-            ticket, rank = _found(gang, reference)
+            ticket, rank = ticket_of(gang, reference)
             ticket.answers[rank] = answer
             self._weigh(gang, ticket)
 
-    def _raised(self, gang: _Gang, reference: Any, error: RayError) -> None:
+    def _raised(self, gang: RayGang, reference: Any, error: RayError) -> None:
         """Ray itself raises where an argument is gone, or something that our own code did not catch."""
         if reference in gang.joining:
             self._did_not_start(gang, error)
         elif reference == gang.asked:
             gang.asked = None
         elif reference not in gang.lingering:
-            ticket, rank = _found(gang, reference)
+            ticket, rank = ticket_of(gang, reference)
             lost = isinstance(error, ObjectLostError) or (
                 isinstance(error, RayTaskError) and isinstance(error.cause, ObjectLostError)
             )
             cause = Cause.STATE_LOST if lost else Cause.RAISED
             ticket.answers[rank] = [
                 StageResult(
-                    failure=Failure(cause, _told_by(error), (order.chain[0].parent,) if order.chain[0].parent else ())
+                    failure=Failure(cause, told_by(error), (order.chain[0].parent,) if order.chain[0].parent else ())
                 )
                 for order in ticket.orders
             ]
             self._weigh(gang, ticket)
 
-    def _weigh(self, gang: _Gang, ticket: _Ticket) -> None:
+    def _weigh(self, gang: RayGang, ticket: Ticket) -> None:
         """Tell of a ticket once enough of its ranks have answered."""
         complete = len(ticket.answers) == len(ticket.results)
         if ticket.failures and not complete:
@@ -366,10 +316,10 @@ class RayPool:
         elif 0 in ticket.answers and (complete or not ticket.failures):
             self._finish(gang, ticket)
 
-    def _finish(self, gang: _Gang, ticket: _Ticket) -> None:
+    def _finish(self, gang: RayGang, ticket: Ticket) -> None:
         results = ticket.answers[0]
         if ticket.failures and not any(result.failure for result in results):
-            results = [StageResult(failure=_gravest(ticket.failures)) for _ in results]
+            results = [StageResult(failure=gravest(ticket.failures)) for _ in results]
         gang.tickets.remove(ticket)
         gang.changed_s = gang.answered_s = gang.asked_s = time.monotonic()
         home = gang.nodes[0]
@@ -390,10 +340,10 @@ class RayPool:
                 self._died(gang, error)
             return  # its `Lost` is the answer
         except RayError as error:
-            results = [StageResult(failure=Failure(Cause.STATE_LOST, _told_by(error)))]
+            results = [StageResult(failure=Failure(Cause.STATE_LOST, told_by(error)))]
         self._told.append(Finished(number, name, results, []))
 
-    def _died(self, gang: _Gang, error: RayActorError) -> None:
+    def _died(self, gang: RayGang, error: RayActorError) -> None:
         """Note the end of an actor; whether it was its node's end is known in a moment."""
         name = f"worker {gang.name}"
         at_work = gang.tickets[0] if gang.tickets else None
@@ -405,7 +355,7 @@ class RayPool:
             how = "its node was pre-empted" if error.preempted else "it died while it was idle"
             self._lose(gang, Failure(Cause.NODE_LOST, f"{name}: {how}"))
             return
-        told = f"{name} died while it ran this stage, on node {self._names(gang)}\nWorkerDied: {_told_by(error)}"
+        told = f"{name} died while it ran this stage, on node {self._names(gang)}\nWorkerDied: {told_by(error)}"
         gang.dying = Failure(Cause.WORKER_DIED, told), time.monotonic() + NODE_GRACE_S
 
     def _judge_the_dying(self) -> None:
@@ -420,57 +370,30 @@ class RayPool:
                     self._lose(gang, failure)
             elif any(t.failed_s is not None and now - t.failed_s > GANG_GRACE_S for t in gang.tickets):
                 failures = [failure for ticket in gang.tickets for failure in ticket.failures]
-                self._lose(gang, _gravest(failures))
+                self._lose(gang, gravest(failures))
 
-    def _did_not_start(self, gang: _Gang, error: RayError) -> None:
+    def _did_not_start(self, gang: RayGang, error: RayError) -> None:
         raised = error.cause if isinstance(error, RayTaskError) else None
         cause = failure_of(raised).cause if isinstance(raised, Exception) else Cause.RAISED
         self._end(gang)
-        self._told.append(CannotStart(gang.name, Failure(cause, _told_by(error))))
+        self._told.append(CannotStart(gang.name, Failure(cause, told_by(error))))
 
-    def _lose(self, gang: _Gang, failure: Failure) -> None:
+    def _lose(self, gang: RayGang, failure: Failure) -> None:
         ticket = gang.tickets[0].number if gang.tickets else None
         self._end(gang)
         self._told.append(Lost(gang.name, failure, ticket))
 
-    def _end(self, gang: _Gang) -> None:
+    def _end(self, gang: RayGang) -> None:
         """End a gang's workers and hear no more of them."""
         self._kill(gang)
         gang.tickets, gang.joining, gang.lingering, gang.asked = [], {}, (), None
         gang.dying = None
         self._keeping = {ref: asked for ref, asked in self._keeping.items() if asked[1] != gang.name}
 
-    def _names(self, gang: _Gang) -> str:
+    def _names(self, gang: RayGang) -> str:
         return ", ".join(sorted(map(self.watch.name_of, set(gang.nodes.values())))) or "unknown"
 
     @staticmethod
-    def _kill(gang: _Gang) -> None:
+    def _kill(gang: RayGang) -> None:
         for rank in gang.ranks:
             ray.kill(rank)
-
-
-def _found(gang: _Gang, reference: Any) -> tuple[_Ticket, int]:
-    for ticket in gang.tickets:
-        if reference in ticket.results:
-            return ticket, ticket.results.index(reference)
-    raise KeyError(f"no ticket of {gang.name} waits for {reference}")
-
-
-def _gravest(failures: Sequence[Failure]) -> Failure:
-    return min(failures, key=lambda failure: _PRECEDENCE.index(failure.cause))
-
-
-def _told_by(error: RayError) -> str:
-    """Return what Ray's exception says in one line, without its own headers."""
-    cause = error.cause if isinstance(error, RayTaskError) and error.cause is not None else error
-    lines = [line.strip() for line in plain(str(cause)).splitlines() if line.strip()]
-    known = [line for line in lines if not line.startswith(("class_name:", "actor_id:", "pid:", "namespace:", "ip:"))]
-    return known[-1] if known else type(cause).__name__
-
-
-def _task_name(orders: Sequence[WorkOrder]) -> str:
-    """Return what Ray's dashboard shows while a gang is at it."""
-    chain = orders[0].chain
-    kinds = " + ".join(dict.fromkeys(stage.kind for stage in chain))
-    more = f" and {len(orders) - 1} more" if len(orders) > 1 else ""
-    return f"{kinds} N={chain[0].shape.params_non_embedding:,} seed {chain[0].seed}{more} {chain[0].id[:8]}"

@@ -7,7 +7,8 @@ from collections import Counter as Tally
 
 from ray.util.metrics import Gauge
 
-from orchestrator.execution.stage_scheduler import StageScheduler, Status
+from orchestrator.execution.stage_scheduler import StageScheduler
+from orchestrator.execution.stage_status import Status
 
 
 class Metrics:
