@@ -33,14 +33,19 @@ def keep_states(
     """
     if not gangs:
         return
-    waited = {pool.keep(gangs[k % len(gangs)], stage, state): stage for k, (stage, state, _) in enumerate(states)}
+    waited: dict[int, tuple[Stage, str]] = {}
+    for k, (stage, state, _) in enumerate(states):
+        gang = gangs[k % len(gangs)]
+        waited[pool.keep(gang, stage, state)] = stage, gang
     while waited and time.monotonic() < until_s:
         for event in pool.events(TICK_S):
             if isinstance(event, Finished) and event.ticket in waited:
-                stage = waited.pop(event.ticket)
+                stage, _ = waited.pop(event.ticket)
                 if any(result.failure for result in event.results):
                     say(f"the state of stage {stage.id[:12]} could not be kept")
-            elif isinstance(event, Lost):
-                return
+            elif isinstance(event, Lost):  # the others go on
+                for ticket in [ticket for ticket, (_, gang) in waited.items() if gang == event.gang]:
+                    stage, _ = waited.pop(ticket)
+                    say(f"the state of stage {stage.id[:12]} could not be kept: {event.gang} was lost")
     if waited:
         say(f"{len(waited)} states could not be kept in time and will be trained again")

@@ -56,7 +56,7 @@ def test_a_chosen_cell_brings_its_pretrained_model_and_its_compressed_variants(s
 @pytest.mark.parametrize(
     ("override", "fraction", "words"),
     [
-        ("seed=0", 1e-6, r"--budget-fraction 1e-06 of .* FLOPs pays for no cell; the cheapest takes"),
+        ("seed=0", 1e-6, r"`budget_fraction` 1e-06 of .* FLOPs pays for no cell; the cheapest takes"),
         ("grid.recipes=[{}, {batch_size: 32}]", 0.3, "leave grid.recipes out"),
     ],
 )

@@ -11,6 +11,7 @@ import pytest
 import ray
 
 from orchestrator.execution.cluster.watch import ClusterWatch
+from orchestrator.execution.keep_states import keep_states
 from orchestrator.execution.pool.local_pool import LocalPool
 from orchestrator.execution.pool.protocol import CannotStart, Finished, Holding, Lost, Ready, WorkerNeeds
 from orchestrator.execution.pool.ray_pool import RayPool
@@ -204,6 +205,22 @@ def test_a_state_that_is_spilled_lies_among_the_checkpoints_and_does_not_travel(
     assert it.store.checkpoints.kept() == {it.chains[0][-1].id: Progress.DONE}
 
 
+def test_states_are_kept_by_the_gangs_that_are_left_where_one_is_lost_meanwhile(tried):
+    it = tried()
+    first, second = it.start(2)
+    it.pool.send(first, [it.order(0, stages=1)], [None])
+    it.pool.send(second, [it.order(1, stages=1)], [None])
+    states = [(answer, answer.states[0]) for answer in it.hear(2)]
+    stages = {first: it.chains[0][0], second: it.chains[1][0]}
+    it.pool.send(first, [it.order(2)], [None])  # it dies at this, before it comes to the state
+    it.kill(first)
+    said = []
+    wanted = [(stages[answer.gang], state, 1.0) for answer, state in sorted(states, key=lambda each: each[0].gang)]
+    keep_states(it.pool, [first, second], wanted, time.monotonic() + WAIT_S, said.append)
+    assert it.store.checkpoints.kept() == {stages[second].id: Progress.DONE}
+    assert said == [f"the state of stage {stages[first].id[:12]} could not be kept: {first} was lost"]
+
+
 def test_a_worker_that_dies_at_work_takes_one_ticket_along_and_is_not_heard_of_again(tried):
     it = tried()
     (gang,) = it.start()
@@ -302,11 +319,11 @@ def test_a_gang_that_can_not_start_says_why_each_time(tried):
     (told,) = it.hear(1)
     assert isinstance(told, CannotStart)
     assert told.gang == gang
-    assert "no-such-family" in told.failure.error
-    assert "\n" not in told.failure.error
+    assert told.failure.cause is Cause.RAISED
+    assert "no-such-family" in told.failure.error.splitlines()[-1]
     it.pool.replace(gang)
     (again,) = it.hear(1)
-    assert again == told
+    assert (again.gang, again.failure.cause) == (gang, Cause.RAISED)
 
 
 def test_a_parent_that_is_not_among_the_checkpoints_is_a_lost_state_and_names_its_stage(tried):

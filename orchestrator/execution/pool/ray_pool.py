@@ -334,6 +334,11 @@ class RayPool:
         results: list[StageResult] = []
         try:
             ray.get(reference)
+        except RayActorError as error:
+            gang = self._gangs[name]
+            if gang.dying is None:
+                self._died(gang, error)
+            return  # its `Lost` is the answer
         except RayError as error:
             results = [StageResult(failure=Failure(Cause.STATE_LOST, told_by(error)))]
         self._told.append(Finished(number, name, results, []))
