@@ -6,7 +6,7 @@ import math
 from typing import Any, TypeAlias
 
 from orchestrator.analysis.compute_optimal import compute_optimal, gather_pretrained, positive
-from orchestrator.analysis.inputs import ColumnMap, Source, gather, opened
+from orchestrator.analysis.inputs import ColumnMap, RowChoice, Source, gather, opened
 from orchestrator.analysis.measured_best import measured_best
 from orchestrator.analysis.sweep_status import progress_report
 from orchestrator.errors import BadInput
@@ -20,9 +20,9 @@ Number: TypeAlias = float | str
 def predict(
     source: Source,
     *,
-    n: Number,
-    d: Number,
-    e: Number = 1,
+    n: Number | None = None,
+    d: Number | None = None,
+    e: Number | None = None,
     ft_d: Number | None = None,
     ft_e: Number | None = None,
     eps: Number | None = None,
@@ -32,6 +32,12 @@ def predict(
     task: str | None = None,
     recipe: str | None = None,
     sweep: str | None = None,
+    target: str | None = None,
+    where: str | None = None,
+    drop_empty: bool = False,
+    envelope: bool = False,
+    group: str | None = None,
+    decimal: str = ".",
 ) -> dict[str, Any]:
     """Predict what a run not yet made would reach.
 
@@ -40,7 +46,8 @@ def predict(
     source
         A store by its address or open, or a table: a ``.csv``, ``.parquet`` or ``.jsonl`` file or a pyarrow Table.
     n, d, e
-        Non-embedding parameters, unique tokens (examples where there are none) and epochs over them.
+        Non-embedding parameters, unique tokens (examples where there are none) and epochs over them, 1 if not given;
+        what the rows don't have may be left out.
     ft_d, ft_e, eps
         Fine-tuning examples, epochs over them, and the share kept by compression, where the rows have them.
     law
@@ -51,6 +58,10 @@ def predict(
         Columns of a table: ``n=size,d=tokens,loss=val_loss``, or the same as a mapping.
     task, recipe, sweep
         Rows of a store: scored on this data, trained by this recipe, of this sweep.
+    target
+        What is predicted; by default what the sweep's YAML says, ``loss`` for a table.
+    where, drop_empty, envelope, group, decimal
+        Which rows count, and what hangs together, as `RowChoice` says.
 
     Returns
     -------
@@ -62,7 +73,8 @@ def predict(
     BadInput
         If there is nothing to predict from, or the point is none of its axes.
     """
-    evidence = gather(source, mapping=mapping, sweep=sweep, task=task, recipe=recipe)
+    rows = RowChoice(where=where, drop_empty=drop_empty, envelope=envelope, group=group, decimal=decimal)
+    evidence = gather(source, mapping=mapping, target=target, sweep=sweep, task=task, recipe=recipe, rows=rows)
     asked = {"n": n, "d": d, "e": e, "ft_d": ft_d, "ft_e": ft_e, "eps": eps}
     point = {axis: str(given) for axis, given in asked.items() if given is not None}
     return evidence.predict(point, law=law, level=level)
@@ -83,13 +95,25 @@ def optimal(
     task: str | None = None,
     recipe: str | None = None,
     sweep: str | None = None,
+    loss: Number | None = None,
+    n: Number | None = None,
+    d: Number | None = None,
+    target: str | None = None,
+    where: str | None = None,
+    drop_empty: bool = False,
+    envelope: bool = False,
+    group: str | None = None,
+    decimal: str = ".",
 ) -> dict[str, Any]:
     """Find the N, D and E that a budget is best spent on, or the best measured cell within limits of its model.
 
     Parameters
     ----------
-    source, mapping, task, recipe, sweep
+    source, mapping, task, recipe, sweep, target, where, drop_empty, envelope, group, decimal
         As `predict` takes them.
+    loss, n, d
+        Instead of ``flops``: the cheapest budget that reaches a loss; the data that a model of ``n`` needs for it; the
+        budget whose best model has ``n`` parameters, or takes ``d`` data.
     flops
         The budget: of training, and of serving where ``served_tokens`` is given.
     epochs_max, d_max
@@ -111,10 +135,16 @@ def optimal(
     BadInput
         If it isn't said what is limited, nothing is within the limits, or no law has an optimum.
     """
+    rows = RowChoice(where=where, drop_empty=drop_empty, envelope=envelope, group=group, decimal=decimal)
     given = {"max_bytes": ("model_bytes", max_bytes), "max_latency": ("latency_p50_s", max_latency)}
     limits = {column: _above_zero(name, most, math.inf) for name, (column, most) in given.items() if most is not None}
-    if (flops is None) == (not limits):
-        raise BadInput("say what is limited: either `flops`, or `max_bytes` and `max_latency`, one of them or both")
+    back = {name: _above_zero(name, value, 0.0) or None for name, value in (("loss", loss), ("n", n), ("d", d))}
+    asked = any(value is not None for value in back.values())
+    if (flops is not None) + bool(limits) + asked != 1:
+        raise BadInput(
+            "say what is limited: either `flops`, or `max_bytes` and `max_latency`, one of them or both; or ask back "
+            "by `loss`, `n` or `d`"
+        )
     if limits:
         others = {
             "served_tokens": served_tokens,
@@ -128,8 +158,9 @@ def optimal(
             raise BadInput(f"{' and '.join(alone)} belong to `flops`: leave out, or give `flops` instead of limits")
         return measured_best(source, limits, task=task, recipe=recipe, sweep=sweep)
     return compute_optimal(
-        gather_pretrained(source, mapping=mapping, task=task, recipe=recipe, sweep=sweep),
-        flops=_above_zero("flops", flops, math.inf),
+        gather_pretrained(source, mapping=mapping, task=task, recipe=recipe, sweep=sweep, target=target, rows=rows),
+        flops=None if flops is None else _above_zero("flops", flops, math.inf),
+        **back,
         served=_above_zero("served_tokens", served_tokens, 0.0),
         d_max=_above_zero("d_max", d_max, math.inf),
         e_max=_above_zero("epochs_max", epochs_max, math.inf, least=1.0),

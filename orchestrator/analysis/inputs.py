@@ -1,184 +1,97 @@
-"""STORE or TABLE → the rows that laws are fitted to, and what can be asked of them."""
+"""STORE or TABLE → the rows that laws are fitted to."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias, TypedDict, cast
+from typing import Any, TypeAlias, cast
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from orchestrator.analysis.evidence import DEFAULTS, Evidence, Settings
+from orchestrator.analysis.found_groups import found_group
 from orchestrator.analysis.store_rows import axes_from_rows, recipes_in
-from orchestrator.analysis.tables import SUFFIXES, map_columns, parse_map, read_table
+from orchestrator.analysis.table_files import is_table_name
+from orchestrator.analysis.table_filter import envelope, numbered, where_holds, without_gaps
+from orchestrator.analysis.tables import FLOPS, map_columns, parse_map, read_table
+from orchestrator.analysis.units import check_units
 from orchestrator.errors import BadInput
-from orchestrator.fitting import FitReport, fit, fit_rows
-from orchestrator.fitting.check import IMPLAUSIBLE, LEAST, MOST, source_of
+from orchestrator.fitting.axes import AXES
+from orchestrator.fitting.check import QUALITIES
+from orchestrator.fitting.table_words import GROUP, source_of
+from orchestrator.fitting.text_numbers import as_numbers, is_text
 from orchestrator.store import Store, open_store
 
-#: Where rows come from: a store by its address or open, a table by its file's name or read.
-Source: TypeAlias = str | Path | Store | pa.Table
+__all__ = ["ColumnMap", "Evidence", "RowChoice", "Source", "called", "from_store", "gather", "is_table", "opened"]
+
+#: Where rows come from: a store by its address or open, a table by its file's name or read, or columns of numbers.
+Source: TypeAlias = str | Path | Store | pa.Table | Mapping[str, Any]
 #: Which columns of a table are the axes and the target: ``n=size,d=tokens,loss=val_loss``, or the same as a mapping.
 ColumnMap: TypeAlias = str | Mapping[str, str]
 
 
-class Settings(TypedDict):
-    """How rows are fitted, as `fit` takes it."""
-
-    target: str
-    laws: Sequence[str] | None
-    hold_out: str | float
-    bootstrap: int
-    noise: str
-    resample: str
-
-
-#: Settings of a fit where no sweep says otherwise.
-DEFAULTS: Final[Settings] = {
-    "target": "loss",
-    "laws": None,
-    "hold_out": "largest",
-    "bootstrap": 1000,
-    "noise": "equal",
-    "resample": "case",
-}
-#: A point is far where it lies this many times above the largest row, or below the smallest.
-FAR: Final = 10.0
-
-
 @dataclass(frozen=True, kw_only=True)
-class Evidence:
-    """Measured points with the settings that their sweep asks for.
+class RowChoice:
+    """Which rows of a source count, and what hangs together.
 
     Attributes
     ----------
-    axes
-        Columns among ``n, d, e, …`` and the target.
-    settings
-        What the sweep asks for.
-    title
-        What the points are, for a figure.
-    d_counts, d_unit
-        Whether ``d`` counts unique data or data seen, and in which unit, where that is known.
-    notes
-        What a person should know of the choice of points.
+    where
+        A condition in DuckDB's SQL over the source's own columns, such as ``State = 'finished'``.
+    drop_empty
+        Leave out rows with an empty cell among the columns that are used, instead of refusing them.
+    envelope
+        Take the best row of each point of the axes.
+    group
+        A column whose equal values name rows that hang together, such as checkpoints of one run.
+    decimal
+        The decimal sign of a CSV.
     """
 
-    axes: pa.Table
-    settings: Settings
-    title: str
-    d_counts: Literal["unique", "seen"]
-    d_unit: Literal["tokens", "examples"] | None = None
-    store: Store | None = None
-    sweep: str | None = None
-    task: str | None = None
-    notes: tuple[str, ...] = ()
+    where: str | None = None
+    drop_empty: bool = False
+    envelope: bool = False
+    group: str | None = None
+    decimal: str = "."
 
-    @property
-    def d_means(self) -> str:
-        """What ``d`` is, in words."""
-        return self.d_counts if self.d_unit is None else f"{self.d_counts} {self.d_unit}"
 
-    def fit(
-        self,
-        *,
-        laws: Sequence[str] | None = None,
-        hold_out: str | None = None,
-        bootstrap: int | None = None,
-        noise: str | None = None,
-        resample: str | None = None,
-        none_is_fine: bool = False,
-    ) -> FitReport:
-        """Fit, flags before the sweep's own settings.
+ALL_ROWS = RowChoice()
 
-        Parameters
-        ----------
-        none_is_fine
-            Return the report, which says why, also where no law can be fitted.
 
-        Raises
-        ------
-        BadInput
-            If the table can't be fitted by any law that was asked for.
-        """
-        settings = self.settings
-        report = fit(
-            self.axes,
-            target=settings["target"],
-            laws=list(laws) if laws else settings["laws"],
-            hold_out=_hold_out(hold_out) if hold_out is not None else settings["hold_out"],
-            bootstrap=settings["bootstrap"] if bootstrap is None else bootstrap,
-            noise=noise or settings["noise"],
-            resample=resample or settings["resample"],
-        )
-        if not report.fits and not none_is_fine:
-            raise BadInput("no law can be fitted: " + "; ".join(report.warnings))
-        return report
+def as_table(source: Any) -> pa.Table:
+    """Return a table of columns of numbers, of a data frame (pandas, polars), or as it is.
 
-    def predict(self, point: Mapping[str, str], *, law: str | None, level: float) -> dict[str, Any]:
-        """Return the prediction at a point, numbers as people write them, with its interval."""
-        from orchestrator.spec.quantities import parse_number  # pydantic, which a fit does without
-
-        numbers = {}
-        for axis, text in point.items():
-            try:
-                numbers[axis] = float(parse_number(text))
-            except ValueError as failure:
-                raise BadInput(f"`{axis}` {failure}") from failure
-            if numbers[axis] <= 0:
-                raise BadInput(f"`{axis}` must be above 0, not {text}")
-            if not LEAST <= numbers[axis] <= MOST:
-                raise BadInput(f"`{axis}` is {text}: {IMPLAUSIBLE}")
-        absent = [axis for axis, value in numbers.items() if axis not in self.axes.column_names and value != 1]
-        if absent:
-            raise BadInput(
-                f"`{absent[0]}` {point[absent[0]]}: the rows have no {absent[0]}, so no law knows its effect"
-            )
-        unsaid = [axis for axis in ("ft_d", "ft_e") if axis in self.axes.column_names and axis not in numbers]
-        if unsaid:
-            raise BadInput(
-                f"these rows are fine-tuned; say how much with {' and '.join(f'`{axis}`' for axis in unsaid)}"
-            )
-        if "eps" in self.axes.column_names:
-            numbers.setdefault("eps", 1.0)
-        report = self.fit(laws=[law] if law else None)
-        chosen = report.fits[law] if law else report.best
-        if chosen is None:
-            raise BadInput("no law can predict here: " + "; ".join(report.warnings))
-        table = pa.table({axis: [value] for axis, value in numbers.items()})
-        far = [_far(axis, numbers[axis], self.axes[axis]) for axis in numbers if axis in self.axes.column_names]
-        lo, hi = (chosen if law else report).predict_interval(table, level)
-        return {
-            "target": self.settings["target"],
-            "task": self.task,
-            "value": float(chosen.predict(table)[0]),
-            "lo": float(lo[0]),
-            "hi": float(hi[0]),
-            "level": level,
-            "law": chosen.law,
-            "laws_in_interval": [law] if law else report.near,
-            **numbers,
-            "d_means": self.d_means,
-            "warnings": [*filter(None, far), *self.notes, *report.warnings, *chosen.warnings],
-        }
-
-    def commit(self, report: FitReport) -> None:
-        """Add the fits to the store unless its last fit has the same figures."""
-        assert self.store is not None
-        rows = fit_rows(report, sweep=self.sweep, task=self.task, fitted_at=datetime.now(UTC))
-        keys = [name for name in rows.column_names if name != "fitted_at"]
-        stored = {tuple(row[k] for k in keys) for row in self.store.fits().to_pylist()}
-        if any(tuple(row[k] for k in keys) not in stored for row in rows.to_pylist()):
-            self.store.commit_fits(rows)
+    Raises
+    ------
+    BadInput
+        If it is nothing of that kind.
+    """
+    if isinstance(source, pa.Table):
+        return source
+    try:
+        if hasattr(source, "__arrow_c_stream__"):
+            return pa.table(source)
+        if hasattr(source, "to_arrow"):
+            return source.to_arrow()
+        if hasattr(source, "columns") and hasattr(source, "iloc"):
+            return pa.Table.from_pandas(source, preserve_index=False)
+        if isinstance(source, Mapping):
+            return pa.table({name: np.asarray(values) for name, values in source.items()})
+    except (pa.ArrowException, ValueError, TypeError) as failure:
+        raise BadInput(f"what was given is no table: {failure}") from failure
+    raise BadInput(
+        f"what was given, a {type(source).__name__}, is no table: give a file, a store, a pyarrow Table, a data frame "
+        "or a mapping of columns"
+    )
 
 
 def is_table(where: Source) -> bool:
     """Return whether something is a table rather than a store: a file, or a name that ends as a table's does."""
     if not isinstance(where, str | Path):
         return not isinstance(where, Store)
-    return Path(where).is_file() or (Path(where).suffix in SUFFIXES and not Path(where).is_dir())
+    return is_table_name(where)
 
 
 def opened(where: Source) -> Store:
@@ -208,6 +121,7 @@ def gather(
     task: str | None = None,
     recipe: str | None = None,
     keep: str | None = None,
+    rows: RowChoice = ALL_ROWS,
 ) -> Evidence:
     """Return the points of a store's sweep or of a table, with a column that is kept beside them.
 
@@ -219,11 +133,18 @@ def gather(
     if is_table(where):
         if sweep is not None:
             raise BadInput(f"`sweep` is for stores; {called(where)} is a table")
-        return _from_table(where, mapping, target or "loss", task, recipe, keep)
-    if mapping is not None:
-        raise BadInput(f"{called(where)} is no table; `mapping` is for tables, a store needs none")
+        return _from_table(where, mapping, target or "loss", task, recipe, keep, rows)
     store = opened(where)
-    return from_store(store, store.only_sweep(sweep), target=target, task=task, recipe=recipe, keep=keep)
+    return from_store(
+        store,
+        store.only_sweep(sweep),
+        target=target,
+        task=task,
+        recipe=recipe,
+        keep=keep,
+        mapping=mapping,
+        rows=rows,
+    )
 
 
 def from_store(
@@ -235,6 +156,8 @@ def from_store(
     recipe: str | None = None,
     finetuned: bool | None = None,
     keep: str | None = None,
+    mapping: ColumnMap | None = None,
+    rows: RowChoice = ALL_ROWS,
 ) -> Evidence:
     """Return the points of one sweep of an open store (all rows where the store knows no sweep).
 
@@ -245,43 +168,40 @@ def from_store(
     settings = cast("Settings", {**DEFAULTS, **{k: v for k, v in wanted.items() if k in DEFAULTS}})
     if target is not None:
         settings["target"] = target
-    rows = store.results(sweep)
-    there = recipes_in(rows)
+    results = store.results(sweep)
+    if rows.where is not None:
+        results = where_holds(results, rows.where)
+    there = recipes_in(results)
     notes = []
     if recipe is None and keep != "recipe" and len(there) > 1:
         recipe = next((name for name in document.get("recipes", ()) if name in there), None)
         others = ", ".join(name for name in there if name != recipe)
         notes = [f"fitted are the rows of recipe {recipe}; choose another with `recipe`: {others}"] if recipe else []
+    columns = parse_map(mapping) if isinstance(mapping, str) else mapping
     axes = axes_from_rows(
-        rows,
+        results,
         target=settings["target"],
         task=task,
         recipe=recipe,
         finetuned=finetuned,
         epsilon=wanted.get("epsilon", "bytes"),
         keep=keep,
+        mapping=columns,
+        group=rows.group,
     )
-    simulated = bool(rows.num_rows) and any(rows["simulated"].to_pylist())
+    axes, said = chosen(axes, settings["target"], rows)
+    simulated = bool(results.num_rows) and any(results["simulated"].to_pylist())
     return Evidence(
         axes=axes,
         settings=settings,
         title=(sweep or "results") + (" (simulated)" if simulated else ""),
         d_counts="unique",
-        d_unit="tokens" if rows.num_rows and rows["data_tokens"].null_count < rows.num_rows else "examples",
+        d_unit="tokens" if results.num_rows and results["data_tokens"].null_count < results.num_rows else "examples",
         store=store,
         sweep=sweep,
         task=task or _task_of(document, finetuned),
-        notes=tuple(notes),
+        notes=(*notes, *said),
     )
-
-
-def _far(axis: str, value: float, rows: pa.ChunkedArray) -> str | None:
-    """Return a warning where a point lies an order of magnitude outside the rows."""
-    low, high = (float(end.as_py()) for end in pc.min_max(rows).values())
-    if low / FAR <= value <= high * FAR:
-        return None
-    measured = f"({low:.3g} to {high:.3g})"
-    return f"`{axis}` {value:.3g} lies far outside the rows {measured}: the interval knows of no change out there"
 
 
 def _task_of(document: Mapping[str, Any], finetuned: bool | None) -> str | None:
@@ -292,35 +212,91 @@ def _task_of(document: Mapping[str, Any], finetuned: bool | None) -> str | None:
 
 
 def _from_table(
-    where: Source, mapping: ColumnMap | None, target: str, task: str | None, recipe: str | None, keep: str | None
+    source: Source,
+    mapping: ColumnMap | None,
+    target: str,
+    task: str | None,
+    recipe: str | None,
+    keep: str | None,
+    rows: RowChoice,
 ) -> Evidence:
-    table: pa.Table = read_table(where) if isinstance(where, str | Path) else where
+    table = numbered(_read(source, rows))
+    if rows.where is not None:
+        table = where_holds(table, rows.where)
+    notes: list[str] = []
+    stated: frozenset[str] = frozenset()
     if mapping is None and {"params_non_embedding", "status"} <= set(table.column_names):
         axes = axes_from_rows(table, target=target, task=task, recipe=recipe, keep=keep)
     else:
         for name, value in (("task", task), ("recipe", recipe)):
             if value is not None:
                 raise BadInput(
-                    f"`{name}` chooses among the rows of a store; {called(where)} is a table of its own: leave it out"
+                    f"`{name}` chooses among the rows of a store; {called(source)} is a table of its own: leave it out"
                 )
         columns = parse_map(mapping) if isinstance(mapping, str) else mapping
-        axes = map_columns(table, columns or {}, target, keep)
+        group = rows.group or found_group(table, columns or {})
+        mapped = map_columns(table, columns or {}, target, keep, group)
+        axes, stated = mapped.table, mapped.stated
+        notes += mapped.notes
+        if group is not None and rows.group is None:
+            notes.append(
+                f"rows of one {group} are taken as one run's, which move together: name another column with `group`"
+            )
+    axes, said = chosen(axes, target, rows)
+    axes = _numbers(axes, target)
+    notes += said
+    if {"n", "d"} <= set(axes.column_names):
+        pair = {name: as_numbers(axes, name) for name in ("n", "d")}
+        check_units(pair, stated | ({"d"} if any("flops / (6" in note for note in notes) else frozenset()))
     return Evidence(
         axes=axes,
         settings={**DEFAULTS, "target": target},
         title=source_of(table),
         d_counts="unique" if "e" in axes.column_names else "seen",
-        notes=_copies(axes),
+        notes=(*notes, *_copies(axes, target)),
     )
 
 
-def _copies(axes: pa.Table) -> tuple[str, ...]:
+def chosen(axes: pa.Table, target: str, rows: RowChoice) -> tuple[pa.Table, list[str]]:
+    """Return the rows of mapped columns that count, and what was left out."""
+    said = []
+    used = [name for name in (*AXES, target, FLOPS) if name in axes.column_names]
+    if rows.drop_empty:
+        axes, count = without_gaps(axes, used)
+        if not axes.num_rows:
+            raise BadInput("every row has an empty cell among the columns that are used; map others")
+        said += [f"{count:,} rows with an empty cell are left out"] if count else []
+    if rows.envelope:
+        points = [name for name in AXES if name in axes.column_names]
+        axes, count = envelope(_numbers(axes, target), points, target, highest=target in QUALITIES)
+        said += [f"{count:,} rows that aren't the best of their point are left out"] if count else []
+    return axes, said
+
+
+def _read(source: Source, rows: RowChoice) -> pa.Table:
+    if isinstance(source, str | Path):
+        return read_table(source, decimal=rows.decimal)
+    if isinstance(source, Store):
+        raise BadInput("a store is no table")  # callers ask `is_table` first
+    return as_table(source)
+
+
+def _numbers(axes: pa.Table, target: str) -> pa.Table:
+    """Return the table with text that is numbers as numbers; cells that are none are refused with their row."""
+    for name in (*AXES, target, FLOPS):
+        if name in axes.column_names and is_text(axes.schema.field(name).type):
+            place = axes.column_names.index(name)
+            values = as_numbers(axes, name)
+            axes = axes.set_column(place, name, pa.array(values, from_pandas=True))
+    return axes
+
+
+def _copies(axes: pa.Table, target: str) -> tuple[str, ...]:
     """Return a warning where rows of a table stand in it more than once."""
+    names = [name for name in axes.column_names if name in (*AXES, target, GROUP)]
     try:
-        copies = axes.num_rows - axes.group_by(axes.column_names).aggregate([]).num_rows
-    except (
-        pa.ArrowNotImplementedError
-    ):  # a type that Arrow can't compare, such as lists: the fit has its own word on it
+        copies = axes.num_rows - axes.select(names).group_by(names).aggregate([]).num_rows
+    except pa.ArrowNotImplementedError:  # a type that Arrow can't compare, such as lists: the fit has its word on it
         return ()
     if not copies:
         return ()
@@ -328,15 +304,3 @@ def _copies(axes: pa.Table) -> tuple[str, ...]:
         f"{copies:,} of {axes.num_rows:,} rows repeat another to the last digit: if they are copies and no further "
         "seeds, drop them, as they make intervals too narrow",
     )
-
-
-def _hold_out(text: str) -> str | float:
-    if text in ("largest", "none"):
-        return text
-    try:
-        fraction = float(text)
-    except ValueError:
-        fraction = 0.0
-    if not 0 < fraction < 1:
-        raise BadInput(f"`hold_out` {text!r}: expected largest, none or a fraction such as 0.2")
-    return fraction

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestrator.analysis.inputs import ColumnMap, Source, gather
+from orchestrator.analysis.inputs import ColumnMap, RowChoice, Source, gather
 from orchestrator.errors import BadInput
 from orchestrator.fitting.check import numeric_columns
 from orchestrator.fitting.selection.replay import replay
@@ -23,6 +23,11 @@ def select(
     recipe: str | None = None,
     sweep: str | None = None,
     seed: int = 0,
+    where: str | None = None,
+    drop_empty: bool = False,
+    envelope: bool = False,
+    group: str | None = None,
+    decimal: str = ".",
 ) -> dict[str, Any]:
     """Replay active selection on finished runs: which rows it takes, and how well they predict the dear ones.
 
@@ -38,7 +43,7 @@ def select(
         Share of the cost of all rows that may be spent.
     interval
         End where the 90 % interval of the target's logarithm is narrower than this.
-    target, mapping, task, recipe, sweep
+    target, mapping, task, recipe, sweep, where, drop_empty, envelope, group, decimal
         As `fit_source` takes them.
     seed
         Decides between rows that are worth the same.
@@ -55,8 +60,11 @@ def select(
     """
     if interval is not None and not interval > 0:
         raise BadInput(f"`interval` {interval:g}: must be above 0")
-    evidence = gather(source, mapping=mapping, target=target, sweep=sweep, task=task, recipe=recipe, keep=cost)
-    aims = None if ahead is None else gather(ahead, mapping=mapping, target=target)
+    rows = RowChoice(where=where, drop_empty=drop_empty, envelope=envelope, group=group, decimal=decimal)
+    evidence = gather(
+        source, mapping=mapping, target=target, sweep=sweep, task=task, recipe=recipe, keep=cost, rows=rows
+    )
+    aims = None if ahead is None else gather(ahead, mapping=mapping, target=target, rows=RowChoice(decimal=decimal))
     found = replay(
         evidence.axes,
         numeric_columns(evidence.axes, [cost])[cost],

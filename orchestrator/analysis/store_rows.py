@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from orchestrator.analysis.tables import map_columns
 from orchestrator.errors import BadInput
-from orchestrator.fitting.check import FIRST_ROW, SOURCE, missing_column
+from orchestrator.fitting.table_words import FIRST_ROW, GROUP, SOURCE, missing_column
 
 #: What the store calls a target; other targets go by their column's name.
 TARGET_COLUMNS: Final = {"loss": "val_loss"}
@@ -26,6 +28,8 @@ def axes_from_rows(
     finetuned: bool | None = None,
     epsilon: Epsilon = "bytes",
     keep: str | None = None,
+    mapping: Mapping[str, str] | None = None,
+    group: str | None = None,
 ) -> pa.Table:
     """Return ``n, d, e`` and the target of one task's and recipe's rows, with ``ft_d, ft_e, eps`` where it has them.
 
@@ -50,6 +54,10 @@ def axes_from_rows(
         What ε is: the share of ``bytes`` or of ``fidelity`` kept, or ``bits`` a parameter over 32.
     keep
         A column of the store that is kept beside them; ``recipe`` keeps the rows of all recipes.
+    mapping
+        Axes that are other columns of the store, or arithmetic of them: ``n`` to ``params_total``.
+    group
+        A column that tells which rows hang together.
 
     Raises
     ------
@@ -88,8 +96,15 @@ def axes_from_rows(
         columns["eps"] = eps
         columns["variant"] = rows["compression" if "compression" in rows.column_names else "compression_method"]
     columns[target] = rows[measured]
+    if mapping:
+        given = map_columns(rows, mapping, target if target in mapping else measured).table
+        columns |= {name: given[name] for name in mapping}
     if keep is not None:
         columns.setdefault(keep, rows[keep])
+    if group is not None:
+        if group not in rows.column_names:
+            raise BadInput(missing_column(rows, group, "groups"))
+        columns[GROUP] = rows[group]
     source = f"the rows of task {task}".encode()
     return pa.table(columns).replace_schema_metadata({SOURCE: source, FIRST_ROW: b"1"})
 

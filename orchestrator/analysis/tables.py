@@ -1,75 +1,33 @@
-"""Reading a table of runs from a file, and naming its columns."""
+"""Anybody's table as axes and a target: which columns they are, in which unit, and which rows count."""
 
 from __future__ import annotations
 
-import csv
 import difflib
-import re
 from collections.abc import Mapping
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.json
-import pyarrow.parquet
 
+from orchestrator.analysis.column_arithmetic import Arithmetic
+from orchestrator.analysis.table_files import SUFFIXES, read_table
 from orchestrator.errors import BadInput
-from orchestrator.fitting.axes import AXES
-from orchestrator.fitting.check import FIRST_ROW, SOURCE, check_names, missing_column, source_of
+from orchestrator.fitting.axes import AXES, FloatArray
+from orchestrator.fitting.check import check_names
+from orchestrator.fitting.table_words import GROUP, ROW, missing_column, source_of
+from orchestrator.fitting.text_numbers import as_numbers
 
-#: A header wider or longer than this is no header.
-MOST_COLUMNS: Final = 10_000
-LONGEST_HEADER: Final = 1_000_000
-#: Lists and mappings in each other that a JSON line may have; parsers recurse, and a table has plain columns.
-DEEPEST: Final = 64
-_JSON_TEXT: Final = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
-_BRACKET: Final = re.compile(rb"[\[{\]}]")
-SUFFIXES: Final = (".csv", ".parquet", ".jsonl")
+__all__ = ["FLOPS", "SUFFIXES", "Columns", "map_columns", "parse_map", "read_table"]
 
-
-def read_table(path: str | Path) -> pa.Table:
-    """Return the rows of a ``.csv``, ``.parquet`` or ``.jsonl`` file.
-
-    The table remembers the file's name, so that later errors name it and count rows as the file does (the header of
-    a CSV is row 1).
-
-    Raises
-    ------
-    BadInput
-        If the file is missing, empty, of another kind or can't be read.
-    """
-    path = Path(path)
-    suffix = path.suffix.lower()
-    if not path.exists():
-        raise BadInput(f"{path}: no such file")
-    if not path.is_file():
-        raise BadInput(f"{path} is a folder: name one file ({', '.join(SUFFIXES)})")
-    if suffix not in SUFFIXES:
-        raise BadInput(f"{path}: unknown suffix {suffix or '(none)'!r}: write {', '.join(SUFFIXES)}")
-    if path.stat().st_size == 0:
-        raise BadInput(f"{path} is empty")
-    try:
-        if suffix == ".csv":
-            table = _read_csv(path)
-        elif suffix == ".parquet":
-            table = pyarrow.parquet.ParquetFile(path).read()
-        else:
-            _check_depth(path)
-            table = pyarrow.json.read_json(path)
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise BadInput(f"{path} can't be read as {suffix[1:]}: {first}") from error
-    if table.num_rows == 0:
-        raise BadInput(f"{path} has no rows")
-    first_row = b"2" if suffix == ".csv" else b"1"
-    return table.replace_schema_metadata(
-        {**(table.schema.metadata or {}), SOURCE: path.name.encode(), FIRST_ROW: first_row}
-    )
+#: Name under which a table's own training FLOPs go.
+FLOPS: Final = "flops"
+#: Column that says which rows were compressed alike.
+VARIANT: Final = "variant"
 
 
 def parse_map(text: str) -> dict[str, str]:
-    """Return ``{"n": "size", "loss": "l"}`` for ``"n=size,loss=l"``.
+    """Return ``{"n": "size", "loss": "l"}`` for ``"n=size,loss=l"``; quotes and brackets keep their commas.
 
     Raises
     ------
@@ -77,7 +35,7 @@ def parse_map(text: str) -> dict[str, str]:
         If a part is not NAME=COLUMN, or a name comes twice.
     """
     mapping: dict[str, str] = {}
-    for part in text.split(","):
+    for part in _parts(text):
         name, equals, column = (piece.strip() for piece in part.partition("="))
         if not (name and equals and column):
             raise BadInput(
@@ -89,96 +47,140 @@ def parse_map(text: str) -> dict[str, str]:
     return mapping
 
 
-def map_columns(table: pa.Table, mapping: Mapping[str, str], target: str = "loss", keep: str | None = None) -> pa.Table:
+@dataclass(frozen=True)
+class Columns:
+    """Axes and target of a table under their own names.
+
+    Attributes
+    ----------
+    table
+        Columns among the axes, the target, and ``flops``; the kept and the grouping column where they were asked for.
+    stated
+        Axes that a person gave by arithmetic, so that their unit is meant.
+    notes
+        What a person should know of the choice.
+    """
+
+    table: pa.Table
+    stated: frozenset[str] = frozenset()
+    notes: tuple[str, ...] = ()
+
+
+def map_columns(
+    table: pa.Table,
+    mapping: Mapping[str, str],
+    target: str = "loss",
+    keep: str | None = None,
+    group: str | None = None,
+) -> Columns:
     """Return the axes and the target of a table under their own names; other columns are dropped.
 
     Parameters
     ----------
     mapping
-        Axis or target to column; names not in it are taken from the column of that name, where there is one.
+        Axis, target or ``flops`` to a column, or to arithmetic of columns (``params_m*1e6``). Where it is empty, axes
+        are the columns of their names; else nothing is an axis that isn't in it. The target is the column of its name
+        where it isn't in it.
     keep
         A column that is kept beside them under its own name.
+    group
+        A column that tells which rows hang together, such as a run's name; kept under `check.GROUP`.
 
     Raises
     ------
     BadInput
         For a name that is neither axis nor target, a column that isn't there, or no axis or target.
     """
-    known = (*AXES, target)
-    chosen: dict[str, pa.ChunkedArray] = {}
+    known = (*AXES, target, FLOPS)
+    chosen: dict[str, pa.ChunkedArray | pa.Array] = {}
+    stated = set()
     for name, column in mapping.items():
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
             hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
             raise BadInput(f"unknown axis {name!r} in the column map: {hint}")
-        if column not in table.column_names:
-            raise BadInput(missing_column(table, column, name))
+        plain = _plain(table, column, name)
+        if plain is None:
+            stated.add(name)
+            chosen[name] = pa.array(_calculated(table, column))
+        else:
+            chosen[name] = plain
     for name in known:
-        column = mapping.get(name, name)
-        count = table.column_names.count(column)
-        if count > 1:
-            raise BadInput(f"{source_of(table)}: {count} columns are named {column!r}; keep one")
-        if count:
-            chosen[name] = table[column]
+        if name not in chosen and (not mapping or name == target):
+            found = _named(table, name)
+            if found is not None:
+                chosen[name] = found
+    if not mapping and "eps" in chosen and table.column_names.count(VARIANT) == 1:
+        chosen[VARIANT] = table[VARIANT]
+    notes = _with_data_from_flops(chosen, target)
+    chosen = {name: chosen[name] for name in (*known, VARIANT) if name in chosen}
     if keep is not None:
         if table.column_names.count(keep) != 1:
             raise BadInput(missing_column(table, keep))
         chosen.setdefault(keep, table[keep])
+    if group is not None:
+        if table.column_names.count(group) != 1:
+            raise BadInput(missing_column(table, group, "groups"))
+        chosen[GROUP] = table[group]
+    if ROW in table.column_names:
+        chosen[ROW] = table[ROW]
     check_names(table, list(chosen), target)
-    return pa.table(chosen).replace_schema_metadata(table.schema.metadata)
+    return Columns(pa.table(chosen).replace_schema_metadata(table.schema.metadata), frozenset(stated), notes)
 
 
-def _read_csv(path: Path) -> pa.Table:
-    with path.open("rb") as file:
-        line = file.readline(LONGEST_HEADER + 1)
-    header = line.decode("utf-8-sig")
-    if len(line) > LONGEST_HEADER:
-        raise BadInput(f"{path}: its first line is longer than {LONGEST_HEADER:,} bytes: is it a CSV with a header?")
-    delimiter = max((",", ";", "\t"), key=header.count)
-    names = next(csv.reader([header], delimiter=delimiter), [])
-    if len(names) > MOST_COLUMNS:
-        raise BadInput(f"{path} has {len(names):,} columns in its header; at most {MOST_COLUMNS:,} are read")
-    if not header.strip():
-        raise BadInput(f"{path}: its first line is blank; a CSV starts with a header")
-    try:
-        return pyarrow.csv.read_csv(path, parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter))
-    except pa.ArrowInvalid as error:
-        ragged = _ragged(path, delimiter, len(names))
-        if ragged is None:
-            raise
-        raise BadInput(f"{path} can't be read as csv: {ragged}") from error
+def _parts(text: str) -> list[str]:
+    """The parts between commas that stand in no quotes and no brackets."""
+    parts, quote, depth = [""], "", 0
+    for letter in text:
+        if quote:
+            quote = "" if letter == quote else quote
+        elif letter in '"`':
+            quote = letter
+        elif letter in "()":
+            depth += 1 if letter == "(" else -1
+        if letter == "," and not quote and depth <= 0:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return parts
 
 
-def _check_depth(path: Path) -> None:
-    """Refuse JSON lines that nest deeper than a parser can go.
-
-    Raises
-    ------
-    BadInput
-        With the line.
-    """
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            if line.count(b"[") + line.count(b"{") <= DEEPEST:
-                continue
-            depth = 0
-            for bracket in _BRACKET.finditer(_JSON_TEXT.sub(b"", line)):
-                depth += 1 if bracket[0] in b"[{" else -1
-                if depth > DEEPEST:
-                    raise BadInput(
-                        f"{path}: line {number} nests more than {DEEPEST} levels deep: a table has one plain value a "
-                        "column"
-                    )
-
-
-def _ragged(path: Path, delimiter: str, width: int) -> str | None:
-    """Return which line of a CSV has more or fewer fields than its header, which Arrow's threads can't tell."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = csv.reader(file, delimiter=delimiter)
-            for row in rows:
-                if row and len(row) != width:
-                    return f"line {rows.line_num}: expected {width} columns, got {len(row)}"
-    except csv.Error:  # nothing that this reader can count either
-        return None
+def _plain(table: pa.Table, text: str, name: str) -> pa.ChunkedArray | None:
+    """The column of just that name, quotes or not; None where the text is arithmetic."""
+    bare = text[1:-1] if len(text) > 2 and text[0] == text[-1] and text[0] in '"`' else text
+    for column in (text, bare):
+        found = _named(table, column)
+        if found is not None:
+            return found
+    if bare != text or not any(sign in text for sign in "+-*/^()"):
+        raise BadInput(missing_column(table, bare, name))
     return None
+
+
+def _named(table: pa.Table, name: str) -> pa.ChunkedArray | None:
+    count = table.column_names.count(name)
+    if count > 1:
+        raise BadInput(f"{source_of(table)}: {count} columns are named {name!r}; keep one")
+    return table[name] if count else None
+
+
+def _calculated(table: pa.Table, text: str) -> FloatArray:
+    def column(name: str) -> FloatArray:
+        found = _named(table, name)
+        if found is None:
+            raise BadInput(missing_column(table, name, text))
+        return as_numbers(pa.table({name: found}).replace_schema_metadata(table.schema.metadata), name)
+
+    values = Arithmetic(text, column).value()
+    return np.broadcast_to(values, (table.num_rows,)).astype(np.float64)
+
+
+def _with_data_from_flops(chosen: dict[str, pa.ChunkedArray | pa.Array], target: str) -> tuple[str, ...]:
+    """Add d = flops / (6·n) where FLOPs and sizes are given and data aren't."""
+    if "d" in chosen or FLOPS not in chosen or "n" not in chosen or target == FLOPS:
+        return ()
+    pair = pa.table({name: chosen[name] for name in ("n", FLOPS)})
+    n, flops = (as_numbers(pair, name) for name in ("n", FLOPS))
+    with np.errstate(all="ignore"):
+        chosen["d"] = pa.array(flops / (6.0 * n))
+    return ("d is taken as flops / (6·n), as no column of data is named; name one with `mapping` where there is one",)

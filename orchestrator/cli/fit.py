@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from orchestrator.cli.output import Json, RecipeName, SweepName, emit_json, show, warn
+from orchestrator.cli.output import Json, RecipeName, SweepName, emit_json, say, show, warn
+from orchestrator.cli.rows import Columns, Decimal, DropEmpty, Envelope, Group, Where
 from orchestrator.errors import BadInput
 
 NAME = "fit"
@@ -36,9 +37,7 @@ def command(
     hold_out: Annotated[
         str | None, typer.Option("--hold-out", metavar="H", help="largest, none, or the dearest fraction such as 0.2.")
     ] = None,
-    mapping: Annotated[
-        str | None, typer.Option("--map", metavar="n=COL,d=COL,loss=COL", help="Which columns are the axes.")
-    ] = None,
+    mapping: Columns = None,
     bootstrap: Annotated[
         int | None, typer.Option("--bootstrap", metavar="B", min=0, max=100_000, help="Replicas.")
     ] = None,
@@ -55,6 +54,17 @@ def command(
         typer.Option("--by", metavar="COL", help="Compare the groups of this column: shared exponents, own factors."),
     ] = None,
     sweep: SweepName = None,
+    where: Where = None,
+    drop_empty: DropEmpty = False,
+    envelope: Envelope = False,
+    group: Group = None,
+    decimal: Decimal = ".",
+    fix: Annotated[
+        str | None, typer.Option("--fix", metavar="alpha=beta,E=1.69", help="Tie parameters, or hold them at a value.")
+    ] = None,
+    format_: Annotated[
+        Literal["text", "csv", "latex", "markdown"], typer.Option("--format", help="How the table is written.")
+    ] = "text",
     json_: Json = False,
 ) -> None:
     """Fit laws and print parameters with 90 % intervals and held-out error.
@@ -70,7 +80,19 @@ def command(
                 "--law, --hold-out, --noise and --resample"
             )
         groups, warnings = compare_groups(
-            source, by=by, target=target, mapping=mapping, bootstrap=bootstrap, task=task, recipe=recipe, sweep=sweep
+            source,
+            by=by,
+            target=target,
+            mapping=mapping,
+            bootstrap=bootstrap,
+            task=task,
+            recipe=recipe,
+            sweep=sweep,
+            where=where,
+            drop_empty=drop_empty,
+            envelope=envelope,
+            group=group,
+            decimal=decimal,
         )
         warn(warnings)
         if json_:
@@ -92,12 +114,23 @@ def command(
         task=task,
         recipe=recipe,
         sweep=sweep,
+        where=where,
+        drop_empty=drop_empty,
+        envelope=envelope,
+        group=group,
+        decimal=decimal,
+        fix=fix,
     )
     warn(warnings)
     if json_:
         from orchestrator.fitting import report_json
 
         emit_json(report_json(report))
+        return
+    if format_ != "text":
+        from orchestrator.reporting.written_tables import fit_records, written
+
+        say(written(fit_records(report), format_), line=False)
         return
     from orchestrator.reporting.tables import fit_table
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli.output import Json, RecipeName, SweepName, emit_json, show, warn
+from orchestrator.cli.rows import Columns, Decimal, DropEmpty, Envelope, Group, Target, Where
 
 NAME = "optimal"
 
@@ -27,10 +28,24 @@ def command(
     max_latency: Annotated[
         str | None, typer.Option("--max-latency", metavar="S", help="Seconds at batch 1, median; of a store's cells.")
     ] = None,
-    mapping: Annotated[str | None, typer.Option("--map", metavar="n=COL,…", help="Columns of a table.")] = None,
+    mapping: Columns = None,
+    target: Target = None,
     task: Annotated[str | None, typer.Option("--task", metavar="T", help="Rows scored on this data.")] = None,
     recipe: RecipeName = None,
     sweep: SweepName = None,
+    where: Where = None,
+    drop_empty: DropEmpty = False,
+    envelope: Envelope = False,
+    group: Group = None,
+    decimal: Decimal = ".",
+    loss: Annotated[
+        str | None,
+        typer.Option("--loss", metavar="L", help="Instead of a budget: the cheapest that reaches this loss."),
+    ] = None,
+    n: Annotated[
+        str | None, typer.Option("--n", metavar="N", help="The budget this size is best for; with a loss, its data.")
+    ] = None,
+    d: Annotated[str | None, typer.Option("--d", metavar="D", help="The budget that so much data is best for.")] = None,
     json_: Json = False,
 ) -> None:
     """Find the N, D and E that a budget is best spent on, or the best measured cell within limits of size and latency.
@@ -53,6 +68,15 @@ def command(
         task=task,
         recipe=recipe,
         sweep=sweep,
+        loss=loss,
+        n=n,
+        d=d,
+        target=target,
+        where=where,
+        drop_empty=drop_empty,
+        envelope=envelope,
+        group=group,
+        decimal=decimal,
     )
     warn(document["warnings"])
     if json_:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from orchestrator.cli.output import Json, RecipeName, SweepName, emit_json, say, warn
+from orchestrator.cli.rows import Columns, Decimal, DropEmpty, Envelope, Group, Target, Where
 
 NAME = "plot"
 
@@ -21,10 +22,16 @@ def command(
     laws: Annotated[
         list[str] | None, typer.Option("--law", metavar="L", help="Law to draw; default: the best.")
     ] = None,
-    mapping: Annotated[str | None, typer.Option("--map", metavar="n=COL,…", help="Columns of a table.")] = None,
+    mapping: Columns = None,
+    target: Target = None,
     task: Annotated[str | None, typer.Option("--task", metavar="T", help="Rows scored on this data.")] = None,
     recipe: RecipeName = None,
     sweep: SweepName = None,
+    where: Where = None,
+    drop_empty: DropEmpty = False,
+    envelope: Envelope = False,
+    group: Group = None,
+    decimal: Decimal = ".",
     json_: Json = False,
 ) -> None:
     """Draw the measured losses, the best law through them and its held-out predictions; or compressed models.
@@ -33,7 +40,22 @@ def command(
     """
     from orchestrator.reporting.plot import plot  # Matplotlib
 
-    document = plot(source, output, kind=kind, laws=laws, mapping=mapping, task=task, recipe=recipe, sweep=sweep)
+    document = plot(
+        source,
+        output,
+        kind=kind,
+        laws=laws,
+        mapping=mapping,
+        task=task,
+        recipe=recipe,
+        sweep=sweep,
+        target=target,
+        where=where,
+        drop_empty=drop_empty,
+        envelope=envelope,
+        group=group,
+        decimal=decimal,
+    )
     warn(document["warnings"])
     if json_:
         emit_json(document)

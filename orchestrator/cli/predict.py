@@ -7,15 +7,18 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli.output import Json, RecipeName, SweepName, emit_json, say, warn
+from orchestrator.cli.rows import Columns, Decimal, DropEmpty, Envelope, Group, Target, Where
 
 NAME = "predict"
 
 
 def command(
     source: Annotated[str, typer.Argument(metavar="STORE|TABLE", help="A store, or a .csv, .parquet or .jsonl file.")],
-    n: Annotated[str, typer.Option("--n", metavar="N", help="Non-embedding parameters, e.g. 1M.")],
-    d: Annotated[str, typer.Option("--d", metavar="D", help="Unique tokens (examples where there are no tokens).")],
-    e: Annotated[str, typer.Option("--e", metavar="E", help="Epochs over them.")] = "1",
+    n: Annotated[str | None, typer.Option("--n", metavar="N", help="Non-embedding parameters, e.g. 1M.")] = None,
+    d: Annotated[
+        str | None, typer.Option("--d", metavar="D", help="Unique tokens (examples where there are no tokens).")
+    ] = None,
+    e: Annotated[str | None, typer.Option("--e", metavar="E", help="Epochs over them; default: 1.")] = None,
     ft_d: Annotated[
         str | None, typer.Option("--ft-d", metavar="D", help="Fine-tuning examples, where the rows are fine-tuned.")
     ] = None,
@@ -25,10 +28,16 @@ def command(
     ] = None,
     law: Annotated[str | None, typer.Option("--law", metavar="L", help="Default: the best.")] = None,
     level: Annotated[float, typer.Option("--level", min=0.5, max=0.999, help="Coverage of the interval.")] = 0.9,
-    mapping: Annotated[str | None, typer.Option("--map", metavar="n=COL,…", help="Columns of a table.")] = None,
+    mapping: Columns = None,
+    target: Target = None,
     task: Annotated[str | None, typer.Option("--task", metavar="T", help="Rows scored on this data.")] = None,
     recipe: RecipeName = None,
     sweep: SweepName = None,
+    where: Where = None,
+    drop_empty: DropEmpty = False,
+    envelope: Envelope = False,
+    group: Group = None,
+    decimal: Decimal = ".",
     json_: Json = False,
 ) -> None:
     """Predict the loss of a run with its interval.
@@ -51,6 +60,12 @@ def command(
         task=task,
         recipe=recipe,
         sweep=sweep,
+        target=target,
+        where=where,
+        drop_empty=drop_empty,
+        envelope=envelope,
+        group=group,
+        decimal=decimal,
     )
     warn(document["warnings"])
     if json_:

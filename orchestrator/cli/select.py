@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli.output import Json, RecipeName, SweepName, emit_json, show, warn
+from orchestrator.cli.rows import Columns, Decimal, DropEmpty, Envelope, Group, Where
 
 NAME = "select"
 
@@ -25,11 +26,16 @@ def command(
         float | None, typer.Option("--target-interval", metavar="W", help="End at a 90 % interval of this log width.")
     ] = None,
     target: Annotated[str | None, typer.Option("--target", metavar="T", help="loss or accuracy.")] = None,
-    mapping: Annotated[str | None, typer.Option("--map", metavar="n=COL,…", help="Columns of a table.")] = None,
+    mapping: Columns = None,
     task: Annotated[str | None, typer.Option("--task", metavar="T", help="Rows scored on this data.")] = None,
     recipe: RecipeName = None,
     sweep: SweepName = None,
     seed: Annotated[int, typer.Option("--seed", help="Decides between rows that are worth the same.")] = 0,
+    where: Where = None,
+    drop_empty: DropEmpty = False,
+    envelope: Envelope = False,
+    group: Group = None,
+    decimal: Decimal = ".",
     json_: Json = False,
 ) -> None:
     """Replay active selection on finished runs: which rows it takes, and how well they predict the dear ones.
@@ -50,6 +56,11 @@ def command(
         recipe=recipe,
         sweep=sweep,
         seed=seed,
+        where=where,
+        drop_empty=drop_empty,
+        envelope=envelope,
+        group=group,
+        decimal=decimal,
     )
     warn(document["warnings"])
     if json_:

@@ -26,6 +26,15 @@ BOX: Final[dict[Role, tuple[float, float]]] = {
 ROWS_FOR_STARTS: Final = 1000
 #: Steps of the best starts at most; the valley of a law with a break is long.
 POLISH: Final = 600
+#: Standard deviations of the coordinates that a round wanders by; rounds at most, and without a find before the end;
+#: a sum of Huber losses below which there is nothing left to find.
+WANDERINGS: Final = np.array([0.2, 0.6, 1.5, 3.0])
+MOST_ROUNDS: Final = 12
+IDLE_ROUNDS: Final = 2
+RIGHT: Final = 1e-16
+#: The same for parts of a sample, whose predictions are wanted and not their last digits.
+PART_POLISH: Final = 600
+PART_TOLERANCE: Final = 1e-13
 #: Floors below this share of the loss are small: a replica starts no nearer to zero, and zero itself is tried.
 SMALL_FLOOR: Final = 0.05
 
@@ -41,6 +50,9 @@ class AdditiveLaw(Law):
     bounds: ClassVar[dict[str, tuple[float, float]]] = {}
     #: Starts that go on after the first steps; a law with many valleys needs more.
     polished: ClassVar[int] = 4
+
+    #: Searches of a round that go on from what was found; for laws whose starts can't reach every valley.
+    wanders: ClassVar[int] = 0
 
     @abstractmethod
     def terms(self, coords: FloatArray, log_axes: LogAxes) -> Sequence[Term]:
@@ -85,10 +97,47 @@ class AdditiveLaw(Law):
             problem, coords[np.argsort(objective, kind="stable")[: self.polished]], iterations=POLISH
         )
         best = coords[np.argmin(objective)][None]
+        if self.wanders:
+            best = self._wandered(problem, best, float(objective.min()))
         if thin is not sample:
             best, _ = minimise(self.problem(sample), best)
         solution: FloatArray = self._with_floor_or_none(sample, best, None, tolerance=1e-13)[0]
         return solution
+
+    def _wandered(self, problem: Problem, best: FloatArray, least: float) -> FloatArray:
+        """Return the best of the searches that start about what was found, near and far, until rounds find nothing."""
+        random, idle = np.random.default_rng(0), 0
+        for _ in range(MOST_ROUNDS):
+            sizes = np.repeat(WANDERINGS, self.wanders)[:, None]
+            starts = best + sizes * random.standard_normal((sizes.size, best.shape[1]))
+            coords, objective = minimise(problem, starts, tolerance=1e-4, iterations=40)
+            chosen = np.argsort(objective, kind="stable")[: self.polished]
+            coords, objective = minimise(problem, coords[chosen], iterations=POLISH)
+            idle += 1
+            if objective.min() < least * (1.0 - 1e-7):
+                idle, least, best = 0, float(objective.min()), coords[np.argmin(objective)][None]
+            if idle >= IDLE_ROUNDS or least < RIGHT:
+                break
+        return best
+
+    def solve_parts(self, sample: Sample, parts: Sequence[Mask]) -> list[FloatArray]:
+        """Return the best coordinates (P,) of some parts, each from starts of its own; all in one batch."""
+        if not parts or sample.rows > ROWS_FOR_STARTS:
+            return super().solve_parts(sample, parts)
+        starts = [self.starts(sample.part(part)) for part in parts]
+        of = np.repeat(np.arange(len(parts)), [len(s) for s in starts])
+        masks = np.array(parts, dtype=np.float64)
+        problem = self.problem(sample)
+        coords, objective = minimise(problem, np.concatenate(starts), masks[of], tolerance=1e-4, iterations=40)
+        order = np.lexsort((objective, of))
+        first = np.searchsorted(of[order], np.arange(len(parts)))
+        place = np.arange(order.size) - first[of[order]]
+        kept = order[place < self.polished]
+        coords, objective = minimise(
+            problem, coords[kept], masks[of[kept]], tolerance=PART_TOLERANCE, iterations=PART_POLISH
+        )
+        best = [int(np.flatnonzero(of[kept] == k)[np.argmin(objective[of[kept] == k])]) for k in range(len(parts))]
+        return list(self._with_floor_or_none(sample, coords[best], masks, tolerance=PART_TOLERANCE))
 
     def resolve(self, sample: Sample, coords: FloatArray, weights: FloatArray) -> FloatArray:
         """Return the best coordinates (B, P) under weights (B, rows), started at ``coords`` (P,)."""

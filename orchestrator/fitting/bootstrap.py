@@ -6,9 +6,10 @@ from dataclasses import replace
 from typing import Final, Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from orchestrator.fitting.axes import FloatArray
+from orchestrator.fitting.far.quantiles import student_quantile
+from orchestrator.fitting.groups import Ids, counts, sizes
 from orchestrator.fitting.law import Law
 from orchestrator.fitting.sample import Sample
 
@@ -22,13 +23,18 @@ MOST_ROWS: Final = 1000
 BATCH: Final = 40_000
 #: Sizes N below which drawing them together says nothing.
 FEWEST_CLUSTERS: Final = 5
+#: Degrees of freedom from which residuals tell the noise, and the normal's 90 % half-width.
+MANY_FREE: Final = 40
+NORMAL_90: Final = 1.6448536269514722
 
 
-def no_clusters(sample: Sample) -> str | None:
-    """Say why the rows of one N can't be drawn together, or None where they can."""
-    count = len(_clusters(sample)[1])
+def no_clusters(sample: Sample, groups: Ids | None) -> str | None:
+    """Say why the rows of one group (one N where there are none) can't be drawn together, or None where they can."""
+    count = len(counts(sizes(sample) if groups is None else groups))
     if count >= FEWEST_CLUSTERS:
         return None
+    if groups is not None:
+        return f"drawing groups needs at least {FEWEST_CLUSTERS} of them, these rows have {count}: add runs"
     return (
         f"clusters of one n need at least {FEWEST_CLUSTERS} sizes, these rows have {count if count > 1 else 'one'}: "
         "add sizes, or resample by case"
@@ -36,7 +42,13 @@ def no_clusters(sample: Sample) -> str | None:
 
 
 def replicas(
-    law: Law, sample: Sample, coords: FloatArray, count: int, seed: int, resample: Resample = "case"
+    law: Law,
+    sample: Sample,
+    coords: FloatArray,
+    count: int,
+    seed: int,
+    resample: Resample = "case",
+    groups: Ids | None = None,
 ) -> FloatArray:
     """Return the coordinates of bootstrap replicas.
 
@@ -51,6 +63,8 @@ def replicas(
         Solution on all rows, shape (P,).
     count
         Replicas asked for.
+    groups
+        Which rows are drawn together under ``cluster``, shape (rows,); by default those of one N.
 
     Returns
     -------
@@ -58,22 +72,31 @@ def replicas(
         Shape (at most count, P): replicas that leave a parameter without rows are left out.
     """
     rng = np.random.default_rng(seed)
-    if sample.rows > MOST_ROWS:
+    together = (sizes(sample) if groups is None else groups) if resample == "cluster" else None
+    if sample.rows > MOST_ROWS and together is None:
         part = sample.part(np.sort(rng.choice(sample.rows, MOST_ROWS, replace=False)))
         centre = law.resolve(part, coords, np.ones((1, MOST_ROWS)))[0]
-        found = _resolved(law, part, centre, count, resample, rng)
+        found = _resolved(law, part, centre, count, resample, None, rng)
         with np.errstate(invalid="ignore"):
             moved = coords + (found - centre) * np.sqrt(MOST_ROWS / sample.rows)
         found = np.where(np.isneginf(coords) | np.isneginf(centre), coords, moved)
     else:
-        found = _resolved(law, sample, coords, count, resample, rng)
+        found = _resolved(law, sample, coords, count, resample, together, rng)
+    if resample == "residual":
+        found = _for_few(found, coords, sample.rows)
     if law.least_squares and resample != "residual":
         found = coords + (found - coords) * np.sqrt(sample.rows / max(1, sample.rows - coords.size))
     return found[~np.isnan(found).any(axis=1)]
 
 
 def _resolved(
-    law: Law, sample: Sample, coords: FloatArray, count: int, resample: Resample, rng: np.random.Generator
+    law: Law,
+    sample: Sample,
+    coords: FloatArray,
+    count: int,
+    resample: Resample,
+    together: Ids | None,
+    rng: np.random.Generator,
 ) -> FloatArray:
     size = max(1, BATCH // sample.rows)
     parts = [np.zeros((0, coords.size))]
@@ -82,14 +105,24 @@ def _resolved(
         if resample == "residual":
             drawn, weights = _with_drawn_errors(law, sample, coords, again, rng), np.ones((again, sample.rows))
         else:
-            drawn, weights = sample, _drawn_counts(sample, again, resample == "cluster", rng)
+            drawn, weights = sample, _drawn_counts(sample, again, together, rng)
         parts.append(law.resolve(drawn, coords, weights))
     return np.concatenate(parts)
 
 
-def _drawn_counts(sample: Sample, count: int, together: bool, rng: np.random.Generator) -> FloatArray:
+def _for_few(found: FloatArray, coords: FloatArray, rows: int) -> FloatArray:
+    """Widen replicas by what Student's t is wider than a normal: with few rows their noise is hardly known."""
+    free = rows - coords.size
+    if free >= MANY_FREE or free < 1:
+        return found
+    with np.errstate(invalid="ignore"):
+        moved = coords + (found - coords) * student_quantile(0.9, free) / NORMAL_90
+    return np.where(np.isneginf(coords) | np.isneginf(found), found, moved)
+
+
+def _drawn_counts(sample: Sample, count: int, together: Ids | None, rng: np.random.Generator) -> FloatArray:
     """Return how often each replica drew each row, shape (count, rows)."""
-    of = _clusters(sample)[0] if together else np.arange(sample.rows)
+    of = np.arange(sample.rows) if together is None else together
     kinds = int(of.max()) + 1
     return rng.multinomial(kinds, np.full(kinds, 1.0 / kinds), size=count).astype(np.float64)[:, of]
 
@@ -101,10 +134,3 @@ def _with_drawn_errors(law: Law, sample: Sample, coords: FloatArray, count: int,
     errors = (sample.log_loss - fitted) / size
     errors = (errors - errors.mean()) * np.sqrt(sample.rows / max(1, sample.rows - coords.size))
     return replace(sample, log_loss=fitted + size * rng.choice(errors, size=(count, sample.rows)))
-
-
-def _clusters(sample: Sample) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return the cluster of each row, by its N, and the clusters' sizes; one cluster where N is no axis."""
-    n = sample.log_axes.get("n", np.zeros(sample.rows))
-    _, of, sizes = np.unique(np.round(n, 9), return_inverse=True, return_counts=True)
-    return of, sizes

@@ -17,11 +17,12 @@ from scipy.special import fdtri
 
 from orchestrator.errors import BadInput
 from orchestrator.fitting.axes import FloatArray, Mask, distinct, law_axes
-from orchestrator.fitting.check import QUALITIES, check_table, missing_column
+from orchestrator.fitting.check import QUALITIES, check_table
 from orchestrator.fitting.laws.chinchilla import Chinchilla
 from orchestrator.fitting.laws.grouped import GROUP, GroupedChinchilla
 from orchestrator.fitting.result import Estimate
 from orchestrator.fitting.sample import Sample, Units, centred
+from orchestrator.fitting.table_words import missing_column
 
 #: Groups at most, and rows of a group at least.
 MOST_GROUPS: Final = 12
@@ -31,6 +32,8 @@ KNOWN_SHARE: Final = 0.8
 #: With which the mean square errors must differ, as an F ratio, before exponents are said to; both hold the same noise,
 #: so that it is met more seldom by chance.
 CONFIDENCE: Final = 0.95
+#: Share of the loss below which a group's term is none.
+LEAST_SHARE: Final = 1e-3
 #: Mean square errors of the log loss below this are rounding.
 LEAST_SQUARE: Final = 1e-16
 
@@ -74,8 +77,15 @@ class Comparison:
             if factor.value is None:
                 found.append(f"{b} never reaches {a}'s loss by more data alone (at {where})")
             else:
-                ends = "" if factor.lo is None else f" [{factor.lo:.2f}, {_end(factor.hi)}]"
-                found.append(f"{b} reaches {a}'s loss with {factor.value:.2f}×{ends} of the data (at {where})")
+                ends = "" if factor.lo is None else f" [{factor.lo:.3g}, {_end(factor.hi)}]"
+                found.append(f"{b} reaches {a}'s loss with {factor.value:.3g}×{ends} of the data (at {where})")
+        for group, estimates in self.groups.items():
+            lost = [name for name, estimate in estimates.items() if estimate.value is None]
+            if lost:
+                found.append(
+                    f"{' and '.join(lost)} of {group} can't be told from 0: its rows gain nothing by "
+                    f"{' or '.join('n' if name == 'A' else 'd' for name in lost)}"
+                )
         if self.sharing_holds is False:
             found.append(
                 "exponents differ between the groups: a law for each predicts dearer rows clearly better "
@@ -138,7 +148,12 @@ def fit_by(table: pa.Table, by: str, *, target: str = "loss", bootstrap: int = 1
         by=by,
         shared={"alpha": _estimate(values[:, 0]), "beta": _estimate(values[:, 1])},
         groups={
-            name: {letter: _estimate(values[:, 2 + 3 * g + k]) for k, letter in enumerate("EAB")}
+            name: {
+                letter: Estimate(None, None, None)
+                if _vanishes(letter, values[0, 2 + 3 * g + k], values[0], pair, loss, group == g)
+                else _estimate(values[:, 2 + 3 * g + k])
+                for k, letter in enumerate("EAB")
+            }
             for g, name in enumerate(names.tolist())
         },
         factors={
@@ -216,6 +231,17 @@ def _held_out(
     return shared_square**0.5, separate_square**0.5, holds
 
 
+def _vanishes(
+    letter: str, factor: float, values: FloatArray, pair: dict[str, FloatArray], loss: FloatArray, rows: Mask
+) -> bool:
+    """Return whether a factor's term is nothing in each of a group's rows: the search went on to its own bound."""
+    if letter == "E":
+        return False
+    axis, exponent = ("n", values[0]) if letter == "A" else ("d", values[1])
+    share = factor * pair[axis][rows] ** -exponent / loss[rows]
+    return bool(share.max() < LEAST_SHARE)
+
+
 def _estimate(values: FloatArray) -> Estimate:
     """The first value, with the interval of the others."""
     if len(values) < 2:
@@ -234,4 +260,4 @@ def _factor(values: FloatArray) -> Estimate:
 
 
 def _end(value: float | None) -> str:
-    return "∞" if value is None else f"{value:.2f}"
+    return "∞" if value is None else f"{value:.3g}"

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.fitting.axes import AXES, MEANING, FloatArray, Mask, varies
+from orchestrator.fitting.caution import Caution
 from orchestrator.fitting.identifiability import Withheld, not_identified
 from orchestrator.fitting.law import Law
 from orchestrator.fitting.result import LawFit
@@ -27,6 +28,11 @@ FEW_FREE: Final = 2
 NAMED: Final = 8
 #: Robust standard deviations from the law's median residual beyond which a row is named.
 FAR: Final = 6.0
+#: Few rows tell the noise badly: FAR grows by this many over the degrees of freedom.
+FEW_ROWS: Final = 6.0
+#: Step in the log of an axis, and slope of the log loss from which a loss is said to rise.
+STEP: Final = 0.25
+LEAST_RISE: Final = 0.005
 #: Deviations below this (log loss) are rounding, not noise.
 LEAST_DEVIATION: Final = 1e-4
 #: Log losses within this of each other count as one level.
@@ -89,7 +95,7 @@ def law_warnings(
     said_once = dict.fromkeys(not_identified(withheld).values())
     warnings = [*said_once, *_axis_warnings(law, all_axes, used)]
     for k, parameter in enumerate(law.parameters(used)):
-        if parameter.role == "floor" and solution[k] == 0.0:
+        if parameter.role == "floor" and solution[k] == 0.0 and parameter.name not in withheld:
             warnings.append(f"{parameter.name} is 0, its bound: these rows show no irreducible loss")
         falling = ends is not None and ends[1, k] < 0
         if parameter.role == "exponent" and parameter.name not in withheld and falling:
@@ -102,7 +108,8 @@ def law_warnings(
             "freedom: R² and intervals say little; add cells"
         )
     if residuals.size > 2 * solution.size:
-        warnings += _residual_warnings(law, residuals)
+        warnings += _residual_warnings(law, residuals, solution.size)
+    warnings += _wrong_way(law, used, solution)
     if r2 < LOW_R2:
         warnings.append(
             f"R² is {r2:.2f}: noise, or something the law doesn't know, is larger than what it explains; "
@@ -156,11 +163,20 @@ def plateau_rows(log_axes: Sequence[FloatArray], log_loss: FloatArray) -> Mask:
     return level if reach > max(LEAST_GAP, DEVIATIONS * noise) and np.median(gap[level]) > 0 else none
 
 
-def far_rows(residuals: FloatArray) -> NDArray[np.intp]:
-    """Return the indices of rows farther than `FAR` robust deviations (1.4826 · MAD), in row order."""
+def far_rows(residuals: FloatArray, parameters: int = 0) -> NDArray[np.intp]:
+    """Return the indices of rows farther than `FAR` robust deviations, in row order.
+
+    Parameters
+    ----------
+    parameters
+        How many were fitted: a fit that is nearly least absolute errors goes through so many rows exactly, which must
+        not pass for a small noise. The deviation is 1.4826 times the median over the other rows.
+    """
     away = np.abs(residuals - np.median(residuals))
-    deviation = max(1.4826 * float(np.median(away)), LEAST_DEVIATION)
-    return np.flatnonzero(away > FAR * deviation)
+    others = np.sort(away)[min(parameters, away.size - 1) :]
+    middle = float(np.median(others)) * np.sqrt(residuals.size / max(1, residuals.size - parameters))
+    few = 1.0 + FEW_ROWS / max(1, residuals.size - parameters)
+    return np.flatnonzero(away > few * FAR * max(1.4826 * middle, LEAST_DEVIATION))
 
 
 def _axis_warnings(law: Law, all_axes: Mapping[str, FloatArray], used: Mapping[str, FloatArray]) -> list[str]:
@@ -181,16 +197,47 @@ def _axis_warnings(law: Law, all_axes: Mapping[str, FloatArray], used: Mapping[s
     return warnings
 
 
-def _residual_warnings(law: Law, residuals: FloatArray) -> list[str]:
-    far = far_rows(residuals)
+def _residual_warnings(law: Law, residuals: FloatArray, parameters: int) -> list[str]:
+    far = far_rows(residuals, parameters)
     if not far.size:
         return []
     shown = ", ".join(str(row + 1) for row in far[:NAMED]) + (", …" if far.size > NAMED else "")
     weight = "they pull this least-squares fit" if law.least_squares else "the fit gives them little weight"
     return [
-        f"{far.size} of {residuals.size} rows lie more than {FAR:g} robust standard deviations off "
-        f"(data rows {shown}): diverged runs? {weight}"
+        Caution(
+            f"{far.size} of {residuals.size} rows lie more than {FAR:g} robust standard deviations off "
+            f"(data rows {shown}): diverged runs? {weight}",
+            "far_rows",
+            rows=float(far.size),
+        )
     ]
+
+
+def _wrong_way(law: Law, used: Mapping[str, FloatArray], solution: FloatArray) -> list[str]:
+    """Say where a law's loss rises with N or D among the rows, or just beyond them, though no row shows that."""
+    logs = {name: np.log(values) for name, values in used.items()}
+    coords = law.to_coords(solution, used)[None]
+    found: list[str] = []
+    with np.errstate(all="ignore"):
+        here = law.log_loss(coords, logs)[0]
+        for name in ("n", "d"):
+            if name not in used or not varies(used[name]):
+                continue
+            rise = (law.log_loss(coords, {**logs, name: logs[name] + STEP})[0] - here) / STEP
+            worst = float(np.nanmax(rise)) if np.isfinite(rise).any() else 0.0
+            if worst > LEAST_RISE and not _plainly_rises(law, used, solution, name):
+                where = float(used[name][int(np.nanargmax(rise))])
+                said = f"{law.name}'s loss rises with {MEANING[name]} ({name}) from {where:.3g} on, as no run's should"
+                found.append(
+                    Caution(f"{said}: don't predict or extrapolate by it", "not_monotone", at=where, slope=worst)
+                )
+    return found
+
+
+def _plainly_rises(law: Law, used: Mapping[str, FloatArray], solution: FloatArray, axis: str) -> bool:
+    """Return whether an exponent of just that axis is negative, of which `law_warnings` has its word."""
+    parameters = law.parameters(used)
+    return any(p.role == "exponent" and p.axes == (axis,) and solution[k] < 0 for k, p in enumerate(parameters))
 
 
 def _densest_top(log_loss: FloatArray) -> float:

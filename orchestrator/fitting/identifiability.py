@@ -30,7 +30,7 @@ SINGULAR: Final = 1e-6
 EDGE: Final = 1.0
 #: 90 % intervals wider than this say nothing: ratio hi/lo of factors and saturation constants, width of exponents and
 #: powers, width of a floor as a share of the lowest loss.
-WIDEST: Final = {"factor": 1e6, "saturation": 10.0, "exponent": 2.0, "power": 2.0, "floor": 0.8}
+WIDEST: Final = {"factor": 1e6, "saturation": 10.0, "exponent": 2.0, "power": 2.0, "floor": 0.6}
 
 #: Why a parameter has no number: its axes move together in every row; two values can't tell an exponent from a floor;
 #: no row depends on it; its effect cancels with another's; it ran out of bounds; its interval says nothing.

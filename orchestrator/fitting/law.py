@@ -14,13 +14,13 @@ Guarantees of every law (one conformance suite checks them all):
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final, Literal
 
 import numpy as np
 
-from orchestrator.fitting.axes import MEANING, FloatArray, distinct
+from orchestrator.fitting.axes import MEANING, FloatArray, Mask, distinct
 from orchestrator.fitting.sample import LogAxes, Sample
 
 #: Rows among which enough distinct points are looked for before all rows are.
@@ -58,6 +58,8 @@ class Law(ABC):
     data_seen: ClassVar[bool]
     #: True where the law also holds for a quality that grows (accuracy = 1/loss of the form).
     fits_quality: ClassVar[bool] = False
+    #: False where it holds for such a quality alone.
+    fits_loss: ClassVar[bool] = True
     #: True where it is fitted by least squares, in closed form.
     least_squares: ClassVar[bool] = False
 
@@ -90,6 +92,10 @@ class Law(ABC):
         weights
             Shape (B, rows); they multiply those of the sample.
         """
+
+    def solve_parts(self, sample: Sample, parts: Sequence[Mask]) -> list[FloatArray]:
+        """Return the best coordinates (P,) of some parts of a sample, each searched for from nothing."""
+        return [self.solve(sample.part(part)) for part in parts]
 
     def box(self, axes: Collection[str]) -> tuple[FloatArray, FloatArray]:
         """Return the bounds (lower, upper), each (P,), within which a sample's coordinates are searched."""

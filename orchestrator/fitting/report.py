@@ -8,6 +8,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from orchestrator.fitting.average.fit import AverageFit
+from orchestrator.fitting.caution import cautions_json
 from orchestrator.fitting.result import FitReport
 
 FITS_SCHEMA = pa.schema(
@@ -42,16 +44,23 @@ def report_json(report: FitReport) -> dict[str, Any]:
             "n_rows": law_fit.n_rows,
             "identifiability": None if law_fit.identifiability is None else law_fit.identifiability.to_json(),
             "warnings": list(law_fit.warnings),
+            "cautions": cautions_json(law_fit.warnings),
+            **({"answer": law_fit.facts()} if isinstance(law_fit, AverageFit) else {}),
         }
         for name, law_fit in report.fits.items()
     }
-    best = None if report.best is None else report.best.law
-    found = {"fits": fits, "best": best, "ranking": list(report.ranking), "near": list(report.near)}
+    found = {
+        "fits": fits,
+        "best": None if report.best is None else report.best.law,
+        "best_law": None if report.best_law is None else report.best_law.law,
+        "ranking": list(report.ranking),
+        "near": list(report.near),
+    }
     return found | ({"separability": report.separability.to_json()} if report.separability else {})
 
 
 def fit_rows(report: FitReport, *, sweep: str | None, task: str | None, fitted_at: datetime) -> pa.Table:
-    """Return one row a parameter, under `FITS_SCHEMA`; null where there is no number.
+    """Return one row a parameter of each law, under `FITS_SCHEMA`; null where there is no number.
 
     Parameters
     ----------
@@ -60,7 +69,7 @@ def fit_rows(report: FitReport, *, sweep: str | None, task: str | None, fitted_a
     fitted_at
         With a time zone.
     """
-    best = None if report.best is None else report.best.law
+    best = None if report.best_law is None else report.best_law.law
     rows = [
         {
             "sweep": sweep,
@@ -76,6 +85,7 @@ def fit_rows(report: FitReport, *, sweep: str | None, task: str | None, fitted_a
             "fitted_at": fitted_at,
         }
         for name, law_fit in report.fits.items()
+        if not isinstance(law_fit, AverageFit)
         for parameter, estimate in law_fit.params.items()
     ]
     return pa.Table.from_pylist(rows, schema=FITS_SCHEMA)

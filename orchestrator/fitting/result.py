@@ -11,10 +11,11 @@ import pyarrow as pa
 
 from orchestrator.errors import BadInput
 from orchestrator.fitting.axes import AXES, FloatArray, law_axes, training_cost
-from orchestrator.fitting.check import QUALITIES, missing_column, numeric_columns
+from orchestrator.fitting.check import QUALITIES, numeric_columns
 from orchestrator.fitting.identifiability import Identifiability, Withheld
 from orchestrator.fitting.law import Law
 from orchestrator.fitting.separability import Separability
+from orchestrator.fitting.table_words import missing_column
 from orchestrator.spec.registries import LAWS
 
 #: Draws of all laws, over all rows of a slice, that are made at a time: 16 MB of them.
@@ -111,7 +112,7 @@ class LawFit:
         """
         law, axes = self._law_and_axes(table)
         loss = law.predict(self.solution, axes)
-        return 1.0 / loss if self.target in QUALITIES else loss
+        return np.minimum(1.0 / loss, 1.0) if self.target in QUALITIES else loss
 
     def predict_interval(self, table: pa.Table, level: float = 0.9) -> tuple[FloatArray, FloatArray]:
         """Return the ends (lo, hi) of an interval for a new run's target, each of shape (rows,).
@@ -225,7 +226,9 @@ def pooled_interval(fits: Sequence[LawFit], table: pa.Table, level: float) -> tu
         logs = np.concatenate([draws for _, draws in parts])
         ends[:, parts[0][0]] = np.quantile(logs, [(1 - level) / 2, (1 + level) / 2], axis=0)
     lo, hi = np.exp(ends)
-    return (1.0 / hi, 1.0 / lo) if fits[0].target in QUALITIES else (lo, hi)
+    if fits[0].target in QUALITIES:
+        return np.minimum(1.0 / hi, 1.0), np.minimum(1.0 / lo, 1.0)
+    return lo, hi
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -237,7 +240,9 @@ class FitReport:
     fits
         Law name to fit.
     best
-        The fit of the law that stands first in ``ranking``, or None.
+        The fit that stands first in ``ranking``, or None: the default answer (`average`) where it was made.
+    best_law
+        The best single law: its exponents are those to read.
     warnings
         About the table, and about laws left out.
     reasons
@@ -260,25 +265,32 @@ class FitReport:
     ranking: list[str] = field(default_factory=list)
     near: list[str] = field(default_factory=list)
     separability: Separability | None = None
+    best_law: LawFit | None = None
     reasons: list[str] = field(default_factory=list)
 
     def predict(self, table: pa.Table) -> FloatArray:
-        """Return the target of each row, shape (rows,): the geometric mean over the laws in ``near``.
+        """Return the target of each row, shape (rows,): by the default answer, else the mean of the laws in ``near``.
+
+        That mean is geometric.
 
         Raises
         ------
         BadInput
             As `LawFit.predict`.
         """
+        if self.best is not None and self.best is not self.best_law:
+            return self.best.predict(table)
         result: FloatArray = np.exp(np.mean([np.log(self.fits[name].predict(table)) for name in self.near], axis=0))
         return result
 
     def predict_interval(self, table: pa.Table, level: float = 0.9) -> tuple[FloatArray, FloatArray]:
-        """Return the ends (lo, hi) of an interval that also holds the disagreement of the laws in ``near``.
+        """Return the ends (lo, hi) of the interval of what ``predict`` returns; of laws, with their disagreement.
 
         Raises
         ------
         BadInput
             As `LawFit.predict_interval`.
         """
+        if self.best is not None and self.best is not self.best_law:
+            return self.best.predict_interval(table, level)
         return pooled_interval([self.fits[name] for name in self.near], table, level)

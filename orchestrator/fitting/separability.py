@@ -70,6 +70,8 @@ def separability(
     if "eps" not in axes or not bootstrap:
         return None
     others = [name for name in AXES if name in axes and name not in ("eps", "unique_d")]
+    if not others:
+        return None
     points = list(zip(*(axes[name] for name in others), strict=True))
     whole = np.isclose(axes["eps"], 1.0, rtol=1e-9, atol=0)
     parents = {points[k]: loss[k] for k in np.flatnonzero(whole)}

@@ -26,7 +26,7 @@ DEAREST_SHARE: Final = 0.2
 #: Shares of the rows, cheapest first, that are fitted to predict up to the next share.
 SHARES: Final = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 #: Rows that are predicted from each other at most.
-MOST_ROWS: Final = 5_000
+MOST_ROWS: Final = 2_000
 
 
 def held_out_rows(columns: Mapping[str, FloatArray], hold_out: HoldOut) -> Mask | None:
@@ -107,28 +107,28 @@ def folds(columns: Mapping[str, FloatArray]) -> list[Fold]:
     return found
 
 
-def errors_ahead(law: Law, sample: Sample, coords: FloatArray, folds: Sequence[Fold]) -> list[FloatArray | None]:
+def errors_ahead(law: Law, sample: Sample, folds: Sequence[Fold]) -> list[FloatArray | None]:
     """Return a law's errors of the log loss on each fold's rows ahead; None where the known rows can't carry it.
+
+    Each fold is fitted from nothing to its known rows alone: started from the solution on all rows, a law with a break
+    would know where the break lies before it comes.
 
     Parameters
     ----------
-    sample, coords
-        All rows, and the solution on them (P,), from which the fits to the known rows start. Of more than `MOST_ROWS`
-        a random part is taken, the same for every law.
+    sample
+        All rows. Of more than `MOST_ROWS` a random part is taken, the same for every law.
     """
     if sample.rows > MOST_ROWS:
         rows = np.sort(np.random.default_rng(0).choice(sample.rows, MOST_ROWS, replace=False))
         sample, folds = sample.part(rows), [Fold(fold.known[rows], fold.ahead[rows]) for fold in folds]
-    carried = [_carries(law, sample.part(fold.known)) for fold in folds]
-    weights = np.array([fold.known for fold, good in zip(folds, carried, strict=True) if good], dtype=np.float64)
-    solved = iter(law.resolve(sample, coords, weights) if len(weights) else ())
+    carried = [bool(fold.ahead.any()) and _carries(law, sample.part(fold.known)) for fold in folds]
+    solved = iter(law.solve_parts(sample, [fold.known for fold, good in zip(folds, carried, strict=True) if good]))
     found: list[FloatArray | None] = []
     for fold, good in zip(folds, carried, strict=True):
-        at = next(solved) if good else None
+        ahead, at = sample.part(fold.ahead), next(solved) if good else None
         if at is None or np.isnan(at).any():
             found.append(None)
         else:
-            ahead = sample.part(fold.ahead)
             found.append(law.log_loss(at[None], ahead.log_axes)[0] - ahead.log_loss)
     return found
 

@@ -23,7 +23,12 @@ def comparison_table(found: Comparison) -> Group:
     for group, estimates in (("all", found.shared), *found.groups.items()):
         title = Text(group, style="bold")
         for name, estimate in estimates.items():
-            table.add_row(title, name, f"{estimate.value:.4g}", _interval(estimate))
+            table.add_row(
+                title,
+                name,
+                "not identified" if estimate.value is None else f"{estimate.value:.4g}",
+                _interval(estimate),
+            )
             title = Text("")
         table.add_section()
     lines = [Text(sentence) for sentence in found.sentences()]

@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from orchestrator.fitting import LawFit
+from orchestrator.fitting.average.fit import AVERAGE
 from orchestrator.fitting.axes import MEANING, varies
 from orchestrator.reporting.curves import curves, epochs_with_curve
 from orchestrator.reporting.legends import LINES, axis_label, name_epochs, name_sizes
@@ -64,5 +65,5 @@ def _heading(points: Points, law: LawFit | None) -> str:
         (moving if varies(values) else fixed).append(f"{MEANING[axis]} = {short_number(values.max())}")
     places = [f"at {', '.join(fixed)}"] if fixed else []
     places += [f"curves at {', '.join(moving)}"] if moving and law is not None else []
-    what = "measured" if law is None else f"measured, and the {law.law} law"
+    what = "measured" if law is None else f"measured, and the {law.law}" + ("" if law.law == AVERAGE else " law")
     return f"{what}\n({'; '.join(places)})" if places else what

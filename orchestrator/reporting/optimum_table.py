@@ -23,19 +23,45 @@ def optimum_tables(document: Mapping[str, Any]) -> list[Table | Text]:
 def optimum_text(document: Mapping[str, Any]) -> Text:
     """Return the compute-optimal N, D, E and loss, one a line with its 90 % interval."""
     serving = f", serving {short_number(document['served_tokens'])} tokens" if document["served_tokens"] else ""
-    lines = [
-        f"best use of {document['flops']:.3g} FLOPs by the {document['law']} law "
+    lines = [*_asked(document)]
+    lines += [
+        f"best use of {document['flops']:.3g} FLOPs by {_by(document)} "
         f"(training costs {document['flops_per_nde']:.3g}·n·d·e{serving}), 90 % intervals",
         f"n     {_with_ends(document['n'])} non-embedding parameters",
         f"d     {_with_ends(document['d'])} {document['d_means']}",
         f"e     {_with_ends(document['e'])} epochs",
         f"{document['target']:5} {_with_ends(document['loss'])}",
     ]
+    if "tokens_per_param" in document:
+        exponents = document["exponents"]
+        lines.append(f"data  {_with_ends(document['tokens_per_param'])} for each parameter")
+        lines.append(f"n goes as compute^{_with_ends(exponents['n'])}, d as compute^{_with_ends(exponents['d'])}")
     parabola = document.get("parabola")
     if parabola and parabola["n"] is not None:
         count = len(parabola["profiles"])
         lines.append(f"beside it: parabolas through {count} IsoFLOP profiles say n = {_written(parabola['n'])}")
     return Text("\n".join(lines))
+
+
+def _asked(document: Mapping[str, Any]) -> list[str]:
+    """The answer to a question that goes the other way."""
+    asked = document.get("asked")
+    if asked is None:
+        return []
+    if "d_needed" in document:
+        return [
+            f"a model of {short_number(asked['n'])} parameters reaches {asked['loss']:.4g} with "
+            f"{short_number(document['d_needed'])} {document['d_means']} ({document['flops_needed']:.3g} FLOPs, "
+            f"{document['over_cheapest']:.3g} times the cheapest way)"
+        ]
+    if "loss" in asked:
+        return [f"a loss of {asked['loss']:.4g} takes {document['flops']:.3g} FLOPs at least"]
+    name, value = next(iter(asked.items()))
+    return [f"{name} = {short_number(value)} is best at {document['flops']:.3g} FLOPs"]
+
+
+def _by(document: Mapping[str, Any]) -> str:
+    return document["by"] if document["law"] == "average" else f"the {document['law']} law"
 
 
 def curve_table(document: Mapping[str, Any]) -> Table:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from orchestrator.analysis.inputs import ColumnMap, Source, called, gather
+from orchestrator.analysis.inputs import ColumnMap, RowChoice, Source, called, gather
 from orchestrator.analysis.measured_best import measured_cells
 from orchestrator.errors import BadInput
 from orchestrator.reporting.compression_figure import compression_figure, frontiers
@@ -23,6 +23,12 @@ def plot(
     task: str | None = None,
     recipe: str | None = None,
     sweep: str | None = None,
+    target: str | None = None,
+    where: str | None = None,
+    drop_empty: bool = False,
+    envelope: bool = False,
+    group: str | None = None,
+    decimal: str = ".",
 ) -> dict[str, Any]:
     """Draw the measured losses, the best law through them and its held-out predictions; or compressed models.
 
@@ -36,7 +42,7 @@ def plot(
         ``law``: the fit; ``compression``: loss against size and latency of a store's cells.
     laws
         Laws to choose from; by default what the sweep's YAML says.
-    mapping, task, recipe, sweep
+    mapping, task, recipe, sweep, target, where, drop_empty, envelope, group, decimal
         As `fit_source` takes them.
 
     Returns
@@ -58,7 +64,8 @@ def plot(
         rows = measured_cells(source, ["model_bytes"], task=task, recipe=recipe, sweep=sweep)
         save_figure(compression_figure(rows, title=f"{sweep or Path(called(source)).name}: {rows['task'][0]}"), output)
         return {**written, "frontiers": frontiers(rows), "warnings": []}
-    evidence = gather(source, mapping=mapping, sweep=sweep, task=task, recipe=recipe)
+    rows = RowChoice(where=where, drop_empty=drop_empty, envelope=envelope, group=group, decimal=decimal)
+    evidence = gather(source, mapping=mapping, target=target, sweep=sweep, task=task, recipe=recipe, rows=rows)
     report = evidence.fit(laws=laws, none_is_fine=True)
     figure = scaling_figure(
         evidence.axes,

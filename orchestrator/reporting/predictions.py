@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from orchestrator.fitting import LawFit, fit
+from orchestrator.fitting.average.fit import AverageFit
 from orchestrator.fitting.axes import FloatArray, Mask
 from orchestrator.fitting.law import Law
 from orchestrator.fitting.validation import HoldOut, held_out_rows
@@ -43,10 +44,13 @@ def predictions(points: Points, law: LawFit, hold_out: HoldOut) -> Predictions:
 
 def facts(law: LawFit) -> str:
     """Return the law's name, its exponents with 90 % intervals and its errors, one a line."""
-    form: Law = LAWS.load(law.law)()
-    interval = " [90 % interval]" if len(law.draws) else ""
-    lines = [f"{law.law} law", f"all {law.n_rows:,} rows{interval}"]
-    lines += _exponents(law, [p.name for p in form.parameters(law.axes) if p.role == "exponent"])
+    form: Law = LAWS.load(law.params_of if isinstance(law, AverageFit) else law.law)()
+    interval = " [90 % interval]" if any(estimate.lo is not None for estimate in law.params.values()) else ""
+    name = f"{law.law}; exponents: {law.params_of}" if isinstance(law, AverageFit) else f"{law.law} law"
+    lines = [name, f"all {law.n_rows:,} rows{interval}"]
+    lines += _exponents(
+        law, [p.name for p in form.parameters(law.axes) if p.role == "exponent" and p.name in law.params]
+    )
     error = law.held_out_rmse_log
     lines.append("no held-out error" if error is None else f"held-out RMSE(log) {error:.3g}")
     return "\n".join(lines)

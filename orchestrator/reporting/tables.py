@@ -9,12 +9,16 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.fitting.average.fit import AverageFit
+
 if TYPE_CHECKING:
     from orchestrator.fitting import FitReport
 
 
 def fit_table(report: FitReport) -> Table | Text:
-    """Return the laws of a report, one parameter a line, the best law marked.
+    """Return the laws of a report, one parameter a line, the default answer and the best law marked.
+
+    The last column is the error by which the best law was chosen.
 
     A parameter that the rows can't tell reads ``not identified``; the reason stands below the table, with whatever
     else each law warns of (I11).
@@ -36,15 +40,22 @@ def fit_table(report: FitReport) -> Table | Text:
     table.add_column("90 % interval", justify="right", no_wrap=True, overflow="fold")
     table.add_column("R²(log)", justify="right", overflow="fold")
     table.add_column("held-out RMSE(log)", justify="right", overflow="fold", max_width=9)
+    table.add_column("RMSE(log) ahead", justify="right", overflow="fold", max_width=9)
     for law in report.fits.values():
-        best = report.best is not None and report.best.law == law.law
-        facts = [_short(law.r2_log), _short(law.held_out_rmse_log)]
-        title = Text(law.law + (" (best)" if best else ""), style="bold" if best else "")
+        best = report.best_law is not None and report.best_law.law == law.law
+        facts = [_short(law.r2_log), _short(law.held_out_rmse_log), _short(law.rolling_rmse_log)]
+        mark = " (default)" if isinstance(law, AverageFit) else " (best)" if best else ""
+        title = Text(law.law + mark, style="bold" if mark else "")
+        if isinstance(law, AverageFit):
+            kind = law.predictor.kind
+            table.add_row(title, Text("predicts by"), Text(kind), Text(f"exponents: {law.params_of}"), *facts)
+            table.add_section()
+            continue
         for parameter, estimate in law.params.items():
             interval = "" if estimate.lo is None else f"[{_short(estimate.lo)}, {_short(estimate.hi)}]"
             value = "not identified" if estimate.value is None else _short(estimate.value)
             table.add_row(title, Text(parameter), value, Text(interval), *facts)
-            title, facts = Text(""), ["", ""]
+            title, facts = Text(""), ["", "", ""]
         table.add_section()
     return table
 

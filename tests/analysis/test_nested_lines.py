@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 
 import pytest
@@ -37,3 +38,22 @@ def test_brackets_in_text_and_side_by_side_are_no_depth(tmp_path):
     assert read_table(path)["n"].to_pylist() == [1, 2]
     path.write_text(json.dumps({"n": 1, "loss": 2.0, "curve": [[1, 2]] * 200}) + "\n")
     assert len(read_table(path)["curve"][0]) == 200
+
+
+@pytest.mark.parametrize("name", ["t.json", "t.json.gz"])
+def test_depth_is_counted_over_lines_and_in_packed_files(tmp_path, name):
+    text = "[\n" * 64 + '{"n": 1}' + "\n]" * 64
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(text.encode()) if name.endswith(".gz") else text.encode())
+    with pytest.raises(BadInput, match="line 65 nests more than 64 levels deep"):
+        read_table(path)
+    text = json.dumps([{"n": 1, "loss": 2.0}, {"n": 2, "loss": 1.5}], indent=2)
+    path.write_bytes(gzip.compress(text.encode()) if name.endswith(".gz") else text.encode())
+    assert read_table(path)["n"].to_pylist() == [1, 2]
+
+
+def test_a_packed_file_that_cannot_be_unpacked_is_named(tmp_path):
+    path = tmp_path / "t.jsonl.gz"
+    path.write_bytes(b"nothing packed")
+    with pytest.raises(BadInput, match=r"t\.jsonl\.gz can't be read as json"):
+        read_table(path)

@@ -8,6 +8,10 @@ from orchestrator import __version__
 from orchestrator.cli.main import app
 from orchestrator.errors import BadInput, Interrupted, ScalawError, Unreachable
 
+#: Which rows and columns of a store or table count; every verb that fits has them.
+SOURCE = {
+    "--map", "--where", "--drop-empty", "--envelope", "--group", "--decimal", "--task", "--recipe", "--sweep", "--json",
+}  # fmt: skip
 FLAGS = {
     "init": {"--json"},
     "plan": {"--share", "--no-share", "--set", "--json"},
@@ -24,23 +28,21 @@ FLAGS = {
     "logs": {"--address", "--follow", "-f", "--sweep", "--json"},
     "stop": {"--address", "--sweep", "--json"},
     "fit": {
-        "--law", "--target", "--hold-out", "--map", "--bootstrap", "--noise", "--resample", "--by", "--task",
-        "--recipe", "--sweep", "--json",
+        "--law", "--target", "--hold-out", "--bootstrap", "--noise", "--resample", "--by", "--fix", "--format",
+        *SOURCE,
     },
     "query": {"--sweep", "--limit-rows", "--json"},
     "predict": {
-        "--n", "--d", "--e", "--ft-d", "--ft-e", "--eps", "--law", "--level", "--map", "--task", "--recipe", "--sweep",
-        "--json",
+        "--n", "--d", "--e", "--ft-d", "--ft-e", "--eps", "--law", "--level", "--target", *SOURCE,
     },
     "optimal": {
         "--flops", "--served-tokens", "--epochs-max", "--d-max", "--law", "--curve", "--max-bytes", "--max-latency",
-        "--map", "--task", "--recipe", "--sweep", "--json",
+        "--loss", "--n", "--d", "--target", *SOURCE,
     },
     "select": {
-        "--cost", "--predict", "--budget-fraction", "--target-interval", "--target", "--map", "--task", "--recipe",
-        "--sweep", "--seed", "--json",
+        "--cost", "--predict", "--budget-fraction", "--target-interval", "--target", "--seed", *SOURCE,
     },
-    "plot": {"-o", "--output", "--kind", "--law", "--map", "--task", "--recipe", "--sweep", "--json"},
+    "plot": {"-o", "--output", "--kind", "--law", "--target", *SOURCE},
     "export": {"-o", "--out", "--json"},
     "gc": {"--sweep", "--yes", "--dry-run", "--json"},
     "schema": {"--json"},
@@ -81,7 +83,7 @@ def test_every_verb_has_help_with_an_example(scalaw, verb):
 
 
 @pytest.mark.parametrize(
-    "arguments", [("plan",), ("plan", "a", "--jsn"), ("nothing",), ("run", "a.yaml"), ("predict", "x"), ("--versoin",)]
+    "arguments", [("plan",), ("plan", "a", "--jsn"), ("nothing",), ("run", "a.yaml"), ("predict",), ("--versoin",)]
 )
 def test_wrong_usage_ends_with_two_in_one_line(scalaw, arguments):
     answer = scalaw(*arguments)

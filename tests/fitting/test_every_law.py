@@ -24,6 +24,7 @@ TRUTH = {
     "N_c": 3e7, "D_c": 5e9, "alpha_N": 0.35, "alpha_D": 0.3, "D_b": 8e6, "c": 0.25, "f": 0.6,
     "b_N": 0.02, "beta_N": 0.005, "k": 20.0,
     "A_n": 350.0, "A_d": 1500.0, "A_e": 0.6, "A_ft_d": 9.0, "A_ft_e": 0.7, "A_eps": 0.02,
+    "chance": 0.2, "span": 0.6, "level": -9.0,
     "a_S": 60.0, "b_S": -0.6, "c_S": 300.0,
 }  # fmt: skip
 #: A law's own values, such that its power term is near 1 or its damage a part of the loss.
@@ -124,21 +125,32 @@ def test_unit_weights_resolve_to_the_solution(case):
     np.testing.assert_allclose(again, np.stack([coords, coords]), atol=2e-4)
 
 
+def _measured(law, loss, unit=1.0):
+    """The target of a law's rows: a loss, or the share that a law of shares is one over."""
+    return {"loss": loss * unit} if law.fits_loss else {"accuracy": 1.0 / loss}
+
+
+def _fitted(law, table, **options):
+    target = "loss" if law.fits_loss else "accuracy"
+    return fit(table, target=target, laws=[law.name], **options)
+
+
 def test_fit_in_other_units_predicts_the_same(case, columns):
     law, axes, params = case
     loss = law.predict(params, axes) * np.exp(np.random.default_rng(1).normal(0, 0.01, columns["n"].size))
-    small = pa.table({**columns, "loss": loss})
-    large = pa.table({**columns, "n": columns["n"] * 1e6, "d": columns["d"] * 1e-3, "loss": loss * 7})
-    first, second = (fit(t, laws=[law.name], bootstrap=0).fits[law.name] for t in (small, large))
-    np.testing.assert_allclose(first.predict(small) * 7, second.predict(large), rtol=1e-5)
+    unit = 7 if law.fits_loss else 1
+    small = pa.table({**columns, **_measured(law, loss)})
+    large = pa.table({**columns, "n": columns["n"] * 1e6, "d": columns["d"] * 1e-3, **_measured(law, loss, unit)})
+    first, second = (_fitted(law, t, bootstrap=0).fits[law.name] for t in (small, large))
+    np.testing.assert_allclose(first.predict(small) * unit, second.predict(large), rtol=1e-5)
     assert second.objective == pytest.approx(first.objective, rel=1e-6)
 
 
 def test_stored_fit_predicts_again(case, columns):
     law, axes, params = case
     loss = law.predict(params, axes) * np.exp(np.random.default_rng(2).normal(0, 0.01, columns["n"].size))
-    table = pa.table({**columns, "loss": loss})
-    fitted = fit(table, laws=[law.name], bootstrap=40).fits[law.name]
+    table = pa.table({**columns, **_measured(law, loss)})
+    fitted = _fitted(law, table, bootstrap=40).fits[law.name]
     again = LawFit.from_dict(json.loads(json.dumps(fitted.to_dict(), allow_nan=False)))
     np.testing.assert_array_equal(again.predict(table), fitted.predict(table))
     np.testing.assert_array_equal(again.predict_interval(table), fitted.predict_interval(table))
@@ -152,8 +164,8 @@ def test_stored_fit_predicts_again(case, columns):
 def test_too_few_rows_leave_the_law_out_and_say_so(case, columns):
     law, axes, params = case
     few = np.array([0, 13, 27])
-    table = pa.table({k: v[few] for k, v in columns.items()} | {"loss": law.predict(params, axes)[few]})
-    report = fit(table, laws=[law.name])
+    table = pa.table({k: v[few] for k, v in columns.items()} | _measured(law, law.predict(params, axes)[few]))
+    report = _fitted(law, table)
     assert report.fits == {}
     assert report.best is None
     assert any(law.name in w and "add cells" in w for w in report.warnings)

@@ -75,17 +75,17 @@ def test_too_little_left_gives_no_error_and_says_what_is_missing():
     assert any("no held-out error" in w and "add a third value of n" in w for w in found.warnings)
 
 
-def test_best_is_the_law_that_extrapolates_best(grid, chinchilla_table):
-    assert fit(chinchilla_table(), bootstrap=0).best.law == "chinchilla"
+def test_the_best_law_is_the_one_that_extrapolates_best(grid, chinchilla_table):
+    assert fit(chinchilla_table(), bootstrap=0).best_law.law == "chinchilla"
     axes = grid(n=[1e5, 3e5, 1e6, 3e6], d=[1e6, 4e6, 1.6e7, 6.4e7])
     product = pa.table({**axes, "loss": 20 * axes["n"] ** -0.1 * axes["d"] ** -0.08})
-    assert fit(product, bootstrap=0).best.law == "product"
+    assert fit(product, bootstrap=0).best_law.law == "product"
 
 
 def test_without_held_out_errors_best_pays_for_parameters(grid):
     axes = grid(n=[1e5, 3e5, 1e6, 3e6], d=[1e6, 4e6, 1.6e7, 6.4e7])
     loss = 20 * axes["n"] ** -0.1 * axes["d"] ** -0.08 * np.exp(np.random.default_rng(0).normal(0, 0.02, 16))
-    assert fit(pa.table({**axes, "loss": loss}), hold_out=None, bootstrap=0).best.law == "product"
+    assert fit(pa.table({**axes, "loss": loss}), hold_out=None, bootstrap=0).best_law.law == "product"
 
 
 def test_unique_data_and_epochs_or_totals_give_one_law(grid):

@@ -27,7 +27,7 @@ def test_damage_that_grows_with_data_is_the_precision_laws(whole):
     loss = 1.7 + 40 / n**0.3 + 90 / d**0.35 + 0.06 * d**0.5 / n**0.35 * np.exp(-bits / 0.6)
     report = fit(_noisy(whole, loss), laws=LAWS, bootstrap=200)
     assert report.best is not None
-    assert report.best.law == "precision"
+    assert report.best_law.law == "precision"
     params = report.best.params
     for name, true in {"alpha": 0.3, "beta": 0.35, "gamma_D": 0.5, "gamma_N": 0.35, "gamma_P": 0.6}.items():
         lo, hi = params[name].lo, params[name].hi
@@ -43,7 +43,7 @@ def test_models_trained_sparse_follow_the_sparsity_law(grid):
     loss = 0.65 + (16.8 * density**0.722 + 45) * (density * n) ** -0.245 + (6.9e8 / d) ** 0.203  # T5 on C4, table 2
     report = fit(_noisy(axes, loss), laws=LAWS, bootstrap=200)
     assert report.best is not None
-    assert report.best.law == "sparsity"
+    assert report.best_law.law == "sparsity"
     alpha, beta = report.best.params["alpha"], report.best.params["beta"]
     assert alpha.lo < 0.245 < alpha.hi
     assert beta.lo < 0.203 < beta.hi

@@ -88,10 +88,13 @@ def test_the_json_document_has_the_keys_of_the_contract_and_no_nan(grid):
     table = pa.table({"n": axes["n"], "d": axes["n"] * 20, "loss": 1 + 30 * axes["n"] ** -0.2})
     report = fit(table, bootstrap=20)
     document = json.loads(json.dumps(report_json(report), allow_nan=False))
-    assert set(document) == {"fits", "best", "ranking", "near"}
+    assert set(document) == {"fits", "best", "best_law", "ranking", "near"}
     assert document["best"] == report.best.law
+    assert document["best"] == "average"
+    assert set(document["fits"]["average"].pop("answer")) >= {"kind", "params_of"}
     for entry in document["fits"].values():
         assert set(entry) == {
+            "cautions",
             "params",
             "objective",
             "r2_log",
@@ -106,7 +109,7 @@ def test_the_json_document_has_the_keys_of_the_contract_and_no_nan(grid):
 
 def test_nothing_fitted_is_null_and_no_rows():
     report = fit(pa.table({"n": [1.0], "d": [1.0], "loss": [2.0]}))
-    assert report_json(report) == {"fits": {}, "best": None, "ranking": [], "near": []}
+    assert report_json(report) == {"fits": {}, "best": None, "best_law": None, "ranking": [], "near": []}
     assert fit_rows(report, sweep=None, task=None, fitted_at=datetime.now(UTC)).num_rows == 0
 
 

@@ -12,12 +12,13 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri, stdtrit
 
 from orchestrator.fitting.axes import FloatArray
 from orchestrator.fitting.far.exact_law import ExactLaw, exact_laws
 from orchestrator.fitting.far.floors import Floors, fit_floors
 from orchestrator.fitting.far.form import Points
+from orchestrator.fitting.far.misfit import LocalMisfit
+from orchestrator.fitting.far.quantiles import over_ninety, student_quantile
 from orchestrator.fitting.far.smoothing import Smoothed
 
 #: Points that are fitted at most: the dearest of them, and others by chance.
@@ -46,6 +47,8 @@ class FarAnswer:
         Rows fitted, and distinct (n, d) among them.
     residual_rmse
         Of rule S on its own rows, in the log.
+    misfit
+        How far rows near a point are missed.
     log_cost
         Smallest and largest ln(n·d) of the rows.
     """
@@ -56,22 +59,32 @@ class FarAnswer:
     rows: int
     points: int
     residual_rmse: float
+    misfit: LocalMisfit
     log_cost: tuple[float, float]
 
     def predict(self, columns: Mapping[str, FloatArray]) -> FloatArray:
         """Return ln L at columns ``n`` and ``d`` (data seen), shape (points,)."""
         return self._at(columns)[0]
 
+    def trend(self, columns: Mapping[str, FloatArray]) -> FloatArray:
+        """Return ln L without the smoothed residuals, whose bumps are no optimum."""
+        mixed, _, laws, _ = self._at(columns)
+        rest = 1.0 - sum((weight for _, _, weight in laws), np.zeros(mixed.size))
+        found: FloatArray = mixed - rest * self.smoothed.at(Points.of(columns, self.floors.centre))
+        return found
+
     def half_width(self, columns: Mapping[str, FloatArray], level: float = 0.9) -> FloatArray:
         """Return the half-width of an interval of ln L for a new run, shape (points,)."""
         _, size, laws, rule = self._at(columns)
-        wide = float(ndtri((1 + level) / 2) / ndtri(0.95)) * self.floors.widening * size
+        points = Points.of(columns, self.floors.centre)
+        here = np.maximum(size, self.misfit.at(np.column_stack([points.x, points.z])))
+        wide = over_ninety(level) * np.maximum(self.floors.widening * size, here)
         square, rest, between = np.zeros(size.size), np.ones(size.size), np.zeros(size.size)
         for (law, believed), (fitted, variance, weight) in zip(self.exact, laws, strict=True):
-            free = max(1, law.rows - law.coords.size + 1)
+            quantile = student_quantile(level, max(1, law.rows - law.coords.size + 1))
             # Structure left in its residuals is the law's error, and grows with distance as that of its parameters.
             own = (variance + law.sigma**2) * (1.0 + 0.5 * law.structure)
-            square += weight * float(stdtrit(free, (1 + level) / 2)) ** 2 * own
+            square += weight * quantile**2 * own
             rest -= weight
             odds = 1.0 / (1.0 + np.exp(-0.5 * np.clip(law.evidence, -300.0, 300.0)))
             open_ = 0.0 if believed >= PROVEN else odds * (1.0 - odds)
@@ -135,6 +148,9 @@ def fit_far(columns: Mapping[str, FloatArray], loss: FloatArray) -> FarAnswer:
     residuals = known - fitted
     smoothed = Smoothed.of(points, residuals)
     exact = exact_laws(points, known, fitted)
+    left = Points(log_n - centre[0], log_d - centre[1])
+    off = log_loss - floors.predict(left)[0] - smoothed.at(left)
+    misfit = LocalMisfit.of(np.column_stack([left.x, left.z]), off)
     if n.size < log_n.size:
         floors = floors.with_spread(_spread(floors, log_n, log_d, log_loss))
     return FarAnswer(
@@ -144,6 +160,7 @@ def fit_far(columns: Mapping[str, FloatArray], loss: FloatArray) -> FarAnswer:
         log_loss.size,
         n.size,
         float(np.sqrt(np.mean(residuals**2))),
+        misfit,
         (float((log_n + log_d).min()), float((log_n + log_d).max())),
     )
 

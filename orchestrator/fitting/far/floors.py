@@ -71,6 +71,8 @@ class Floors:
         Geometric mean over the cut-offs of the forward errors of the weighted mean; None without cut-offs.
     cuts
         How many cut-offs there were.
+    matrices
+        Of each floor, the curvature of what is minimised at its coordinates, shape (F, 5, 5).
     """
 
     centre: tuple[float, float]
@@ -81,6 +83,7 @@ class Floors:
     widening: float
     rolling_rmse: float | None
     cuts: int
+    matrices: FloatArray
 
     def with_spread(self, spread: float) -> Floors:
         """Return the same with another spread of the rows."""
@@ -118,7 +121,11 @@ def fit_floors(points: Points, log_loss: FloatArray, centre: tuple[float, float]
     of_floors = scores**-SHARPNESS / (scores**-SHARPNESS).sum()
     spread = MAD * float(np.median(np.abs(mean_of(fitted[0], of_floors)[0] - log_loss)))
     widening, rolling = _widening(fitted[1:], log_loss, known[1:], of_floors)
-    return Floors(centre, log_floor[:count], coords[:count], of_floors, spread, widening, rolling, len(known) - 1)
+    first = np.arange(len(coords)) < count
+    matrices = problem.take(first).expand(coords[:count])[2]
+    return Floors(
+        centre, log_floor[:count], coords[:count], of_floors, spread, widening, rolling, len(known) - 1, matrices
+    )
 
 
 def prior_problem(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from typing import Final
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -25,7 +25,10 @@ ADVICE: Final = "take a law in which both saturate, such as chinchilla or data_c
 
 @dataclass(frozen=True, slots=True)
 class Optimum:
-    """N, D (unique), E and the loss there, each with a 90 % interval; an end that the draws leave open is None."""
+    """N, D (unique), E and the loss there, each with a 90 % interval; an end that the draws leave open is None.
+
+    ``details`` are further figures, JSON-able.
+    """
 
     law: str
     budget: Budget
@@ -34,6 +37,7 @@ class Optimum:
     e: Estimate
     loss: Estimate
     warnings: list[str]
+    details: dict[str, Any] = field(default_factory=dict)
 
 
 def optimum(fit: LawFit, budget: Budget, measured: Mapping[str, FloatArray]) -> Optimum:
@@ -147,7 +151,7 @@ def _estimate(value: float, draws: FloatArray) -> Estimate:
         return Estimate(value, None, None)
     ends = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], method="nearest")
     lo, hi = (float(end) if 0 < end < np.inf else None for end in ends)
-    return Estimate(value, lo, hi)
+    return Estimate(value, None if lo is None else min(lo, value), None if hi is None else max(hi, value))
 
 
 def _loss(fit: LawFit, fixed: Mapping[str, float], n: Estimate, d: Estimate, e: Estimate) -> Estimate:

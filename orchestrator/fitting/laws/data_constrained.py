@@ -13,12 +13,14 @@ from orchestrator.fitting.axes import FloatArray
 from orchestrator.fitting.law import Parameter
 from orchestrator.fitting.laws.chinchilla import Chinchilla
 from orchestrator.fitting.sample import LogAxes, Sample
-from orchestrator.fitting.solver.projection import two_term_starts
+from orchestrator.fitting.solver.projection import bounded_exp, projected, two_term_starts
 from orchestrator.fitting.solver.terms import Term
 
 #: Saturation constants that starts are made from.
 R_DATA: Final = (1.5, 5.0, 15.0, 50.0)
-R_MODEL: Final = (1.0, 5.0, 50.0)
+R_MODEL: Final = (1.0, 5.0, 50.0, 5000.0)
+#: Exponents that further starts are made from, each with each.
+PAIRS: Final = (0.08, 0.15, 0.3, 0.6, 1.2)
 #: Rows repeat data from this many epochs on.
 REPEATED: Final = 1.0 + 1e-6
 
@@ -34,6 +36,7 @@ class DataConstrained(AdditiveLaw):
     name = "data_constrained"
     required = ("n", "d", "unique_d")
     data_seen = True
+    wanders = 6
     bounds = {"alpha": (0.01, 5.0), "beta": (0.01, 5.0)}  # noqa: RUF012
 
     def parameters(self, axes: Collection[str]) -> tuple[Parameter, ...]:
@@ -86,7 +89,23 @@ class DataConstrained(AdditiveLaw):
             data = _saturated(unique, d, r_d)[0]
             best = two_term_starts(model, data, sample.log_loss, 2)
             found.append(np.column_stack([best, np.full(2, r_d), np.full(2, r_n)]))
+            found.append(self._of_exponents(sample, r_d, r_n))
         return np.concatenate(found)
+
+    def _of_exponents(self, sample: Sample, r_d: float, r_n: float) -> FloatArray:
+        """Return starts for pairs of exponents: factors on the plain axes, then again on the effective ones."""
+        n, d, unique = (sample.log_axes[k] for k in self.required)
+        pairs = np.array(list(product(PAIRS, PAIRS)))
+        alpha, beta = pairs[:, :1], pairs[:, 1:]
+        one = np.ones((len(pairs), n.size))
+        logs, _ = projected(np.stack([one, bounded_exp(-alpha * n), bounded_exp(-beta * d)], axis=1), sample.log_loss)
+        optimal = (np.log(alpha / beta) + logs[:, 1:2] - logs[:, 2:3] + beta * unique) / alpha
+        model = _saturated(np.minimum(optimal, n), n, np.array(r_n))[0]
+        data = _saturated(unique, d, np.array(r_d))[0]
+        features = np.stack([one, bounded_exp(-alpha * model), bounded_exp(-beta * data)], axis=1)
+        logs, misfit = projected(features, sample.log_loss)
+        best = np.argsort(misfit, kind="stable")[:2]
+        return np.column_stack([logs[best], pairs[best], np.full(2, r_d), np.full(2, r_n)])
 
     def obstacle(self, log_axes: LogAxes) -> str | None:
         """Ask for repeated data beside what every law needs."""

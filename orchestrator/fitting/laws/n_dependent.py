@@ -28,6 +28,7 @@ class NDependent(AdditiveLaw):
     name = "n_dependent"
     required = ("n", "d")
     data_seen = True
+    wanders = 8
 
     def parameters(self, axes: Collection[str]) -> tuple[Parameter, ...]:
         """Return ``E A B alpha beta b_N beta_N``."""

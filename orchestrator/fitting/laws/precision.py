@@ -37,6 +37,7 @@ class Precision(AdditiveLaw):
     name = "precision"
     required = ("n", "d", "eps")
     data_seen = True
+    wanders = 8
 
     def parameters(self, axes: Collection[str]) -> tuple[Parameter, ...]:
         """Return ``E A B alpha beta C gamma_D gamma_N gamma_P gamma_w``."""
@@ -54,7 +55,7 @@ class Precision(AdditiveLaw):
         n, d, bits = log_axes["n"], log_axes["d"], FULL_BITS * np.exp(log_axes["eps"])
         floor, a, b, alpha, beta, c, by_d, by_n, log_p, log_w = (coords[:, k : k + 1] for k in range(10))
         ones = np.ones((len(coords), n.size))
-        model, d_w = _effective(n, bits, log_w)
+        model, d_w = effective_size(n, bits, log_w)
         decay = bits * np.exp(-log_p)
         return (
             Term(floor * ones, (0,), np.ones((1, 1, n.size))),
@@ -82,7 +83,7 @@ class Precision(AdditiveLaw):
         n, d, bits = sample.log_axes["n"], sample.log_axes["d"], FULL_BITS * np.exp(sample.log_axes["eps"])
         found = []
         for log_w in np.log(bits.min() / np.array(EFFECTIVE)):
-            model, _ = _effective(n, bits, np.array(log_w))
+            model, _ = effective_size(n, bits, np.array(log_w))
             kept = np.exp(base[0]) + np.exp(base[1] - base[3] * model) + np.exp(base[2] - base[4] * d)
             damage = np.maximum(1.0 - kept * np.exp(-sample.log_loss), LEAST_DAMAGE)
             seen = np.where(damage > LEAST_DAMAGE, damage, 0.0)[None] ** 2
@@ -105,7 +106,7 @@ def least_compressed(sample: Sample) -> Sample:
     return sample.part(whole) if np.count_nonzero(whole) >= FEWEST else sample
 
 
-def _effective(n: FloatArray, bits: FloatArray, log_w: FloatArray) -> tuple[FloatArray, FloatArray]:
+def effective_size(n: FloatArray, bits: FloatArray, log_w: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return log N' and its slope by log γ_w; arguments broadcast."""
     ratio = np.minimum(bits * np.exp(-log_w), 700.0)
     return n + np.log(-np.expm1(-ratio)), -ratio / np.expm1(ratio)

@@ -35,7 +35,7 @@ class Problem:
     log_loss
         Shape (rows,), or (B, rows).
     lower, upper
-        Bounds of the coordinates, shape (P,).
+        Bounds of the coordinates, shape (P,), or (B, P) where each problem has its own.
     row_weights
         Shape (rows,); they multiply the weights of each problem.
     """
@@ -48,7 +48,8 @@ class Problem:
 
     def take(self, which: Mask | NDArray[np.intp]) -> Problem:
         """Return the problem of some of the B."""
-        return self if self.log_loss.ndim == 1 else replace(self, log_loss=self.log_loss[which])
+        found = self if self.log_loss.ndim == 1 else replace(self, log_loss=self.log_loss[which])
+        return found if self.lower.ndim == 1 else replace(found, lower=self.lower[which], upper=self.upper[which])
 
     def weighed(self, weights: FloatArray | None) -> FloatArray | None:
         """Return the product of weights (B, rows) and those of the rows; None where all are one."""

@@ -1,0 +1,1 @@
+"""The default answer: one prediction and one interval, whatever axes the rows have."""
