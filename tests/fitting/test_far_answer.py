@@ -120,3 +120,12 @@ def test_a_caution_is_a_sentence_with_a_code():
     assert caution == "too far"
     assert json.dumps([caution]) == '["too far"]'
     assert caution.to_json() == {"code": "beyond", "sentence": "too far", "numbers": {"times": 3.0}}
+
+
+def test_a_report_is_a_summary_and_a_table_in_a_notebook():
+    report = fit(pa.table({"n": N, "d": D, "loss": LAWS["chinchilla"](N, D)}), laws=["chinchilla"], bootstrap=20)
+    alpha = report.fits["chinchilla"].params["alpha"]
+    assert f"alpha    {alpha.value:.4g}  [{alpha.lo:.4g}, {alpha.hi:.4g}]" in report.summary()
+    page = report._repr_html_()
+    assert page.count("<tr>") == 6
+    assert f"<td>alpha</td><td>{alpha.value:.4g}</td>" in page
