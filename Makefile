@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: quickstart test check lint types layers format fast docs clean
+.PHONY: quickstart test nightly mutants check lint types layers format fast docs gpu-bundle clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -16,9 +16,16 @@ quickstart: $(STAMP)  ## run the quickstart sweep, print its exponents, write qu
 	$(BIN)/scalaw plot runs/quickstart -o runs/quickstart.png
 
 test: $(STAMP) check  ## everything that CI runs
+	$(BIN)/python -m pytest -q -m "not nightly"
+
+nightly: $(STAMP) check  ## all tests, the long stories too, with coverage; then the planted faults
 	rm -f .coverage .coverage.*
 	$(BIN)/python -m pytest -q --cov --cov-report= --cov-fail-under=0
 	$(BIN)/python -m coverage report --fail-under=90
+	$(MAKE) mutants
+
+mutants: $(STAMP)  ## plants 40 faults one by one; each must be caught by the tests of its room
+	$(BIN)/python benchmarks/mutants.py
 
 check: lint types layers  ## the fast part
 
@@ -37,11 +44,14 @@ format: $(STAMP)
 	$(BIN)/ruff check --fix .
 
 fast: $(STAMP)  ## tests that need no cluster and no training
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(BIN)/python -m pytest -q -m "not slow and not nightly"
 
 docs: $(STAMP)
 	$(BIN)/python -m pip install --quiet -e ".[docs]" -c constraints.txt
 	$(BIN)/mkdocs build --strict --site-dir site
 
+gpu-bundle: $(STAMP)  ## what a GPU machine without network lacks, in .gpu-bundle/; there: bash benchmarks/gpu/go.sh
+	$(BIN)/python benchmarks/gpu/bundle.py
+
 clean:
-	rm -rf $(VENV) runs site .coverage* .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) runs site .coverage* .mypy_cache .ruff_cache .pytest_cache .gpu-bundle

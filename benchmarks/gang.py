@@ -28,7 +28,7 @@ from typing import Any
 import ray
 from table import machine, print_table
 
-from orchestrator.execution.pool import Pool, WorkerNeeds
+from orchestrator.execution.pool.protocol import Pool, WorkerNeeds
 from orchestrator.planning import Plan, make_plan
 from orchestrator.planning.tree import Stage
 from orchestrator.spec import parse_sweep

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import ray
@@ -10,6 +9,7 @@ from ray import tune
 from threadpoolctl import threadpool_limits
 
 from orchestrator.planning import make_plan
+from orchestrator.planning.machine import usable_cores
 from orchestrator.planning.tree import Stage
 from workers.engine import TorchEngine
 
@@ -29,7 +29,7 @@ def run_trials(sweep: Any, folder: str, *, reuse: bool) -> dict[str, dict[str, A
     """
     plan = make_plan(sweep, share=False)
     chains = [plan.tree.chain(root) for root in plan.tree.children[None]]
-    ray.init("local", num_cpus=len(os.sched_getaffinity(0)), include_dashboard=False, log_to_driver=False)
+    ray.init("local", num_cpus=usable_cores(), include_dashboard=False, log_to_driver=False)
     trainable = tune.with_parameters(WarmTrial if reuse else plain_trial, context=plan.context, chains=chains)
     no_checkpoint = tune.CheckpointConfig(checkpoint_at_end=False)  # a class trainable is asked for one otherwise
     results = tune.Tuner(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from orchestrator.analysis.answers import optimal, predict, query, status
     from orchestrator.analysis.fit_anything import fit
     from orchestrator.analysis.fit_source import SourceComparison, SourceFit, compare_groups, fit_source
+    from orchestrator.analysis.garbage import gc
     from orchestrator.analysis.select import select
     from orchestrator.analysis.tables import read_table
     from orchestrator.errors import BadInput, BadOption, Interrupted, ScalawError, Unreachable
@@ -75,6 +76,7 @@ _HOME = {
     "export": "scalaw.cell_export",
     "fit": "orchestrator.analysis.fit_anything",
     "fit_source": "orchestrator.analysis.fit_source",
+    "gc": "orchestrator.analysis.garbage",
     "jobs": "orchestrator.submission.runs",
     "json_schema": "orchestrator.spec",
     "load_sweep": "orchestrator.spec",
@@ -129,6 +131,7 @@ __all__ = [
     "export",
     "fit",
     "fit_source",
+    "gc",
     "jobs",
     "json_schema",
     "load_sweep",

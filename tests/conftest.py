@@ -113,6 +113,17 @@ def install(tmp_path: Path) -> Callable[..., Callable[[str], str]]:
     return installed
 
 
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Let torch use one thread, which models of these sizes are fastest with, and by which bits are compared."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="session")
 def s3_endpoint() -> Iterator[str]:
     """Address of an S3 server on this machine.

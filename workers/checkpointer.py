@@ -150,11 +150,11 @@ class Checkpointer:
         StateGone
             If it is damaged, or is not what its name says; it is dropped.
         """
-        there = self.checkpoints.load(stage_id)
-        if there is None:
-            return None
-        progress, data = there
         try:
+            there = self.checkpoints.load(stage_id)
+            if there is None:
+                return None
+            progress, data = there
             state = self.unpack(data)
         except DamagedCheckpoint as damage:
             self.checkpoints.drop(stage_id)

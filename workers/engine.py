@@ -20,6 +20,7 @@ from workers.accounting import account, model_of, unmet
 from workers.checkpointer import Checkpointer
 from workers.compressing import compress, restored
 from workers.derived_seed import derived_seed
+from workers.device import algorithms, give_memory_back, prepared_device
 from workers.families.trained import TorchFamily
 from workers.rank import ALONE, Rank
 from workers.serving.latency import measured, slower
@@ -44,7 +45,7 @@ class TorchEngine:
     def __init__(self, context: RunContext, rank: Rank = ALONE, *, on_gpu: bool = False) -> None:
         self.context, self.rank = context, rank
         self.family: TorchFamily = FAMILIES.load_training(context.family)()
-        self.device = torch.device("cuda" if on_gpu else "cpu")
+        self.device = prepared_device(on_gpu=on_gpu)
         self.device_kind = torch.cuda.get_device_name() if on_gpu else "cpu"
         self.warm = WarmModels(rank)
         self._data: dict[str, LoadedData] = {}
@@ -94,12 +95,13 @@ class TorchEngine:
         if stage.kind == "merge":
             return self._merge(stage, parent)
         try:
-            if stage.kind == "compress":
-                return compress(self, stage, parent, checkpointer, micro_batches)
-            return self._trained(stage, parent, checkpointer, micro_batches)
-        except torch.OutOfMemoryError:
+            with algorithms(deterministic=stage.recipe.deterministic):
+                if stage.kind == "compress":
+                    return compress(self, stage, parent, checkpointer, micro_batches)
+                return self._trained(stage, parent, checkpointer, micro_batches)
+        except torch.OutOfMemoryError as error:
             self.warm.forget()
-            torch.cuda.empty_cache()
+            give_memory_back(error)
             raise
 
     def _trained(
@@ -291,8 +293,10 @@ class TorchEngine:
         parent = parent or TrainState(step=0, model=arrays_of(module))
         module = restored(module, parent)
         examples = cell.tuning.examples if cell.tuning else cell.data_examples
-        scores = data.scores(module, stage.seed, examples)
-        times, warnings = self._times(module, stage.data)
+        with algorithms(deterministic=stage.recipe.deterministic):
+            scores, warnings = data.scores(module, stage.seed, examples)
+        times, slowly = self._times(module, stage.data)
+        warnings += slowly
         warnings += slower(times, parent.reference)
         spent_s = time.perf_counter() - begun
         accounted = account(self.context, cell, module, parent, scores)

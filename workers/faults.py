@@ -16,6 +16,13 @@ from workers.messages import Cause, Failure
 MOST_FRAMES: Final = 8
 #: Longest message that a row keeps; compilers and process groups write books.
 MOST_CHARACTERS: Final = 4_000
+#: How CUDA, its libraries and torch's CPU allocator say that memory is lacking.
+_WORDS_FOR_NO_MEMORY: Final = (
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "DefaultCPUAllocator: can't allocate memory",
+)
 #: Colours and other commands to a terminal, which libraries write into their messages.
 _TERMINAL: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07")
 
@@ -83,7 +90,13 @@ def _cause(error: BaseException) -> Cause:
 
 
 def _no_memory(error: BaseException) -> bool:
-    return isinstance(error, OSError) and error.errno == errno.ENOMEM
+    """Return whether memory was lacking, where torch's allocator was not the one to notice.
+
+    CUDA's libraries ask for workspaces of their own, and torch's CPU allocator raises nothing more special.
+    """
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _WORDS_FOR_NO_MEMORY)
 
 
 def _stages(error: BaseException) -> tuple[str, ...]:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import numpy as np
 import torch
 
 from orchestrator.planning.context import TRAIN_SCORE_EXAMPLES, TaskData
 from orchestrator.planning.recipe import Recipe
 from orchestrator.spec.registries import SOURCES
+from workers.device import give_memory_back
 from workers.rank import Rank
 from workers.sources.order import Order
 from workers.sources.source import Dataset
 from workers.training.batches import Batch, Feed, Pick
-from workers.training.score import class_scores, mean_loss, score
+from workers.training.score import SCORE_BATCH, class_scores, mean_loss, score
+
+Found = TypeVar("Found")
 
 
 class LoadedData:
@@ -62,24 +68,48 @@ class LoadedData:
 
     def val_scores(self, module: torch.nn.Module) -> dict[str, float]:
         """Return loss and accuracy on the validation split."""
-        loss, predicted, true = score(module, self.feeds["val"], self._first(self.manifest.val_examples))
-        return {"val_loss": loss, "accuracy": float((predicted == true).mean())}
+        return _fitting(lambda batch: self._val_scores(module, batch)[0])[0]
 
-    def scores(self, module: torch.nn.Module, seed: int, examples: int) -> dict[str, float]:
-        """Return losses on all splits, accuracy and, for labels, macro scores.
+    def _val_scores(self, module: torch.nn.Module, batch: int) -> tuple[dict[str, float], np.ndarray, np.ndarray]:
+        loss, predicted, true = score(module, self.feeds["val"], self._first(self.manifest.val_examples), batch)
+        return {"val_loss": loss, "accuracy": float((predicted == true).mean())}, predicted, true
+
+    def scores(self, module: torch.nn.Module, seed: int, examples: int) -> tuple[dict[str, float], list[str]]:
+        """Return losses on all splits, accuracy and, for labels, macro scores; and what is to be said of them.
 
         Parameters
         ----------
         seed, examples
             Say which training examples the model has seen, of which a sample is scored.
         """
+        found, batch = _fitting(lambda batch: self._scores(module, seed, examples, batch))
+        if batch == SCORE_BATCH:
+            return found, []
+        return found, [f"scored {batch} examples at a time, as the device had no memory for {SCORE_BATCH}"]
+
+    def _scores(self, module: torch.nn.Module, seed: int, examples: int, batch: int) -> dict[str, float]:
         sample = self.order(seed).indices(examples, 0, min(examples, TRAIN_SCORE_EXAMPLES))
-        train_loss = mean_loss(module, self.feeds["train"], sample)
-        val_loss, predicted, true = score(module, self.feeds["val"], self._first(self.manifest.val_examples))
-        test_loss = mean_loss(module, self.feeds["test"], self._first(self.manifest.test_examples))
+        train_loss = mean_loss(module, self.feeds["train"], sample, batch)
+        val, predicted, true = self._val_scores(module, batch)
+        test_loss = mean_loss(module, self.feeds["test"], self._first(self.manifest.test_examples), batch)
         labels = {} if self.manifest.tokens_per_example else class_scores(predicted, true)
-        accuracy = float((predicted == true).mean())
-        return {"train_loss": train_loss, "val_loss": val_loss, "test_loss": test_loss, "accuracy": accuracy, **labels}
+        return {"train_loss": train_loss, **val, "test_loss": test_loss, **labels}
 
     def _first(self, there: int) -> np.ndarray:
         return np.arange(min(there, self.eval_examples))
+
+
+def _fitting(run: Callable[[int], Found]) -> tuple[Found, int]:
+    """Return what a score is with as many examples at a time as the device has memory for, and how many those are.
+
+    Each score begins with the fixed batch, so what was scored before changes no bit of it.
+    """
+    batch = SCORE_BATCH
+    while True:
+        try:
+            return run(batch), batch
+        except torch.OutOfMemoryError as error:
+            if batch == 1:
+                raise
+            give_memory_back(error)
+        batch //= 2

@@ -20,9 +20,10 @@ from threadpoolctl import ThreadpoolController
 from orchestrator.planning.context import RunContext
 from orchestrator.planning.tree import Stage
 from orchestrator.spec.registries import FAMILIES
-from orchestrator.store import open_store
+from orchestrator.store import Store
 from orchestrator.store.cell_row import cell_columns
 from orchestrator.store.checkpoints import Progress
+from orchestrator.store.location import open_blobs
 from workers.checkpointer import Checkpointer, StateGone, Stopped
 from workers.faults import failure_of
 from workers.messages import Kept, Pulse, StageResult, WorkOrder
@@ -46,7 +47,7 @@ class Worker:
     store_uri
         Store to which rows and checkpoints go.
     store_id
-        What that store calls itself; another one in its place is refused.
+        What that store calls itself; another one in its place is refused. The driver has looked at what is in it.
     threads
         Threads of torch and BLAS.
     on_gpu
@@ -74,36 +75,49 @@ class Worker:
     ) -> None:
         self.name, self.context, self.rank, self.on_gpu = name, context, rank, on_gpu
         self.threads = threads
-        self.store = open_store(store_uri).patient(store_patience_s)
-        if store_id is not None:
-            self.store.insist_on(store_id)
+        self._store_uri, self._store_id, self._store_patience_s = store_uri, store_id, store_patience_s
+        self._checkpoint_interval_s = checkpoint_interval_s
+        self._lock = threading.Lock()
+        self._warm = self._stop_asked = False
+
+    def warm(self) -> str:
+        """Open the store and load what the first chain would otherwise wait for; return the device's kind.
+
+        Raises
+        ------
+        Unreachable
+            If the store does not answer, or is not the one that was meant.
+        """
+        self.store = Store(open_blobs(self._store_uri, create=True)).patient(self._store_patience_s)
+        if self._store_id is not None:
+            self.store.insist_on(self._store_id)
         self.checkpointer = Checkpointer(
             self.store.checkpoints,
             lambda state: self.engine.pack(state),
             lambda data: self.engine.unpack(data),
-            interval_s=checkpoint_interval_s,
-            leads=rank.leads,
+            interval_s=self._checkpoint_interval_s,
+            leads=self.rank.leads,
         )
-        self._lock = threading.Lock()
-        self._stop_asked = False
-
-    def warm(self) -> str:
-        """Load what the first chain would otherwise wait for; return the device's kind."""
         engine = FAMILIES.load_training(self.context.family)().engine()
         self.engine: Engine = engine(self.context, self.rank, on_gpu=self.on_gpu)
         self.engine.listen(self.checkpointer.beat)
         self._controller = ThreadpoolController()  # sees the libraries that are loaded by now
+        self._warm = True
         return str(self.engine.device_kind)
 
     def pulse(self) -> Pulse:
         """Return a sign of life."""
+        if not self._warm:
+            return Pulse()
         keeper = self.checkpointer
         return Pulse(keeper.beats, keeper.stepping, keeper.writing, self.store.waits)
 
     def stop(self) -> None:
         """End the chain at work after its next step, with its state kept."""
         with self._lock:
-            self._stop_asked = self.checkpointer.stop_asked = True
+            self._stop_asked = True
+            if self._warm:
+                self.checkpointer.stop_asked = True
 
     def run(self, orders: list[WorkOrder], *parents: Any) -> Any:
         """Run chains of stages, each stage from the state of the one before.

@@ -180,15 +180,24 @@ def status(store: str | Store, *, sweep: str | None = None) -> dict[str, Any]:
     return progress_report(store, sweep)
 
 
-def query(store: str | Store, sql: str, *, sweep: str | None = None) -> list[dict[str, Any]]:
+def query(
+    store: str | Store, sql: str, *, sweep: str | None = None, limit_rows: int | None = None
+) -> list[dict[str, Any]]:
     """Return the records of one SELECT over the tables ``results`` and ``fits`` of a store, by its address or open.
+
+    Parameters
+    ----------
+    sweep
+        Restricts both tables to one sweep.
+    limit_rows
+        Return only the first so many records; ``None``: all of them, at most 1,000,000.
 
     Raises
     ------
     BadInput
-        If there is no store, or the statement is wrong or does more than read.
+        If there is no store, the statement is wrong or does more than read, or the answer is too large.
     """
-    return query_open_store(opened(store), sql, sweep=sweep)
+    return query_open_store(opened(store), sql, sweep=sweep, limit_rows=limit_rows)
 
 
 def _above_zero(name: str, given: Number | None, missing: float, *, least: float = 0.0) -> float:

@@ -28,7 +28,7 @@ from orchestrator.fitting import LawFit
 from orchestrator.fitting.average.fit import AVERAGE, AverageFit
 from orchestrator.fitting.axes import FloatArray, training_cost
 from orchestrator.fitting.caution import Caution, cautions_json
-from orchestrator.fitting.check import QUALITIES, check_table, numeric_columns
+from orchestrator.fitting.check import IMPLAUSIBLE, LEAST, MOST, QUALITIES, check_table, numeric_columns
 from orchestrator.fitting.frontier.budget import Budget
 from orchestrator.fitting.frontier.far_optimum import (
     budget_for_loss,
@@ -67,6 +67,8 @@ def positive(flag: str, text: str | None, missing: float, *, least: float = 0.0)
         raise BadInput(f"{flag} {failure}") from failure
     if number <= 0:
         raise BadInput(f"{flag} must be above 0, not {text}")
+    if not LEAST <= number <= MOST:
+        raise BadInput(f"{flag} is {text}: {IMPLAUSIBLE}")
     if number < least:
         raise BadInput(f"{flag} must be at least {least:g}, not {text}")
     return number

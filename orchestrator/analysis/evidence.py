@@ -14,6 +14,7 @@ from orchestrator.errors import BadInput
 from orchestrator.fitting import FitReport, fit, fit_rows
 from orchestrator.fitting.average.fit import AverageFit
 from orchestrator.fitting.caution import cautions_json
+from orchestrator.fitting.check import IMPLAUSIBLE, LEAST, MOST
 from orchestrator.fitting.table_words import GROUP
 from orchestrator.store import Store
 
@@ -130,6 +131,8 @@ class Evidence:
                 raise BadInput(f"`{axis}` {failure}") from failure
             if numbers[axis] <= 0:
                 raise BadInput(f"`{axis}` must be above 0, not {text}")
+            if not LEAST <= numbers[axis] <= MOST:
+                raise BadInput(f"`{axis}` is {text}: {IMPLAUSIBLE}")
         absent = [axis for axis, value in numbers.items() if axis not in self.axes.column_names and value != 1]
         if absent:
             raise BadInput(

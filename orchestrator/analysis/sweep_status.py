@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from orchestrator.errors import BadInput
 from orchestrator.store import Store, open_store
+from orchestrator.store.cell_row import last_line
 from orchestrator.store.heartbeat import driver_at_work
 
 #: Failures that are shown in full.
@@ -16,7 +17,9 @@ MOST_FAILURES: Final = 5
 
 
 def progress_report(where: str | Store, sweep: str | None) -> dict[str, Any]:
-    """Return ``{"store", "sweeps": [{"sweep", "state", "cells", "done", "failed", "missing", "failures"}]}``.
+    """Return ``{"store", "damaged", "sweeps": [{"sweep", "version", "state", "cells", "done", …, "failures"}]}``.
+
+    What is counted was opened and read; ``damaged`` has the keys of what could not be.
 
     Raises
     ------
@@ -24,33 +27,41 @@ def progress_report(where: str | Store, sweep: str | None) -> dict[str, Any]:
         If there is no store, or no such sweep in it.
     """
     store = open_store(where) if isinstance(where, str) else where
-    sweeps = store.sweeps() if sweep is None else {sweep: store.sweep(sweep)}
+    only = store.only_sweep(sweep) if sweep is not None else None
+    sweeps = store.sweeps() if only is None else {only: store.sweep(only)}
     done = store.done()
-    if done and not sweeps:
+    if done and not sweeps and not store.damaged:
         raise BadInput(
             f"{store.uri} has rows of {len(done)} cells, but no record of their sweep: run it again to write one"
         )
     entries = []
     for name, document in sorted(sweeps.items()):
         status = [done.get(cell_id) for cell_id in document["cells"]]
-        failed = status.count("failed")
+        failures = sorted(cell_id for cell_id in document["cells"] if done.get(cell_id) == "failed")
         entries.append(
             {
                 "sweep": name,
-                "state": _state(store, name, document, missing=status.count(None), failed=failed),
+                "version": store.version(name),
+                "state": _state(store, name, document, missing=status.count(None), failed=len(failures)),
                 "cells": len(status),
                 "done": status.count("ok"),
-                "failed": failed,
+                "failed": len(failures),
                 "missing": status.count(None),
-                "failures": _failures(store.results(name)) if failed else [],
+                "failures": _failures(store.rows(failures[:MOST_FAILURES])) if failures else [],
             }
         )
-    return {"store": where if isinstance(where, str) else where.uri, "sweeps": entries}
+    return {
+        "store": where if isinstance(where, str) else where.uri,
+        "damaged": store.damaged,
+        "sweeps": entries,
+    }
 
 
 def _state(store: Store, name: str, document: Mapping[str, Any], *, missing: int, failed: int) -> str:
     if not missing:
         return "done with failures" if failed else "done"
+    if "@" in name:
+        return "an older version, which nothing trains any more"
     if driver_at_work(store, name):
         return "running"
     selection = document.get("selection")
@@ -60,8 +71,4 @@ def _state(store: Store, name: str, document: Mapping[str, Any], *, missing: int
 
 
 def _failures(rows: pa.Table) -> list[dict[str, str]]:
-    failed = [row for row in rows.to_pylist() if row["status"] == "failed"]
-    return [
-        {"cell_id": row["cell_id"], "error": (row["error"] or "").strip().splitlines()[-1]}
-        for row in failed[:MOST_FAILURES]
-    ]
+    return [{"cell_id": row["cell_id"], "error": last_line(row["error"])} for row in rows.to_pylist()]

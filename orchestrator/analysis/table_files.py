@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import glob
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +18,10 @@ from orchestrator.fitting.table_words import FIRST_ROW, SOURCE
 #: A header wider or longer than this is no header.
 MOST_COLUMNS: Final = 10_000
 LONGEST_HEADER: Final = 1_000_000
+#: Lists and mappings in each other that a JSON line may have; parsers recurse, and a table has plain columns.
+DEEPEST: Final = 64
+_JSON_TEXT: Final = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_BRACKET: Final = re.compile(rb"[\[{\]}]")
 #: Kinds of file, and what may be packed around them.
 KINDS: Final = {
     ".csv": "csv",
@@ -96,6 +101,8 @@ def read_table(path: str | Path, *, decimal: str = ".") -> pa.Table:
     for file in files:
         if file.stat().st_size == 0:
             raise BadInput(f"{file} is empty")
+        if kind == "json" and file.suffix.lower() not in PACKED:
+            _check_depth(file)
     options, skipped = _csv_options(first, decimal) if kind == "csv" else ({}, 0)
     try:
         table = _read(kind, files, options)
@@ -129,6 +136,28 @@ def _files(path: str | Path) -> list[Path]:
     if not where.exists():
         raise BadInput(f"{path}: no such file")
     return [where]
+
+
+def _check_depth(path: Path) -> None:
+    """Refuse JSON lines that nest deeper than a parser can go.
+
+    Raises
+    ------
+    BadInput
+        With the line.
+    """
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if line.count(b"[") + line.count(b"{") <= DEEPEST:
+                continue
+            depth = 0
+            for bracket in _BRACKET.finditer(_JSON_TEXT.sub(b"", line)):
+                depth += 1 if bracket[0] in b"[{" else -1
+                if depth > DEEPEST:
+                    raise BadInput(
+                        f"{path}: line {number} nests more than {DEEPEST} levels deep: a table has one plain value a "
+                        "column"
+                    )
 
 
 def _few(path: str | Path, found: list[Path]) -> list[Path]:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli.output import Json, emit_json, show
+from orchestrator.cli.wording import with_flags
 
 NAME = "doctor"
 
@@ -24,7 +25,7 @@ def command(
     """
     from orchestrator.execution.doctor import checkup
 
-    findings = checkup(store, address)
+    findings = [{**finding, "mend": with_flags(finding["mend"])} for finding in checkup(store, address)]
     if json_:
         emit_json({"ok": all(f["ok"] for f in findings), "checks": findings})
     else:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.output import Json, StoreUri, emit_json
+from orchestrator.cli.output import Json, StoreUri, emit_json, say, tell
 
 NAME = "export"
 
@@ -23,14 +23,14 @@ def command(
     """
     from orchestrator.execution.export import export
 
-    found = export(store, cell, out, lambda line: typer.echo(line, err=True))
+    found = export(store, cell, out, tell)
     if json_:
         emit_json(found)
         return
     same = (
         "as in its row" if found["val_loss"] == found["val_loss_of_row"] else f"{found['val_loss_of_row']} in its row"
     )
-    typer.echo(
+    say(
         f"{found['folder']}: model.safetensors ({found['model_bytes']:,} bytes), load.py, row.json; "
         f"validation loss {found['val_loss']:.6f}, {same}"
     )

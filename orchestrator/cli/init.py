@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.output import Json, emit_json
+from orchestrator.cli.output import Json, emit_json, say
 
 NAME = "init"
 
@@ -26,4 +26,4 @@ def command(
     if json_:
         emit_json({"path": str(path)})
     else:
-        typer.echo(f"wrote {path}; next: scalaw plan {path}")
+        say(f"wrote {path}; next: scalaw plan {path}")

@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 from orchestrator.errors import ScalawError
+from orchestrator.printable import printable
 from orchestrator.submission.arrival import check_arrival
 from orchestrator.submission.order import SCRATCH, VARIABLE, JobOrder
 
@@ -18,7 +19,7 @@ def main() -> None:
     try:
         check_arrival(order)
     except ScalawError as refusal:
-        print(f"scalaw: {refusal}", file=sys.stderr)
+        print(f"scalaw: {printable(str(refusal))}", file=sys.stderr)
         sys.exit(refusal.exit_code)
     from orchestrator.cli.main import main as scalaw  # needs the packages that have just been looked for
 

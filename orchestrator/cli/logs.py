@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.output import ClusterAddress, Json, RunTarget, SweepName, emit_json
+from orchestrator.cli.output import ClusterAddress, Json, RunTarget, SweepName, emit_json, say
 
 NAME = "logs"
 
@@ -28,6 +28,6 @@ def command(
     if json_:
         emit_json({"target": target, "log": run.log()})
     elif follow:
-        run.follow(lambda part: typer.echo(part, nl=False))
+        run.follow(lambda part: say(part, line=False))
     else:
-        typer.echo(run.log(), nl=False)
+        say(run.log(), line=False)

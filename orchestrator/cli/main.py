@@ -16,6 +16,7 @@ from orchestrator.cli import (
     doctor,
     export,
     fit,
+    gc,
     init,
     list_jobs,
     logs,
@@ -29,11 +30,15 @@ from orchestrator.cli import (
     select,
     status,
     stop,
+    store,
     submit,
 )
+from orchestrator.cli.machine_faults import machine_fault
+from orchestrator.cli.output import tell
 from orchestrator.cli.stdout import discard_stdout, guarded_stdout
 from orchestrator.cli.wording import Verb
-from orchestrator.errors import Interrupted, ScalawError
+from orchestrator.errors import Interrupted, ScalawError, Unreachable
+from orchestrator.execution import guard
 
 #: The base of usage errors, by way of the public subclass: typer may carry its own copy of click.
 UsageFault: Any = typer.BadParameter.__mro__[2]
@@ -82,16 +87,24 @@ for verb in (
     select,
     plot,
     export,
+    gc,
     schema,
     doctor,
 ):
     app.command(verb.NAME, cls=Verb)(verb.command)
+app.add_typer(store.app, name=store.NAME)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run one verb and exit: 0 done, 1 some cells failed, 2 bad input, 3 unreachable, 130 interrupted."""
     atexit.register(_leave)  # before Ray registers what ends its processes, so that it runs after that
-    code = _run(arguments)
+    if arguments is None:
+        guard.begin()
+    code = 1  # of whatever is raised that is no refusal
+    try:
+        code = _run(arguments)
+    finally:
+        guard.tell(end=code)
     if code == Interrupted.exit_code and arguments is None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # what is left is tidying up
         _interrupted.set()
@@ -113,14 +126,14 @@ def _run(arguments: list[str] | None) -> int:
         if code == Interrupted.exit_code:  # typer's answer to KeyboardInterrupt
             raise Interrupted("interrupted; run the same command again to go on")
     except ScalawError as refusal:
-        typer.echo(f"scalaw: {refusal}", err=True)
+        tell(f"scalaw: {refusal}")
         return refusal.exit_code
     except UsageFault as refusal:
         said = refusal.format_message()
         if refusal.ctx is None or "\n" in said:  # no verb: the help
             refusal.show()
         else:
-            typer.echo(f"scalaw: {said.rstrip('.')}; see {refusal.ctx.command_path} -h", err=True)
+            tell(f"scalaw: {said.rstrip('.')}; see {refusal.ctx.command_path} -h")
         return int(refusal.exit_code)
     except KeyboardInterrupt:
         typer.echo("scalaw: interrupted; run the same command again to go on", err=True)
@@ -128,6 +141,12 @@ def _run(arguments: list[str] | None) -> int:
     except BrokenPipeError:
         discard_stdout()
         return 0
+    except OSError as failure:
+        fault = machine_fault(failure)
+        if fault is None:
+            raise
+        tell(f"scalaw: {fault}")
+        return Unreachable.exit_code
     return code if isinstance(code, int) else 0
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from orchestrator.cli.wording import warnings_with_flags, with_flags
+from orchestrator.printable import printable
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, ConsoleOptions, RenderableType
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")]
 SweepFile = Annotated[str, typer.Argument(metavar="SWEEP", help="The sweep's YAML file.")]
@@ -42,10 +44,24 @@ def emit_json(document: Any) -> None:
     sys.stdout.write(json.dumps(warnings_with_flags(document), indent=2, allow_nan=False) + "\n")
 
 
+class _Escaped:
+    """What is to be printed, its control characters escaped and its styles kept."""
+
+    def __init__(self, renderable: RenderableType) -> None:
+        self._renderable = renderable
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Any]:
+        from rich.segment import Segment
+
+        for part in console.render(self._renderable, options):
+            yield part if part.control else Segment(printable(part.text), part.style)
+
+
 def _console(width: int) -> Console:
     from rich.console import Console
 
-    return Console() if sys.stdout.isatty() else Console(width=width)
+    # What stands in a store or a YAML is printed as it is: a message with [/…] or :x: in it is no markup.
+    return Console(width=None if sys.stdout.isatty() else width, markup=False, emoji=False)
 
 
 def line_width() -> int:
@@ -54,18 +70,28 @@ def line_width() -> int:
 
 
 def show(*renderables: Any, width: int = 100) -> None:
-    """Print tables and text for a person, as wide as the terminal, or so many columns where there is none."""
+    """Print tables and text for a person, as wide as the terminal, or so many columns where there is none.
+
+    Text is printed as it is: square brackets are no commands, control characters are escaped.
+    """
+    from rich.text import Text
+
     console = _console(width)
     for renderable in renderables:
-        console.print(renderable)
+        console.print(_Escaped(Text(printable(renderable)) if isinstance(renderable, str) else renderable))
 
 
-def tell(sentence: str) -> None:
-    """Print a sentence of progress on stderr."""
-    typer.echo(sentence, err=True)
+def say(text: str, *, line: bool = True) -> None:
+    """Print text as the answer, control characters escaped."""
+    typer.echo(printable(text), nl=line)
+
+
+def tell(sentence: str, *, line: bool = True) -> None:
+    """Print a sentence of progress on stderr, control characters escaped."""
+    typer.echo(printable(sentence), nl=line, err=True)
 
 
 def warn(sentences: list[str]) -> None:
     """Print warnings on stderr, one a line."""
     for sentence in sentences:
-        typer.echo(f"warning: {with_flags(sentence)}", err=True)
+        tell(f"warning: {with_flags(sentence)}")

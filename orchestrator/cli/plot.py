@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from orchestrator.cli.output import Json, RecipeName, SweepName, emit_json, warn
+from orchestrator.cli.output import Json, RecipeName, SweepName, emit_json, say, warn
 from orchestrator.cli.rows import Columns, Decimal, DropEmpty, Envelope, Group, Target, Where
 
 NAME = "plot"
@@ -60,4 +60,4 @@ def command(
     if json_:
         emit_json(document)
     else:
-        typer.echo(f"wrote {output}")
+        say(f"wrote {output}")

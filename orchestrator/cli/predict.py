@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.output import Json, RecipeName, SweepName, emit_json, warn
+from orchestrator.cli.output import Json, RecipeName, SweepName, emit_json, say, warn
 from orchestrator.cli.rows import Columns, Decimal, DropEmpty, Envelope, Group, Target, Where
 
 NAME = "predict"
@@ -73,4 +73,4 @@ def command(
         return
     from orchestrator.reporting.prediction_text import prediction_text
 
-    typer.echo(prediction_text(document))
+    say(prediction_text(document))

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.output import Json, StoreUri, SweepName, emit_json, line_width, show
+from orchestrator.cli.output import Json, StoreUri, SweepName, emit_json, line_width, show, warn
 
 NAME = "query"
 
@@ -15,6 +15,12 @@ def command(
     store: StoreUri,
     sql: Annotated[str, typer.Argument(metavar="SQL", help="One SELECT over the tables results and fits.")],
     sweep: SweepName = None,
+    limit_rows: Annotated[
+        int | None,
+        typer.Option(
+            "--limit-rows", metavar="N", min=1, help="Only the first N rows; default: all, and at most 1,000,000."
+        ),
+    ] = None,
     json_: Json = False,
 ) -> None:
     """Query rows and fits with read-only SQL (DuckDB).
@@ -23,7 +29,9 @@ def command(
     """
     from orchestrator.analysis.answers import query  # Arrow and DuckDB
 
-    records = query(store, sql, sweep=sweep)
+    records = query(store, sql, sweep=sweep, limit_rows=limit_rows)
+    if len(records) == limit_rows:
+        warn([f"these are the first {limit_rows:,} rows (`limit_rows`); there may be more"])
     if json_:
         emit_json(records)
         return

@@ -11,6 +11,7 @@ import typer
 from orchestrator.cli.output import Json, Overrides, RetryFailed, Share, SweepFile, emit_json, show, tell, warn
 from orchestrator.cli.selection import BudgetFraction, Select, Selection, fraction_of
 from orchestrator.errors import Interrupted
+from orchestrator.execution import guard
 
 NAME = "run"
 
@@ -39,6 +40,8 @@ def command(
 
     fraction = fraction_of(select, budget_fraction)
     parsed = load_sweep(sweep, overrides=overrides or ())
+    if guard.wanted():
+        sys.exit(guard.lead())
     from orchestrator.execution.run import run_sweep  # Ray, once the sweep is known to be in order
     from orchestrator.reporting.run_summary import run_json, run_summary
 

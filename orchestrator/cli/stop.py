@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import typer
-
-from orchestrator.cli.output import ClusterAddress, Json, RunTarget, SweepName, emit_json, tell
+from orchestrator.cli.output import ClusterAddress, Json, RunTarget, SweepName, emit_json, say, tell
 
 NAME = "stop"
 
@@ -20,4 +18,4 @@ def command(target: RunTarget, address: ClusterAddress = None, sweep: SweepName 
     if json_:
         emit_json({"target": target, "state": state})
     else:
-        typer.echo(f"{target}: {state}")
+        say(f"{target}: {state}")

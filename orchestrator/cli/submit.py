@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.output import ClusterAddress, Json, Overrides, RetryFailed, Share, SweepFile, emit_json, tell
+from orchestrator.cli.output import ClusterAddress, Json, Overrides, RetryFailed, Share, SweepFile, emit_json, say, tell
 from orchestrator.cli.selection import BudgetFraction, Select, Selection, fraction_of
 
 NAME = "submit"
@@ -64,7 +64,7 @@ def command(
             if found["begun"]
             else "is waiting for the cluster"
         )
-        typer.echo(f"{found['sweep']} {word}: job {job_id}\ndashboard: {found['dashboard_url']}")
+        say(f"{found['sweep']} {word}: job {job_id}\ndashboard: {found['dashboard_url']}")
         tell(f"follow it: scalaw logs {job_id} --address {at} --follow")
     if wait:
-        raise typer.Exit(waited(job_id, address=at, tell=lambda part: typer.echo(part, nl=False, err=True)))
+        raise typer.Exit(waited(job_id, address=at, tell=lambda part: tell(part, line=False)))

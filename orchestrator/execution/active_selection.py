@@ -1,4 +1,4 @@
-"""``--select active``: which cells of a sweep are trained next, by what the rows so far leave unknown."""
+"""Active selection: which cells of a sweep are trained next, by what the rows so far leave unknown."""
 
 from __future__ import annotations
 
@@ -48,7 +48,9 @@ class CellChooser:
         self, plan: Plan, budget_fraction: float, rows: Iterable[Mapping[str, Any]], say: Callable[[str], None]
     ) -> None:
         if len({cell.common for cell in plan.cells}) > 1:
-            raise BadInput("--select active chooses under one recipe: leave grid.recipes out, or run the whole grid")
+            raise BadInput(
+                "cells are chosen (`budget_fraction`) under one recipe: leave grid.recipes out, or run the whole grid"
+            )
         self.budget_fraction, self.say = budget_fraction, say
         self.reached: str | None = None
         self.chosen: list[dict[str, Any]] = []
@@ -119,12 +121,15 @@ class CellChooser:
         hold_out = plan.sweep.fit.hold_out
         mask = held_out_rows(columns, "largest" if hold_out == "none" else hold_out)
         if mask is None:
-            raise BadInput("--select active has no target: no axis of the grid varies; give grid.params several sizes")
+            raise BadInput(
+                "choosing cells (`budget_fraction`) has no target: no axis of the grid varies; "
+                "give grid.params several sizes"
+            )
         costs = stage_costs(plan, [self._together[k] for k in range(len(self._cells))])
         budget, least = costs.budget(self.budget_fraction), float(costs.marginal().min())
         if least > budget:
             raise BadInput(
-                f"--budget-fraction {self.budget_fraction:g} of {costs.total:.3g} FLOPs pays for no cell; "
+                f"`budget_fraction` {self.budget_fraction:g} of {costs.total:.3g} FLOPs pays for no cell; "
                 f"the cheapest takes {least / costs.total:.2g} of them"
             )
         return Selector(

@@ -10,10 +10,11 @@ from typing import Any, Final
 
 from orchestrator.errors import Interrupted, ScalawError, Unreachable
 from orchestrator.execution.active_selection import CellChooser
-from orchestrator.execution.elastic import Elastic
-from orchestrator.execution.failure_policy import Fail, FailurePolicy
-from orchestrator.execution.pool import CannotStart, Event, Finished, Lost, Pool, Ready
-from orchestrator.execution.progress import Progress
+from orchestrator.execution.failure_policy import MOST_FAILED_STARTS, SHARED_WITH_OTHERS, Fail, FailurePolicy
+from orchestrator.execution.keep_states import keep_states
+from orchestrator.execution.pool.elastic import Elastic
+from orchestrator.execution.pool.protocol import CannotStart, Event, Holding, Lost, Parent, Pool, Ready
+from orchestrator.execution.progress.progress import Progress
 from orchestrator.execution.signals import StopSignal
 from orchestrator.execution.stage_scheduler import StageScheduler
 from orchestrator.execution.stall import StallRule
@@ -23,23 +24,23 @@ from orchestrator.planning.context import RunContext
 from orchestrator.planning.tree import Role, Stage
 from orchestrator.store import Store
 from orchestrator.store.cell_row import failure_row
+from orchestrator.store.compaction import WORTHWHILE
 from workers.messages import Cause, Failure, StageResult, WorkOrder
 
 #: How often an idle driver looks at signals, standstills and the clock.
 TICK_S: Final = 0.25
 #: A chain that takes less than this is short: the next one is queued behind it, as the round trip would cost more.
 SHORT_S: Final = 0.02
-#: Starts that may raise one after another before the sweep gives up.
-MOST_FAILED_STARTS: Final = 3
 #: Seconds beyond the longest step that a stop waits for workers.
 STOP_GRACE_S: Final = 30.0
 
 
 @dataclass(frozen=True, eq=False)
 class _Flight:
-    """Chains of stages on their way, mostly one: where they run and when they were sent."""
+    """Chains of stages on their way, mostly one: what they start from, where they run and when they were sent."""
 
     chains: list[list[Stage]]
+    parents: list[Parent]
     gang: str
     sent_s: float
     short: bool
@@ -75,6 +76,7 @@ class Driver:
     copies: bool = False
     chooser: CellChooser | None = None
     elastic: Elastic | None = None
+    compact_every: int = WORTHWHILE
     check_cluster: Callable[[], None] = lambda: None
     stall: StallRule = field(default_factory=StallRule)
     _warm: dict[str, list[int]] = field(default_factory=dict)
@@ -85,6 +87,7 @@ class Driver:
     _lost_nodes: frozenset[str] = frozenset()
     _failed_starts: int = 0
     _stop_by_s: float | None = None
+    _rows: int = 0
 
     def run(self, gangs: int, scorers: int = 0) -> None:
         """Start the gangs and return when every stage is done or failed, or a stop was asked for.
@@ -107,10 +110,10 @@ class Driver:
         self.pool.start("train", gangs)
         while self.scheduler.unfinished or self._wants_more():
             self._look_around()
+            self._tell()
             if self.stop.asked and self._stopped():
                 return
             self._send()
-            self._tell()
             for event in self.pool.events(self._patience_s()):
                 self._hear(event)
             self._find_standstills()
@@ -195,7 +198,7 @@ class Driver:
     def _dispatch(self, chains: list[list[Stage]], gang: str, *, short: bool) -> None:
         parents = [self.scheduler.parent(chain) for chain in chains]
         ticket = self.pool.send(gang, [self._order(chain) for chain in chains], parents)
-        self._flights[ticket] = _Flight(chains, gang, time.monotonic(), short)
+        self._flights[ticket] = _Flight(chains, parents, gang, time.monotonic(), short)
         self._warm[gang].append(ticket)
 
     def _order(self, chain: list[Stage]) -> WorkOrder:
@@ -229,38 +232,56 @@ class Driver:
             self._warm[event.gang] = []
             self._failed_starts = 0
         elif isinstance(event, CannotStart):
-            self._failed_starts += 1
-            if self._failed_starts >= MOST_FAILED_STARTS:
-                raise ScalawError(f"{event.gang} can't start: {event.error}")
-            self.pool.replace(event.gang)
+            self._could_not_start(event)
         elif isinstance(event, Lost):
             self._lost(event)
         elif event.ticket in self._flights:
             flight = self._flights.pop(event.ticket)
             self._warm[flight.gang].remove(event.ticket)
             states = [*event.states, *[None] * (len(flight.chains) - len(event.states))]
-            for chain, state, result in zip(flight.chains, states, event.results, strict=True):
-                self._answered(chain, event, state, result)
+            for chain, parent, state, result in zip(flight.chains, flight.parents, states, event.results, strict=True):
+                self._answered(chain, parent, event.gang, state, result)
 
-    def _answered(self, chain: list[Stage], event: Finished, state: Any, result: StageResult) -> None:
+    def _could_not_start(self, event: CannotStart) -> None:
+        """Start a gang again: at once and a few times where it raised, for as long as there is patience elsewhere."""
+        now, cause = time.monotonic(), event.failure.cause
+        if cause is Cause.STORE_REPLACED:
+            self.policy.judge(event.gang, event.failure, now_s=now)
+        self._failed_starts += 1
+        if cause is Cause.STORE_UNREACHABLE:
+            self.policy.node_lost(now_s=now)
+            self._away.append((now + self._wait_for_start_s(), event.gang))
+            return
+        if self._failed_starts >= MOST_FAILED_STARTS:
+            raise ScalawError(f"{event.gang} can't start: {event.failure.error.splitlines()[-1]}")
+        self.pool.replace(event.gang)
+
+    def _answered(
+        self, chain: list[Stage], parent: Parent, gang: str, state: Holding | None, result: StageResult
+    ) -> None:
         last = chain[-1]
         self.scheduler.note_kept(result.begun, result.done)
         if result.stopped:
             self.memory.release(last.id)
             self.scheduler.give_back(chain)
         elif result.failure is not None:
-            self._failed(chain, result.failure, event.gang)
+            self.scheduler.miss(chain, parent, result.failure.stages)
+            self._failed(chain, result.failure, gang)
         else:
             self.policy.got_done(*(stage.id for stage in chain))
-            travels = state if result.state_bytes else None
-            self.scheduler.finish(chain, travels, result.seconds, done=result.done, spared_steps=result.spared_steps)
+            state = state if result.state_bytes else None
+            self.scheduler.finish(chain, state, result.seconds, done=result.done, spared_steps=result.spared_steps)
             self.memory.settle(last.id, result.state_bytes if self.scheduler.holds(last.id) else 0)
-            self._holders[last.id] = event.gang
+            self._holders[last.id] = gang
             self._tidy()
             if result.row is not None:
                 self._row(result.row)
 
     def _row(self, row: dict[str, Any]) -> None:
+        """Note a row that was committed; now and then those of single cells are merged, beside the sweep."""
+        self._rows += 1
+        if self._rows % self.compact_every == 0:
+            self.writer.put(lambda: self.store.compact(at_least=self.compact_every), key="compaction")
         self.progress.row(row)
         if self.chooser is not None:
             self.chooser.note(row)
@@ -279,13 +300,14 @@ class Driver:
         if event.ticket is None:
             self._failed_starts += 1  # dead before it was of use: in vain so far, but no reason to give up
             self.policy.node_lost(now_s=now)
-        wait_s = min(2.0 ** (self._failed_starts - 1), 60.0) if self._failed_starts > 1 else 0.0
-        self._away.append((now + wait_s, event.gang))
+        self._away.append((now + self._wait_for_start_s(), event.gang))
+
+    def _wait_for_start_s(self) -> float:
+        return min(2.0 ** (self._failed_starts - 1), 60.0) if self._failed_starts > 1 else 0.0
 
     def _failed(self, chain: list[Stage], failure: Failure, gang: str) -> None:
         stage = chain[0]
         self.memory.release(chain[-1].id)
-        self.scheduler.lose(failure.stages)
         attempt = self.scheduler.attempts[stage.id]
         if failure.cause in (Cause.WORKER_DIED, Cause.NODE_LOST, Cause.STALLED):
             self._look_how_far(chain)
@@ -296,7 +318,7 @@ class Driver:
             batch_size=stage.recipe.batch_size // stage.recipe.world_size,
         )
         if not isinstance(verdict, Fail):
-            if failure.cause in (Cause.RAISED, Cause.OUT_OF_MEMORY):
+            if failure.cause in SHARED_WITH_OTHERS:
                 self.scheduler.part(chain)
             if verdict.wait_s:
                 self.scheduler.hold(chain)
@@ -304,7 +326,7 @@ class Driver:
             else:
                 self.scheduler.retry(chain)
             return
-        for lost in self.scheduler.fail(stage):
+        for lost in self.scheduler.fail(chain):
             if lost.cell is None:
                 continue
             text = verdict.error
@@ -316,11 +338,11 @@ class Driver:
         self._tidy()
 
     def _look_how_far(self, chain: list[Stage]) -> None:
-        """Tell the policy what a worker that was lost has kept of a chain."""
+        """See what a worker that was lost has kept of a chain: it goes on from there, and a stage gets on with it."""
         with suppress(Unreachable):  # then it is not known; the writes that matter say so by themselves
             for k, stage in enumerate(chain):
-                kept = self.glance.checkpoints.reached(stage.id)
-                if kept is not None:
+                if (kept := self.glance.checkpoints.reached(stage.id)) is not None:
+                    self.scheduler.note_kept(**{"done" if kept[0] else "begun": [stage.id]})
                     self.policy.note_reached(chain[0].id, (k, *kept))
 
     def _tidy(self) -> None:
@@ -338,14 +360,11 @@ class Driver:
             if self._warm.get(flight.gang, [None])[0] != ticket:
                 continue  # queued behind another
             stages = [stage for chain in flight.chains for stage in chain]
-            late = self.stage_timeout_s is not None and now - flight.sent_s > self.stage_timeout_s * len(stages)
             step_s = self.stall.step_s(stages, self.scheduler.estimates.stages_s) * len(flight.chains)
-            vitals = self.pool.vitals(flight.gang)
-            if late:
-                limit = f"the stage took longer than resources.stage_timeout_s = {self.stage_timeout_s:g}"
-                self.pool.give_up(flight.gang, Failure(Cause.STALLED, limit))
-            elif self.stall.stands_still(vitals, step_s):
-                told = f"worker {flight.gang} made no step for {vitals.unchanged_s:.0f} s and was ended"
+            late = self.stage_timeout_s is not None and now - flight.sent_s > self.stage_timeout_s * len(stages)
+            told = f"the stage took longer than resources.stage_timeout_s = {self.stage_timeout_s:g}" if late else ""
+            told = told or self.stall.told(flight.gang, self.pool.vitals(flight.gang), step_s)
+            if told:
                 self.pool.give_up(flight.gang, Failure(Cause.STALLED, told))
 
     def _resize(self) -> None:
@@ -376,23 +395,6 @@ class Driver:
         if self._flights:
             gangs = ", ".join(sorted({flight.gang for flight in self._flights.values()}))
             self.progress.say(f"{gangs} did not answer in time: what it was at goes on from its last checkpoint")
-        self._keep_states(self._stop_by_s)
+        idle = sorted(gang for gang, tickets in self._warm.items() if not tickets)
+        keep_states(self.pool, idle, self.scheduler.held(), self._stop_by_s, self.progress.say)
         return True
-
-    def _keep_states(self, until_s: float) -> None:
-        """Write the states that unfinished cells hang on to the checkpoints, the dearest first, while there is time."""
-        gangs = sorted(gang for gang, tickets in self._warm.items() if not tickets)
-        wanted = self.scheduler.held() if gangs else []
-        waited = {
-            self.pool.keep(gangs[k % len(gangs)], stage, state): stage for k, (stage, state, _) in enumerate(wanted)
-        }
-        while waited and time.monotonic() < until_s:
-            for event in self.pool.events(TICK_S):
-                if isinstance(event, Finished) and event.ticket in waited:
-                    stage = waited.pop(event.ticket)
-                    if any(result.failure for result in event.results):
-                        self.progress.say(f"the state of stage {stage.id[:12]} could not be kept")
-                elif isinstance(event, Lost):
-                    return
-        if waited:
-            self.progress.say(f"{len(waited)} states could not be kept in time and will be trained again")

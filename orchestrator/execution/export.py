@@ -18,6 +18,7 @@ from orchestrator.planning import Plan, make_plan
 from orchestrator.planning.tree import StageTree
 from orchestrator.spec import parse_sweep
 from orchestrator.store import Store, open_store
+from orchestrator.store.cell_row import last_line
 
 #: What stands beside the model: enough to run it.
 LOADER = '''"""Runs the exported model on some input of the right shape; needs scalaw installed."""
@@ -56,7 +57,7 @@ def export(store_uri: str, cell: str, folder: str, say: Callable[[str], None]) -
     row = _row(store, cell)
     target = Path(folder)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise BadInput(f"{folder} is there already: name a new folder with -o")
+        raise BadInput(f"{folder} is there already: name a new folder as `out`")
     plan = _plan_with(store, row["cell_id"])
     tree = plan.tree.towards({row["cell_id"]})
     with _new_folder(target):
@@ -86,7 +87,7 @@ def _new_folder(target: Path) -> Iterator[None]:
             shutil.rmtree(target, ignore_errors=True)
             raise
     except OSError as error:
-        raise BadInput(f"{target} can't be written: {error.strerror}; name another folder with -o") from error
+        raise BadInput(f"{target} can't be written: {error.strerror}; name another folder as `out`") from error
 
 
 def _row(store: Store, cell: str) -> dict[str, Any]:
@@ -96,7 +97,7 @@ def _row(store: Store, cell: str) -> dict[str, Any]:
         raise BadInput(f"{store.uri} has {what} whose id begins with {cell[:64]!r}; see: scalaw query STORE")
     row: dict[str, Any] = rows[0]
     if row["status"] != "ok":
-        raise BadInput(f"cell {row['cell_id'][:12]} failed and has no model: {str(row['error']).splitlines()[-1]}")
+        raise BadInput(f"cell {row['cell_id'][:12]} failed and has no model: {last_line(row['error'])}")
     if row["simulated"]:
         raise BadInput(f"cell {row['cell_id'][:12]} is simulated: there is no model behind it")
     return row
@@ -104,7 +105,9 @@ def _row(store: Store, cell: str) -> dict[str, Any]:
 
 def _plan_with(store: Store, cell_id: str) -> Plan:
     """Return the plan of a sweep that has a cell, as it is resolved now."""
-    named = {name: document for name, document in store.sweeps().items() if cell_id in document["cells"]}
+    named = {
+        name: document for name, document in store.sweeps(every_version=True).items() if cell_id in document["cells"]
+    }
     for document in named.values():
         plan = make_plan(parse_sweep(json.dumps(document["sweep"])))
         if any(cell.id == cell_id for cell in plan.cells):

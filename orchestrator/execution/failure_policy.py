@@ -49,8 +49,15 @@ class Rule:
 
 #: Deaths and standstills in a row, explained by nothing else, after which a stage is taken to kill its workers.
 POISON: Final = 3
+#: Starts of workers that may raise one after another before the sweep gives up.
+MOST_FAILED_STARTS: Final = 3
+#: Causes that one seed may have brought on others that trained with it as one model; they train alone from then on.
+SHARED_WITH_OTHERS: Final = frozenset({Cause.RAISED, Cause.OUT_OF_MEMORY, Cause.WORKER_DIED, Cause.STALLED})
 #: Seconds within which deaths at several stages are one event.
 TOGETHER_S: Final = 5.0
+#: Deaths in a row together with others, from which on they count as a stage's own: where every stage kills its worker,
+#: each would otherwise explain the others for ever.
+MOST_TOGETHER: Final = 10
 #: States lost in a row, after which something must be wrong with the stage that asks for them.
 MOST_STATES_LOST: Final = 8
 
@@ -104,6 +111,7 @@ class _Record:
 
     raised: int = 0
     deaths_in_a_row: int = 0
+    deaths_together_in_a_row: int = 0
     losses_in_a_row: int = 0
     states_lost_in_a_row: int = 0
     micro_batches: int = 1
@@ -163,7 +171,9 @@ class FailurePolicy:
             record.micro_batches = min(2 * record.micro_batches, batch_size)
             return Retry(0.0, record.micro_batches)
         if cause is Cause.WORKER_DIED and self._others_died(stage_id, now_s):
-            return Retry(_wait_s(rule, 1), record.micro_batches)
+            record.deaths_together_in_a_row += 1
+            if record.deaths_together_in_a_row < MOST_TOGETHER:
+                return Retry(_wait_s(rule, 1), record.micro_batches)
         if cause in (Cause.WORKER_DIED, Cause.STALLED):
             record.deaths_in_a_row += 1
             if record.deaths_in_a_row >= POISON:
@@ -192,7 +202,8 @@ class FailurePolicy:
         for stage_id in stage_ids:
             record = self._records.get(stage_id)
             if record is not None:
-                record.deaths_in_a_row = record.losses_in_a_row = record.states_lost_in_a_row = 0
+                record.deaths_in_a_row = record.deaths_together_in_a_row = 0
+                record.losses_in_a_row = record.states_lost_in_a_row = 0
 
     def note_reached(self, stage_id: str, reached: tuple[int, bool, int]) -> None:
         """Note how far a chain was kept when its worker was lost: one that comes further each time kills no worker.
@@ -207,7 +218,7 @@ class FailurePolicy:
         record = self._record(stage_id)
         if record.reached is None or reached > record.reached:
             record.reached = reached
-            record.deaths_in_a_row = record.losses_in_a_row = 0
+            record.deaths_in_a_row = record.deaths_together_in_a_row = record.losses_in_a_row = 0
             self._lost_since_s = None
 
     def check_patience(self, *, now_s: float) -> None:
@@ -230,8 +241,9 @@ class FailurePolicy:
         near = [each for each in self._deaths if now_s - each[0] <= TOGETHER_S]
         self._deaths = [*near, (now_s, stage_id)]
         others = {other for _, other in near if other != stage_id}
-        for other in others:
-            self._record(other).deaths_in_a_row = 0
+        for record in map(self._record, others):
+            if record.deaths_together_in_a_row < MOST_TOGETHER:
+                record.deaths_in_a_row = 0
         return bool(others)
 
     def _record(self, stage_id: str) -> _Record:

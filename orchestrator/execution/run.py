@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Collection
 from contextlib import suppress
@@ -11,28 +10,27 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from rich.console import Console
 
 from orchestrator.analysis.fit_store import Answer, answer
+from orchestrator.analysis.garbage import drop_older_layout, tidy_after_run
 from orchestrator.errors import BadInput, StoreReplaced, Unreachable
 from orchestrator.execution.active_selection import CellChooser
-from orchestrator.execution.cluster_address import knock
-from orchestrator.execution.run_log import Journal
+from orchestrator.execution.cluster.address import knock
+from orchestrator.execution.progress.run_log import Journal
 from orchestrator.execution.train import Spent, Training
 from orchestrator.planning import Plan, make_plan
 from orchestrator.planning.cell import Cell
+from orchestrator.planning.machine import usable_cores
 from orchestrator.planning.recipe import recipe_name
 from orchestrator.spec import Sweep
 from orchestrator.store import Store, open_store
+from orchestrator.store.compaction import WORTHWHILE
 from orchestrator.store.heartbeat import Lease, check_free, take_lease
+from orchestrator.store.sweeps import SweepChange
 
 if TYPE_CHECKING:
     from orchestrator.fitting import FitReport
-
-
-#: Single parts from which a finished run merges them, so that reading stays fast.
-COMPACT_PARTS = 1_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,10 +128,12 @@ def run_sweep(
     target = open_store(store, create=True)
     check_free(target, sweep.name, say=journal.say)
     ids = [cell.id for cell in plan.cells]
-    rows = target.rows(ids)  # also sets damaged parts aside, so that their cells count as missing
-    again = _failed(rows) if retry_failed else set()
-    chooser = None if budget_fraction is None else _chooser(plan, budget_fraction, rows, again, journal)
-    missing = _missing(plan.cells, target.done().keys() - again)
+    done = target.done()  # also sets damaged parts aside, so that their cells count as missing
+    again = {cell_id for cell_id in ids if done.get(cell_id) == "failed"} if retry_failed else set()
+    chooser = None
+    if budget_fraction is not None:
+        chooser = _chooser(plan, budget_fraction, target.rows(ids), again, journal)
+    missing = _missing(plan.cells, done.keys() - again)
     spent = Spent()
     with _Beginning(target, plan, again, journal) as beginning:
         if not missing:
@@ -142,6 +142,8 @@ def run_sweep(
         else:
             training = Training(plan, target, address, beginning.begin, dashboard, journal, chooser)
             spent = training.run(missing)
+        with suppress(Unreachable):  # every row is there; what is left `gc` drops
+            tidy_after_run(target)
     done = target.done()
     missing = _missing(plan.cells, done.keys())
     if chooser is not None:
@@ -166,16 +168,12 @@ def run_sweep(
 
 def _answered(store: Store, sweep: str, journal: Journal, *, missing: int) -> Answer:
     """Tidy the store and fit what it holds."""
-    store.compact(at_least=COMPACT_PARTS)
+    store.compact(at_least=WORTHWHILE)
     found = answer(store, sweep)
     best = found.report.best if found.report else None
     journal.note(f"{sweep}: {missing:,} cells are missing; best law: {best and best.law}")
     journal.save(store, sweep)
     return found
-
-
-def _failed(rows: pa.Table) -> set[str]:
-    return set(rows.filter(pc.equal(rows["status"], "failed"))["cell_id"].to_pylist())
 
 
 def _chooser(
@@ -199,8 +197,11 @@ class _Beginning:
         """Take the sweep's lease and record the plan, the first time that this is called."""
         if self.lease is None:
             self.lease = take_lease(self.store, self.plan.sweep.name, say=self.journal.say)
+            drop_older_layout(self.store)
             self.store.forget_failures(self.again)
-            _commit_sweep(self.store, self.plan, None)
+            change = _commit_sweep(self.store, self.plan, None)
+            if change.before is not None:
+                self.journal.say(_what_changed(self.plan.sweep.name, change, self.store.done()))
         return self.lease
 
     def __enter__(self) -> _Beginning:
@@ -218,11 +219,11 @@ def _check_room(sweep: Sweep, address: str | None) -> None:
     """Refuse a cluster that does not answer, and a worker that this machine can't hold where there is none."""
     if address is not None:
         knock(address)
-    cores, needed = len(os.sched_getaffinity(0)), sweep.resources.cpus_per_worker
+    cores, needed = usable_cores(), sweep.resources.cpus_per_worker
     if address is None and needed > cores:
         raise BadInput(
-            f"{sweep.name}: resources.cpus_per_worker is {needed:,}, but this machine has {cores} cores; "
-            "lower it, or join a larger cluster with --address"
+            f"{sweep.at('resources', 'cpus_per_worker')}: is {needed:,}, but this machine has {cores} cores; "
+            "lower it, or join a larger cluster with `address`"
         )
 
 
@@ -230,9 +231,22 @@ def _missing(cells: list[Cell], done: Collection[str]) -> list[Cell]:
     return [cell for cell in cells if cell.id not in done]
 
 
-def _commit_sweep(store: Store, plan: Plan, chooser: CellChooser | None) -> None:
+def _what_changed(sweep: str, change: SweepChange, done: Collection[str]) -> str:
+    """Return what an edited sweep adds to the one that was run under its name before, and what no longer counts."""
+    before = f"{sweep}@{change.before}"
+    sentence = f"{sweep} is not what it was in this store: version {change.version} adds {_cells(change.added)}, keeps "
+    sentence += f"{_cells(change.kept)} and no longer counts {_cells(change.dropped)}"
+    there = sum(cell_id in done for cell_id in change.dropped)
+    return f"{sentence}, {there:,} of them with a row: ask for those as {before}" if there else sentence
+
+
+def _cells(cell_ids: Collection[str]) -> str:
+    return "1 cell" if len(cell_ids) == 1 else f"{len(cell_ids):,} cells"
+
+
+def _commit_sweep(store: Store, plan: Plan, chooser: CellChooser | None) -> SweepChange:
     """Record the resolved sweep and its cells before the first stage (I4), and what was chosen of them after."""
-    store.save_sweep(
+    return store.save_sweep(
         plan.sweep.name,
         {
             **({} if chooser is None else {"selection": chooser.to_json()}),

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Final
 
+from orchestrator.execution import guard
+
 #: What asks for a stop: a person, a batch system or container, a terminal that is closed.
 STOPS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -54,3 +56,4 @@ class StopSignal:
         if self.asked and number != signal.SIGHUP:
             raise KeyboardInterrupt
         self.asked = True
+        guard.tell(stopping=True)

@@ -7,39 +7,21 @@ needs it; as soon as one does, the stage and those before it are done again from
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
-from typing import Any, Final
+from typing import Final
 
 from orchestrator.execution.estimates import Estimates
-from orchestrator.execution.pool import Holding, Parent
+from orchestrator.execution.pool.protocol import Holding, Parent
+from orchestrator.execution.stage_status import ASKING, OPEN, Status
 from orchestrator.planning.cost import Rate
 from orchestrator.planning.priority import ReadyQueue
-from orchestrator.planning.tree import Role, Stage, StageTree
+from orchestrator.planning.tree import Role, Stage, StageTree, first_flops, seedless
 from orchestrator.store.checkpoints import Progress
 from workers.messages import Kept
 
 #: Chains that are trained as one batched model at most.
 MOST_FUSED: Final = 64
-
-
-class Status(Enum):
-    """Where a stage stands."""
-
-    DORMANT = "not wanted yet"
-    WAITING = "its parent's state is not there yet"
-    HELD = "its retry is not due yet"
-    READY = "can be sent"
-    IN_FLIGHT = "was sent"
-    DONE = "done, or led to by nothing that is left to do"
-    FAILED = "failed, or hangs on one that did"
-
-
-#: Stages that are still to be done.
-OPEN: Final = frozenset({Status.WAITING, Status.HELD, Status.READY, Status.IN_FLIGHT})
-#: Stages that will need their parent's state.
-ASKING: Final = OPEN | {Status.DORMANT}
 
 
 @dataclass
@@ -145,7 +127,7 @@ class StageScheduler:
         if chain[0].id in self._alone:
             return []
         wanted = [seedless(stage) for stage in chain]
-        old = self._may_go_on(chain)
+        old = self.may_be_kept(chain)  # it was sent, which the others were not yet
         like = []
         for first in self._ready["train"]:
             other = self._chain(first)
@@ -199,7 +181,7 @@ class StageScheduler:
         self.note_kept(begun, done)
         for stage in chain:
             self._set(stage, Status.DONE)
-        self.flops_spent += sum(stage.flops for stage in chain) - _first_flops(chain, spared_steps)
+        self.flops_spent += sum(stage.flops for stage in chain) - first_flops(chain, spared_steps)
         if state is not None and self._is_asked_for(last.id):
             self._in_memory[last.id] = state
             self._unkept_s[last.id] = 0.0 if last.id in done else unkept_s
@@ -227,8 +209,11 @@ class StageScheduler:
     def retry(self, chain: Sequence[Stage]) -> None:
         """Make a chain that was in flight or held ready again, as soon as the state that it starts from is there.
 
-        It begins where the last stage was kept that is known to be.
+        It begins where the last stage was kept that is known to be. One that has failed in the meantime, as what it
+        waited for could not be derived again, stays failed.
         """
+        if self._status[chain[0].id] is Status.FAILED:
+            return
         first = 0
         for k, stage in enumerate(chain):
             if stage.id in self._kept:
@@ -244,6 +229,7 @@ class StageScheduler:
             self._wake_children(chain[-1])
         for stage in chain[:first]:
             self._let_go_unless_asked_for(stage.id)
+        self._let_go_unless_asked_for(chain[0].parent)
 
     def give_back(self, chain: Sequence[Stage]) -> None:
         """Make a chain ready again that was sent and not begun: this was no attempt."""
@@ -255,45 +241,52 @@ class StageScheduler:
         for stage in chain:
             self._set(stage, Status.HELD)
 
-    def fail(self, stage: Stage) -> list[Stage]:
-        """Note a stage and all that needs it as failed; return them, dormant ones included."""
-        lost = [stage]
+    def fail(self, chain: Sequence[Stage]) -> list[Stage]:
+        """Note a chain that was in flight, and all that needs it, as failed; return them, dormant ones included.
+
+        A child that is in flight has the state that it needs, from before that was lost, and goes on.
+        """
+        for stage in chain:
+            self._set(stage, Status.FAILED)
+        lost = list(chain)
         for known in lost:
-            below = self.tree.children.get(known.id, ())
-            lost += [c for c in below if self._status[c.id] in ASKING and not self._goes_on_by_itself(c)]
+            for child in self.tree.children.get(known.id, ()):
+                if self._status[child.id] in ASKING - {Status.IN_FLIGHT} and not self._goes_on_by_itself(child):
+                    self._set(child, Status.FAILED)
+                    lost.append(child)
         for each in lost:
-            self._set(each, Status.FAILED)
-        for each in lost:
-            self._let_go(each.id)
-        self._let_go_unless_asked_for(stage.parent)
+            self._let_go_unless_asked_for(each.id)
+        self._let_go_unless_asked_for(chain[0].parent)
         return lost
 
-    def lose_nodes(self, nodes: Collection[str]) -> int:
-        """Note that what lay in the memory of some nodes is gone; return how many states that were needed were there.
+    def lose_nodes(self, nodes: Collection[str]) -> None:
+        """Note that what lay in the memory of some nodes is gone.
 
         A stage in flight is left alone: it may have its parent's state already, and says so where it hasn't.
         """
         lost = [stage_id for stage_id, state in self._in_memory.items() if state.node in nodes]
-        self.lose(lost)
-        return len(lost)
+        for stage_id in lost:
+            self._forget(stage_id)
+        self._derive(lost)
 
-    def lose(self, stage_ids: Iterable[str]) -> None:
-        """Note that states, in memory or among the checkpoints, turned out not to be there."""
-        gone = [stage_id for stage_id in stage_ids if stage_id in self.tree.stages]
-        for stage_id in gone:
-            if self._in_memory.pop(stage_id, None) is not None:
-                self.released(stage_id)
+    def miss(self, chain: Sequence[Stage], given: Parent, stage_ids: Collection[str]) -> None:
+        """Note what a chain did not find: its parent's state, or checkpoints of its own.
+
+        Parameters
+        ----------
+        given
+            What the chain was sent with. A state that was derived again since then, and a copy of it elsewhere, are
+            still there.
+        """
+        own = {chain[0].parent, *(stage.id for stage in chain)}
+        missed = [stage_id for stage_id in stage_ids if stage_id in own]
+        for stage_id in missed:
+            if stage_id == chain[0].parent and isinstance(given, Holding):
+                if self._in_memory.get(stage_id) is given:
+                    self._forget(stage_id)
             elif self._kept.pop(stage_id, None) is not None:
                 self._tried.add(stage_id)  # so that what is left of it is dropped in the end
-        for stage_id in gone:
-            stage = self.tree.stages[stage_id]
-            for asking in (stage, *self.tree.children.get(stage_id, ())):
-                if self._status[asking.id] is Status.READY and not self._can_start(asking):
-                    self._ready[self.tree.role(asking)].remove(asking)
-                    self._set(asking, Status.WAITING)
-                    self._set_going(asking)
-                elif self._status[asking.id] is Status.WAITING and self._status[stage_id] is Status.DONE:
-                    self._set_going(asking)
+        self._derive(missed)
 
     def holds(self, stage_id: str) -> bool:
         """Return whether a stage's state lies in memory."""
@@ -374,13 +367,26 @@ class StageScheduler:
         """Make a waiting stage ready, or see to it that what it waits for comes about."""
         while not self._can_start(stage):
             parent = self.tree.stages[stage.parent or ""]
-            if self._status[parent.id] is not Status.DONE:
+            if self._status[parent.id] in OPEN:
                 return  # it comes about without further ado, and wakes its children
-            self.derived_again += 1
+            self.derived_again += self._status[parent.id] is Status.DONE
             self._set(parent, Status.WAITING)
             stage = parent
         self._set(stage, Status.READY)
         self._ready[self.tree.role(stage)].push(stage)
+
+    def _forget(self, stage_id: str) -> None:
+        if self._in_memory.pop(stage_id, None) is not None:
+            self.released(stage_id)
+
+    def _derive(self, lost: Collection[str]) -> None:
+        """See to it that what was ready to start from states that are gone can start again."""
+        for stage_id in lost:
+            for asking in (self.tree.stages[stage_id], *self.tree.children.get(stage_id, ())):
+                if self._status[asking.id] is Status.READY and not self._can_start(asking):
+                    self._ready[self.tree.role(asking)].remove(asking)
+                    self._set(asking, Status.WAITING)
+                    self._set_going(asking)
 
     def _wake_children(self, stage: Stage) -> None:
         for child in self.tree.children.get(stage.id, ()):
@@ -392,8 +398,7 @@ class StageScheduler:
             self._let_go(stage_id)
 
     def _let_go(self, stage_id: str) -> None:
-        if self._in_memory.pop(stage_id, None) is not None:
-            self.released(stage_id)
+        self._forget(stage_id)
         self._unkept_s.pop(stage_id, None)
         self._obsolete.append(stage_id)
 
@@ -410,28 +415,3 @@ class StageScheduler:
 
     def _may_go_on(self, chain: Sequence[Stage]) -> bool:
         return any(stage.id in self._kept or self.attempts[stage.id] for stage in chain)
-
-
-def seedless(stage: Stage) -> tuple[Any, ...]:
-    """Return what a stage has in common with those of other seeds."""
-    return (
-        stage.kind,
-        stage.shape,
-        stage.recipe,
-        stage.start_step,
-        stage.stop_step,
-        stage.stream_examples,
-        stage.windows,
-        stage.tuning,
-        stage.compress,
-    )
-
-
-def _first_flops(chain: Sequence[Stage], steps: int) -> int:
-    """Return the training FLOPs of the first optimiser steps of a chain."""
-    flops = 0
-    for stage in chain:
-        taken = min(steps, stage.steps)
-        flops += taken * stage.flops // max(1, stage.steps)
-        steps -= taken
-    return flops

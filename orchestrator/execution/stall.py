@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from orchestrator.execution.pool import Vitals
+from orchestrator.execution.pool.protocol import Vitals
 from orchestrator.planning.tree import Stage
 
 #: Shortest standstill that counts.
@@ -49,3 +49,9 @@ class StallRule:
             if pulse.writing or not pulse.stepping:
                 limit_s *= PREPARING
         return vitals.unchanged_s > limit_s
+
+    def told(self, gang: str, vitals: Vitals, step_s: float) -> str:
+        """Return why a gang at work is to be ended, or nothing where it gets on."""
+        if not self.stands_still(vitals, step_s):
+            return ""
+        return f"worker {gang} made no step for {vitals.unchanged_s:.0f} s and was ended"

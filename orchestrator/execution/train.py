@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import BadInput, ClusterLost
+from orchestrator.execution import guard
 from orchestrator.execution.failure_policy import FailurePolicy
-from orchestrator.execution.run_log import Journal
+from orchestrator.execution.progress.run_log import Journal
 from orchestrator.execution.store_writer import StoreWriter
 from orchestrator.planning import Plan
 from orchestrator.planning.cell import Cell
+from orchestrator.planning.machine import usable_cores
 from orchestrator.planning.recipe import recipe_name
 from orchestrator.spec.sections.resources import Resources
 from orchestrator.store import Store
@@ -21,14 +24,16 @@ from orchestrator.store.heartbeat import Lease
 if TYPE_CHECKING:
     from orchestrator.execution.active_selection import CellChooser
     from orchestrator.execution.driver import Driver
-    from orchestrator.execution.pool import WorkerNeeds
-    from orchestrator.execution.progress import Progress
+    from orchestrator.execution.pool.protocol import WorkerNeeds
+    from orchestrator.execution.progress.progress import Progress
     from orchestrator.planning.tree import Role
 
 #: Share of the object store that states may take; Ray needs the rest for arguments and rows in flight.
 STATE_SHARE = 0.5
 #: Seconds that the end of a run waits for the driver's last writes, where a stop was asked for.
 STOP_WRITES_S = 20.0
+#: Seconds that a cluster has to end the workers.
+CLOSE_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -120,11 +125,11 @@ class Training:
         """Lead cells to their rows on one cluster."""
         import ray  # seconds to load, which a finished sweep and a refusal do without
 
-        from orchestrator.execution.cluster import connected, head_has_ended
-        from orchestrator.execution.cluster_watch import ClusterWatch
+        from orchestrator.execution.cluster.connect import connected, head_has_ended
+        from orchestrator.execution.cluster.watch import ClusterWatch
         from orchestrator.execution.driver import Driver
-        from orchestrator.execution.elastic import Elastic
-        from orchestrator.execution.ray_pool import RayPool
+        from orchestrator.execution.pool.elastic import Elastic, fitting_gangs
+        from orchestrator.execution.pool.ray_pool import RayPool
         from orchestrator.execution.signals import StopSignal
         from orchestrator.execution.stage_scheduler import StageScheduler
         from orchestrator.execution.state_memory import StateMemory
@@ -132,7 +137,7 @@ class Training:
         plan, journal, resources = self.plan, self.journal, self.plan.sweep.resources
         roles = _needs(plan)
         needs = roles["train"]
-        most = len(cells) if self.address is not None else min(len(cells), len(os.sched_getaffinity(0)))
+        most = len(cells) if self.address is not None else min(len(cells), usable_cores())
         beside = [roles["score"]] * min(resources.cpu_workers, most)
         tree = replace(plan.tree.towards({cell.id for cell in cells}), scored_apart=bool(beside))
         wanted = plan.gangs if resources.workers != "auto" else None
@@ -140,6 +145,7 @@ class Training:
             _look_around(cluster["dashboard_url"], None if self.address is None else self.store, journal)
             gangs = min(wanted or _fitting_gangs(needs, beside), len(cells))
             lease = self.begin()
+            guard.tell(left=len(cells), ours=cluster["ours"])
             store = self.store.patient(resources.store_patience_s)
             memory = StateMemory(_state_budget_bytes(resources, ray.cluster_resources()))
             scheduler = StageScheduler(
@@ -179,7 +185,9 @@ class Training:
                     stage_timeout_s=resources.stage_timeout_s,
                     copies=resources.state_copies == 1,
                     chooser=self.chooser,
-                    elastic=None if self.address is None else Elastic(needs, wanted, beside),
+                    elastic=None
+                    if self.address is None
+                    else Elastic(needs, wanted, beside, lambda one, others: fitting_gangs(one, others, watch.alive())),
                     check_cluster=watch.check,
                 )
                 progress.beat()
@@ -200,17 +208,20 @@ class Training:
             self.spent = self.spent.and_then(_spent(driver, world_size))
             watch.close()
             if there:
-                driver.close()
+                # A cluster that went in the last moments, as when its head was killed, answers to none of this.
+                closing = threading.Thread(target=driver.close, name="scalaw-close", daemon=True)
+                closing.start()
+                closing.join(CLOSE_S)
 
 
 def _cores(needs: WorkerNeeds, gangs: int, scorers: int) -> int:
     """Return the CPUs that a Ray of this machine is told to have: those it has, or what was asked for by number."""
-    return max(len(os.sched_getaffinity(0)), needs.cpus * (needs.world_size * gangs + scorers))
+    return max(usable_cores(), needs.cpus * (needs.world_size * gangs + scorers))
 
 
 def _look_around(dashboard: str, shared: Store | None, journal: Journal) -> None:
     """Say where the dashboard is, and let all nodes try a store that they are to share."""
-    from orchestrator.execution.store_probe import check_nodes_see
+    from orchestrator.execution.cluster.store_probe import check_nodes_see
 
     if dashboard:
         journal.say(f"Ray dashboard: http://{dashboard}")
@@ -231,7 +242,7 @@ def _intention(plan: Plan, missing: int, gangs: int, scorers: int) -> str:
 
 
 def _needs(plan: Plan) -> dict[Role, WorkerNeeds]:
-    from orchestrator.execution.pool import WorkerNeeds
+    from orchestrator.execution.pool.protocol import WorkerNeeds
 
     resources = plan.sweep.resources
     training = WorkerNeeds(
@@ -250,10 +261,10 @@ def _needs(plan: Plan) -> dict[Role, WorkerNeeds]:
 def _progress(
     plan: Plan, missing: Sequence[Cell], flops: int, store: Store, writer: StoreWriter, lease: Lease, journal: Journal
 ) -> Progress:
-    from orchestrator.execution.job_message import JobMessage
-    from orchestrator.execution.live_fit import LiveFit
-    from orchestrator.execution.metrics import Metrics
-    from orchestrator.execution.progress import Progress
+    from orchestrator.execution.cluster.job_message import JobMessage
+    from orchestrator.execution.progress.live_fit import LiveFit
+    from orchestrator.execution.progress.metrics import Metrics
+    from orchestrator.execution.progress.progress import Progress
 
     patient = replace(lease, store=store)
 
@@ -284,7 +295,7 @@ def _fitting_gangs(needs: WorkerNeeds, beside: Sequence[WorkerNeeds]) -> int:
     """
     import ray
 
-    from orchestrator.execution.elastic import fitting_gangs
+    from orchestrator.execution.pool.elastic import fitting_gangs
 
     found = fitting_gangs(needs, beside)
     if not found:

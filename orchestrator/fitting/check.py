@@ -18,6 +18,12 @@ from orchestrator.fitting.text_numbers import as_numbers
 #: Sentences of one refusal at most.
 MOST_SAID: Final = 8
 
+#: Numbers outside are no size, no amount and no loss: a slip of units or a code for "missing", and products overflow.
+LEAST: Final = 1e-50
+MOST: Final = 1e50
+#: What is said of them.
+IMPLAUSIBLE: Final = f"must lie between {LEAST:g} and {MOST:g}; is it in another unit, or a code for a missing value?"
+
 Word = TypeVar("Word", bound=str)
 
 #: Targets that grow with quality, between 0 and 1; every other target is a loss.
@@ -44,8 +50,8 @@ def check_table(table: pa.Table, target: str) -> dict[str, FloatArray]:
     Raises
     ------
     BadInput
-        If there are no rows, no axis or no target, or a value is missing, no number, infinite, or not above zero; a
-        quality (accuracy) must be at most 1.
+        If there are no rows, no axis or no target, or a value is missing, no number, infinite, not above zero, or
+        beyond all sizes; a quality (accuracy) must be at most 1.
     """
     if table.num_rows == 0:
         raise BadInput(f"{source_of(table)} has no rows")
@@ -138,7 +144,11 @@ def _numeric(table: pa.Table, name: str) -> FloatArray:
         row = int(np.argmax(pc.is_null(column).to_numpy(zero_copy_only=False)))
         raise BadInput(f"{place(table, row)}: {name} is empty (or nan): fill it in or drop the row")
     values = as_numbers(table, name)
-    for bad, why in ((~np.isfinite(values), "must be finite"), (values <= 0, "must be > 0")):
+    for bad, why in (
+        (~np.isfinite(values), "must be finite"),
+        (values <= 0, "must be > 0"),
+        ((values < LEAST) | (values > MOST), IMPLAUSIBLE),
+    ):
         if bad.any():
             row = int(np.argmax(bad))
             raise BadInput(f"{place(table, row)}: {name} is {values[row]:g}: {why}")

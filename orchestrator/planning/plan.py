@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -24,7 +23,9 @@ from orchestrator.planning.cost import (
     simulated_rate,
 )
 from orchestrator.planning.family import Family
+from orchestrator.planning.machine import usable_cores
 from orchestrator.planning.plan_warnings import cautions
+from orchestrator.planning.plugins import check_plugins
 from orchestrator.planning.recipe import Recipe
 from orchestrator.planning.schedules.schedule import schedule_named
 from orchestrator.planning.sharing import build_tree
@@ -210,8 +211,9 @@ def make_plan(sweep: Sweep, *, share: bool = True) -> Plan:
     Raises
     ------
     BadInput
-        If the data is not there or a cell can't be built.
+        If the data is not there, a cell can't be built, or a plug-in can't be imported.
     """
+    check_plugins(sweep)
     resources = sweep.resources
     if resources.world_size > 1 and resources.gpus_per_worker % 1:
         raise BadInput(
@@ -242,7 +244,7 @@ def make_plan(sweep: Sweep, *, share: bool = True) -> Plan:
         context=context,
         cells=cells,
         tree=tree,
-        gangs=planned_gangs(resources, cores=len(os.sched_getaffinity(0))),
+        gangs=planned_gangs(resources, cores=usable_cores()),
         rate=_rate(sweep, simulated=family.simulated),
         warnings=[*expansion.warnings, *cautions(sweep, cells)],
         share=share,

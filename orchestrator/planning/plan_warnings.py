@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 
 from orchestrator.planning.cell import Cell
+from orchestrator.planning.machine import usable_cores
 from orchestrator.planning.schedules.schedule import SCHEDULE_KEYS, schedule_named
 from orchestrator.spec.sweep import Sweep
 
@@ -76,7 +76,7 @@ def _long(sweep: Sweep, cells: Sequence[Cell]) -> Iterator[str]:
 
 
 def _crowded(sweep: Sweep) -> Iterator[str]:
-    resources, cores = sweep.resources, len(os.sched_getaffinity(0))
+    resources, cores = sweep.resources, usable_cores()
     needed = resources.world_size * resources.cpus_per_worker
     if resources.world_size > 1 and needed > cores:
         yield (

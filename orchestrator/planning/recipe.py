@@ -40,7 +40,10 @@ class Recipe:
     precision
         ``fp32``, or ``bf16`` autocast of the forward pass; weights and optimiser stay in fp32.
     compile
-        Whether the forward and backward pass are compiled, which rounds differently.
+        Whether the forward and backward pass are compiled, which rounds differently; ``graphs``: and on a GPU launched
+        as CUDA graphs.
+    deterministic
+        Whether kernels that give the same bits each time are taken; on the CPU all are such.
     fuse
         Whether seeds of one size may train as one batched model, which rounds differently.
     world_size
@@ -62,7 +65,8 @@ class Recipe:
     decay_factor: float
     shift_pixels: int
     precision: str = "fp32"
-    compile: bool = False
+    compile: bool | str = False
+    deterministic: bool = False
     fuse: bool = False
     world_size: int = 1
 
@@ -110,8 +114,8 @@ class Recipe:
         return cls(**values)
 
     def to_json(self) -> dict[str, Any]:
-        """Return a JSON-able dictionary."""
-        return asdict(self)
+        """Return a JSON-able dictionary; what came later and is left as it was before is not in it, so ids stay."""
+        return {name: value for name, value in asdict(self).items() if value or name != "deterministic"}
 
     def total_steps(self, data_examples: int, epochs: int) -> int:
         """Return the optimiser steps of ``epochs`` passes over ``data_examples``; a last partial batch is left out."""

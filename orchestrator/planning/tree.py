@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 from orchestrator.planning.cell import Cell
 from orchestrator.planning.compressed import CompressStep
@@ -178,3 +178,28 @@ class StageTree:
             below = max((longest[c.id] for c in self.children.get(stage.id, ())), default=0.0)
             longest[stage.id] = seconds[stage.id] + below
         return longest
+
+
+def seedless(stage: Stage) -> tuple[Any, ...]:
+    """Return what a stage has in common with those of other seeds."""
+    return (
+        stage.kind,
+        stage.shape,
+        stage.recipe,
+        stage.start_step,
+        stage.stop_step,
+        stage.stream_examples,
+        stage.windows,
+        stage.tuning,
+        stage.compress,
+    )
+
+
+def first_flops(chain: Sequence[Stage], steps: int) -> int:
+    """Return the training FLOPs of the first optimiser steps of a chain."""
+    flops = 0
+    for stage in chain:
+        taken = min(steps, stage.steps)
+        flops += taken * stage.flops // max(1, stage.steps)
+        steps -= taken
+    return flops

@@ -101,11 +101,13 @@ class Registry:
         module, _, attribute = target.partition(":")
         try:
             return getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError) as error:
+        except Exception as error:  # what others' modules raise while they are imported is theirs to mend
             if name in self.builtin:
                 raise
+            why = " ".join(str(error).split()) or "no message"
             raise BadInput(
-                f"the {self.kind} {name!r} can't be imported from {target} ({error}); mend or uninstall it"
+                f"the {self.kind} {name!r} can't be imported from {target} ({type(error).__name__}: {why}); mend or "
+                "uninstall it"
             ) from error
 
 

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
+
+from orchestrator.errors import Unreachable
+
+
+class Stored(NamedTuple):
+    """What is known of a blob without reading it: its size, and how long ago it was written."""
+
+    size_bytes: int
+    age_s: float
+
+
+class UnreadableBlob(Unreachable):
+    """One blob is there and can't be read, while the store answers: a link to nothing, a folder, a file of another."""
 
 
 class Blobs(Protocol):
@@ -18,8 +31,9 @@ class Blobs(Protocol):
       there all the same.
     * When ``put_new`` or ``replace`` returns, the bytes survive a power cut.
     * A listing that starts after a blob was written, and ends before it is deleted, contains it.
-    * A missing key is ``FileNotFoundError``. Every other failure of the disk or the network is
-      ``orchestrator.errors.Unreachable`` in one line.
+    * A missing key is ``FileNotFoundError``; one that is there and can't be read as nobody could is
+      ``UnreadableBlob``. Every other failure of the disk or the network is ``orchestrator.errors.Unreachable`` in one
+      line.
     * Methods may be called from several threads and processes at once.
     """
 
@@ -59,5 +73,8 @@ class Blobs(Protocol):
     def move(self, source: str, target: str) -> None:
         """Give a blob another key, overwriting the target; its bytes are under one of the two keys at all times."""
 
+    def inventory(self) -> dict[str, Stored]:
+        """Return everything below the root by key, also what writers that were killed left and `list` hides."""
+
     def delete(self, key: str) -> None:
-        """Remove a blob; a key that is not there is no error."""
+        """Remove a blob, or what a killed writer left; a key that is not there is no error."""

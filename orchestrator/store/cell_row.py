@@ -51,6 +51,12 @@ def cell_columns(cell: Cell, context: RunContext) -> dict[str, Any]:
     }
 
 
+def last_line(error: str | None) -> str:
+    """Return the last line of a failure's traceback, which says what went wrong."""
+    lines = (error or "").strip().splitlines()
+    return lines[-1] if lines else "no reason was recorded"
+
+
 def failure_row(cell: Cell, context: RunContext, *, error: str, attempt: int, worker: str | None) -> dict[str, Any]:
     """Return the row of a cell that could not be measured, the traceback in ``error``."""
     now = datetime.now(UTC)

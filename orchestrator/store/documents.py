@@ -1,61 +1,68 @@
-"""Small JSON documents of a store: the resolved sweeps, and the heartbeat of who runs one."""
+"""Small JSON documents of a store, sealed by a checksum: resolved sweeps, the heartbeat of who runs one, its name."""
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from orchestrator.errors import BadInput
-from orchestrator.store.blobs import Blobs
+from orchestrator.store.json_object import NoObject, read_object
+from orchestrator.store.seal import BLANK, DIGITS, is_whole, sealed
 
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+_KEY: Final = "sha256"
+_HEAD: Final = b'{\n "sha256": "'
 
 
-class Documents:
-    """JSON documents ``FOLDER/NAME.json``, replaced as a whole."""
+class DamagedDocument(BadInput):
+    """A document of a store that can't be read.
 
-    def __init__(self, blobs: Blobs, folder: str) -> None:
-        self.blobs = blobs
-        self.folder = folder
+    Parameters
+    ----------
+    name, reason
+        Which, and what is wrong with it.
+    mend
+        What can be done.
+    """
 
-    def save(self, name: str, document: Mapping[str, Any]) -> None:
-        """Write a document over the one of that name.
+    def __init__(self, name: str, reason: str, mend: str = "") -> None:
+        super().__init__(f"{name} is damaged ({reason}){f': {mend}' if mend else ''}")
+        self.name, self.reason = name, reason
 
-        Raises
-        ------
-        BadInput
-            If the name can't be a file name.
-        """
-        self.blobs.replace(self._key(name), json.dumps(document, indent=1).encode())
 
-    def load(self, name: str) -> dict[str, Any] | None:
-        """Return a document, or ``None`` where there is none.
+def encode_document(document: Mapping[str, Any]) -> bytes:
+    """Return a document as JSON for people's eyes, with the checksum of all its bytes as its first entry."""
+    return sealed(json.dumps({_KEY: BLANK.decode(), **document}, indent=1).encode(), len(_HEAD))
 
-        Raises
-        ------
-        BadInput
-            If it is no JSON object.
-        """
-        key = self._key(name)
-        try:
-            document = json.loads(self.blobs.get(key))
-        except FileNotFoundError:
-            return None
-        except ValueError as error:
-            raise BadInput(f"{self.blobs.uri}/{key} is not JSON: run its sweep again to write it anew") from error
-        if not isinstance(document, dict):
-            raise BadInput(f"{self.blobs.uri}/{key} is not a JSON object: run its sweep again to write it anew")
-        return document
 
-    def names(self) -> list[str]:
-        """Return the names of the documents, sorted; files that can't be one are passed over."""
-        keys = (key.removeprefix(f"{self.folder}/") for key in self.blobs.list(self.folder))
-        names = sorted(key.removesuffix(".json") for key in keys if key.endswith(".json"))
-        return [name for name in names if _NAME.fullmatch(name)]
+def decode_document(data: bytes, name: str, *, must_be_sealed: bool = False) -> dict[str, Any]:
+    """Return the document in some bytes, without its checksum.
 
-    def _key(self, name: str) -> str:
-        if _NAME.fullmatch(name) is None:
-            raise BadInput(f"{name!r} can't name a sweep: use letters, digits, dots, dashes and underscores")
-        return f"{self.folder}/{name}.json"
+    Parameters
+    ----------
+    name
+        What to call it in a refusal.
+    must_be_sealed
+        Refuse one without a checksum, as an older scalaw wrote them.
+
+    Raises
+    ------
+    DamagedDocument
+        If there is none, or a bit of it differs from what was written.
+    """
+    has_seal = is_sealed(data)
+    try:
+        if has_seal and not is_whole(data, len(_HEAD)):
+            raise NoObject("its checksum differs from what was written")
+        document = read_object(data)
+        if not has_seal and (must_be_sealed or _KEY in document):
+            raise NoObject("its checksum is missing")
+    except NoObject as reason:
+        raise DamagedDocument(name, str(reason)) from reason
+    document.pop(_KEY, None)
+    return document
+
+
+def is_sealed(data: bytes) -> bool:
+    """Return whether a document carries a checksum."""
+    return data.startswith(_HEAD) and len(data) > len(_HEAD) + DIGITS

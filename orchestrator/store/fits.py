@@ -8,7 +8,8 @@ from datetime import UTC
 import pyarrow as pa
 
 from orchestrator.store.blobs import Blobs
-from orchestrator.store.part import DamagedPart, encode_part
+from orchestrator.store.damage import Damage
+from orchestrator.store.part import DamagedPart, Part, as_table, encode_part
 from orchestrator.store.part_reader import PartReader
 from orchestrator.store.schema import FITS_SCHEMA
 
@@ -18,9 +19,9 @@ FOLDER = "fits"
 class Fits:
     """Fits as parts below ``fits/``, named by their time and content; committing one twice leaves one."""
 
-    def __init__(self, blobs: Blobs) -> None:
+    def __init__(self, blobs: Blobs, damage: Damage) -> None:
         self.blobs = blobs
-        self.reader = PartReader(blobs, FITS_SCHEMA, _check)
+        self.reader = PartReader(blobs, FITS_SCHEMA, check_fit, damage)
 
     def commit(self, table: pa.Table) -> bool:
         """Write a fit, one row a parameter; return False if the very same is there, or the table has no row.
@@ -47,15 +48,18 @@ class Fits:
             If a newer scalaw wrote one of the parts.
         """
         keys = [key for key in self.blobs.list(FOLDER) if key.endswith(".parquet")]
-        return pa.concat_tables([FITS_SCHEMA.empty_table(), *self._sound(keys)]).combine_chunks()
-
-    def _sound(self, keys: list[str]) -> list[pa.Table]:
-        try:
-            return list(self.reader.read(keys).values())
-        except FileNotFoundError:  # another reader set a damaged part aside between our listing and our reading
-            return list(self.reader.read(key for key in keys if self.blobs.exists(key)).values())
+        found = self.reader.read(keys).parts  # one that is gone was damaged, and another reader set it aside
+        tables = [as_table([found[key]], FITS_SCHEMA) for key in keys if key in found]
+        return pa.concat_tables([FITS_SCHEMA.empty_table(), *tables]).combine_chunks()
 
 
-def _check(key: str, table: pa.Table) -> None:
-    if table["law"].null_count or table["parameter"].null_count:
+def check_fit(key: str, part: Part) -> None:
+    """Look whether a part is one of fits.
+
+    Raises
+    ------
+    DamagedPart
+        If it is not.
+    """
+    if None in part.column("law") or None in part.column("parameter"):
         raise DamagedPart("a fit names its law and its parameters")

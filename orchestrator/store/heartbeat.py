@@ -7,6 +7,7 @@ import os
 import re
 import socket
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from orchestrator.errors import BadInput, StoreReplaced
+from orchestrator.store.blobs import UnreadableBlob
+from orchestrator.store.json_object import NoObject, read_object
 from orchestrator.store.store import Store
 
 #: Environment variable by which a submitted driver knows its job.
@@ -49,7 +52,7 @@ class Lease:
         StoreReplaced
             If another driver has taken over in the meantime, as where this one was stopped for minutes.
         """
-        if self.store.blobs.exists(_key(self.sweep, self.number + 1)):
+        if max(_numbers(self.store, self.sweep), default=0) > self.number:
             raise StoreReplaced(
                 f"another driver has taken {self.sweep} over, as this one gave no sign of life for {STALE_S:g} s; "
                 "every row is kept, and that one goes on"
@@ -87,10 +90,7 @@ def check_free(
     BadInput
         If another driver is at work, with its host, process and age.
     """
-    last = max(_numbers(store, sweep), default=0)
-    held = _lease(store, sweep, last)
-    if held is not None:
-        _wait_until_free(store, sweep, held, last, say=say, sleep=sleep, now_s=now_s)
+    _free_after(store, sweep, say=say, sleep=sleep, now_s=now_s)
 
 
 def take_lease(
@@ -108,12 +108,13 @@ def take_lease(
     BadInput
         If another driver is at work, with its host, process and age.
     """
-    check_free(store, sweep, say=say, sleep=sleep, now_s=now_s)
-    last = max(_numbers(store, sweep), default=0)
-    mine = {**_myself(), "lease": last + 1}
+    last = _free_after(store, sweep, say=say, sleep=sleep, now_s=now_s)
+    store.insist_on(store.identity())  # from here on nothing is made anew where the store is gone
+    mine = {**_myself(), "lease": last + 1, "taken_by": uuid.uuid4().hex}
     if not store.blobs.put_new(_key(sweep, last + 1), json.dumps(mine).encode()):
         other = _lease(store, sweep, last + 1) or {}
-        raise _refusal(store, sweep, other, "just now")
+        if other != mine:  # else it was written, and the answer was lost on its way
+            raise _refusal(store, sweep, other, "just now")
     for number in _numbers(store, sweep):
         if number <= last:
             store.blobs.delete(_key(sweep, number))
@@ -122,12 +123,41 @@ def take_lease(
     return lease
 
 
+def old_leases(store: Store) -> list[str]:
+    """Return the keys of leases that a later one of the same sweep has taken the place of; the last one must stay."""
+    newest: dict[str, tuple[int, str]] = {}
+    old = []
+    for key in store.blobs.list("logs"):
+        match = re.fullmatch(r"logs/(.+)\.lease-(\d+)", key)
+        if match is not None:
+            older, newer = sorted([newest.get(match[1], (-1, "")), (int(match[2]), key)])
+            newest[match[1]] = newer
+            old += [older[1]] if older[1] else []
+    return old
+
+
 def driver_at_work(store: Store, sweep: str) -> bool:
     """Return whether a driver has written a heartbeat lately and has not stopped, or been killed on this machine."""
     heartbeat = store.heartbeat(sweep)
     if heartbeat is None or heartbeat.get("stopped"):
         return False
     return _age_s(heartbeat) < STALE_S and _lives_here(heartbeat) is not False
+
+
+def _free_after(
+    store: Store,
+    sweep: str,
+    *,
+    say: Callable[[str], None],
+    sleep: Callable[[float], None],
+    now_s: Callable[[], float],
+) -> int:
+    """Return the number of the last lease, whose holder is gone; whoever takes the next number leads."""
+    last = max(_numbers(store, sweep), default=0)
+    held = _lease(store, sweep, last)
+    if held is not None:
+        _wait_until_free(store, sweep, held, last, say=say, sleep=sleep, now_s=now_s)
+    return last
 
 
 def _wait_until_free(
@@ -229,7 +259,7 @@ def _numbers(store: Store, sweep: str) -> list[int]:
 def _lease(store: Store, sweep: str, number: int) -> dict[str, Any] | None:
     """Return who took a lease, or ``None`` where there is none, or it can't be read."""
     try:
-        document = json.loads(store.blobs.get(_key(sweep, number)))
-    except (FileNotFoundError, ValueError):
+        about = read_object(store.blobs.get(_key(sweep, number)))
+    except (FileNotFoundError, UnreadableBlob, NoObject):
         return None
-    return document if isinstance(document, dict) else None
+    return about if isinstance(about.get("host"), str) and isinstance(about.get("pid"), int) else None

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import uuid
 from typing import Final
 
 from orchestrator.errors import BadInput, StoreReplaced
-from orchestrator.store.blobs import Blobs
+from orchestrator.store.blobs import Blobs, UnreadableBlob
+from orchestrator.store.documents import DamagedDocument, decode_document, encode_document
 
 KEY: Final = "store.json"
 #: Layout of a store; a newer one is refused.
 LAYOUT: Final = 1
+_MEND: Final = "the next run makes it anew"
 
 
 def identity_of(blobs: Blobs) -> str | None:
@@ -26,6 +28,8 @@ def identity_of(blobs: Blobs) -> str | None:
         data = blobs.get(KEY)
     except FileNotFoundError:
         return None
+    except UnreadableBlob as failure:
+        raise DamagedDocument(f"{blobs.uri}/{KEY}", str(failure), _MEND) from failure
     return read_identity(data, blobs.uri)
 
 
@@ -34,30 +38,48 @@ def read_identity(data: bytes, uri: str) -> str:
 
     Raises
     ------
+    DamagedDocument
+        If they hold none.
     BadInput
-        If they hold none, or are of a newer layout.
+        If they are of a newer layout.
     """
     try:
-        document = json.loads(data)
-        found, layout = str(document["id"]), int(document["layout"])
-    except (ValueError, TypeError, KeyError) as error:
-        raise BadInput(
-            f"{uri}/{KEY} is damaged: if this is the store that you mean, delete that file, and the next run makes it "
-            "anew"
-        ) from error
+        document = decode_document(data, f"{uri}/{KEY}", must_be_sealed=True)
+        found, layout = document["id"], document["layout"]
+        if not (isinstance(found, str) and isinstance(layout, int)):
+            raise TypeError(f"{found!r}, {layout!r}")
+    except (DamagedDocument, TypeError, KeyError) as error:
+        reason = error.reason if isinstance(error, DamagedDocument) else "it names no store"
+        raise DamagedDocument(f"{uri}/{KEY}", reason, _MEND) from error
     if layout > LAYOUT:
         raise BadInput(f"{uri} is a store of a newer scalaw (layout {layout}): upgrade scalaw")
     return found
 
 
 def make_identity(blobs: Blobs) -> str:
-    """Return what a store calls itself; it is named first where it has no name yet. Of several who do so one wins."""
-    found = identity_of(blobs)
+    """Return what a store calls itself; it is named first where it has no name yet. Of several who do so one wins.
+
+    A name that is damaged is set aside: whoever insists on it has been told by then that it is gone.
+    """
+    try:
+        found = identity_of(blobs)
+    except DamagedDocument:
+        _set_aside(blobs)
+        found = None
     if found is not None:
         return found
     document = {"scalaw": "this folder is a store of scalaw", "id": uuid.uuid4().hex, "layout": LAYOUT}
-    blobs.put_new(KEY, json.dumps(document, indent=1).encode())
+    blobs.put_new(KEY, encode_document(document))
     made = identity_of(blobs)
     if made is None:
         raise StoreReplaced(f"the store {blobs.uri} lost its {KEY} as soon as it was written: is its disk mounted?")
     return made
+
+
+def _set_aside(blobs: Blobs) -> None:
+    """Move a damaged name out of the way, unless another process has done so in the meantime."""
+    with contextlib.suppress(FileNotFoundError):
+        try:
+            identity_of(blobs)
+        except DamagedDocument:
+            blobs.move(KEY, f"damaged/{KEY}")

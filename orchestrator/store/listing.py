@@ -9,6 +9,9 @@ from orchestrator.store.blobs import Blobs
 
 FOLDER = "results"
 _COMPACTED = re.compile(rf"{FOLDER}/compacted-[0-9a-f]+\.parquet")
+_DIGEST = re.compile(
+    r"(results/compacted-(?=[0-9a-f]{32}\.)|fits/[0-9TZ.]+-(?=[0-9a-f]{12}\.))(?P<digest>[0-9a-f]+)\.parquet"
+)
 _SINGLE = re.compile(rf"{FOLDER}/(?P<cell>[A-Za-z0-9_-]+)(?P<failed>\.failed)?\.parquet")
 
 
@@ -32,6 +35,17 @@ def cell_of(key: str) -> tuple[str, bool]:
     if match is None:
         raise ValueError(f"not the key of a cell's part: {key!r}")
     return match["cell"], match["failed"] is not None
+
+
+def is_compacted(key: str) -> bool:
+    """Return whether a key is that of a part that holds many cells."""
+    return _COMPACTED.fullmatch(key) is not None
+
+
+def digest_of_name(key: str) -> str | None:
+    """Return the first digits of the SHA-256 that a part's content had when it was named, if its name has them."""
+    match = _DIGEST.fullmatch(key)
+    return match["digest"] if match else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import re
+import stat
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Final
 
 from orchestrator.errors import BadInput, StoreReplaced, Unreachable
+from orchestrator.store.blobs import Stored, UnreadableBlob
 from orchestrator.store.identity import KEY, read_identity
 
+#: What reading a file raises that is no matter of the disk or the network.
+_NOBODY_CAN_READ: Final = {errno.EISDIR, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENXIO}
 #: Times that a folder may vanish between its making and its use.
 _TIDIED_AWAY: Final = 8
+#: Files that are being written, or that a killed writer left.
+_TEMPORARY: Final = re.compile(r"\.tmp-[0-9a-f]{32}")
 
 
 class LocalBlobs:
@@ -30,8 +39,9 @@ class LocalBlobs:
 
     def insist_on(self, store_id: str) -> None:
         """See ``Blobs``; looked at before each write becomes visible, as a disk may be unmounted at any time."""
+        with self._reachable("read", KEY):
+            self._check_store(store_id)
         self._store_id = store_id
-        self._check_store()
 
     def put_new(self, key: str, data: bytes) -> bool:
         """See ``Blobs``; the hard link fails where the name is taken, which decides the race.
@@ -44,7 +54,9 @@ class LocalBlobs:
                 os.link(temporary, path)
                 written = True
             except FileExistsError:
-                written = False
+                written = _remove_empty_folder(path)
+                if written:
+                    os.link(temporary, path)
             _sync_folder(path.parent)
         return written
 
@@ -52,18 +64,27 @@ class LocalBlobs:
         """See ``Blobs``."""
         path = self._path(key)
         with self._reachable("write", key), self._temporary(path, data) as temporary:
+            _remove_empty_folder(path)
             temporary.replace(path)
             _sync_folder(path.parent)
 
     def get(self, key: str) -> bytes:
         """See ``Blobs``."""
+        path = self._path(key)
         with self._reachable("read", key, missing_is_an_answer=True):
-            return self._path(key).read_bytes()
+            try:
+                return _read_file(path)
+            except OSError as error:
+                links_nowhere = isinstance(error, FileNotFoundError) and path.is_symlink()
+                if error.errno not in _NOBODY_CAN_READ and not links_nowhere:
+                    raise
+                why = "it links to nothing" if links_nowhere else error.strerror
+                raise UnreadableBlob(f"can't read {key} in the store {self.uri}: {why}") from error
 
     def exists(self, key: str) -> bool:
         """See ``Blobs``."""
         with self._reachable("read", key):
-            return self._path(key).is_file()
+            return os.path.lexists(self._path(key))
 
     def list(self, folder: str) -> list[str]:
         """See ``Blobs``."""
@@ -81,15 +102,23 @@ class LocalBlobs:
         """See ``Blobs``."""
         old, new = self._path(source), self._path(target)
         with self._reachable("move", source, missing_is_an_answer=True):
+            self._check_store()
             _make_folder(new.parent)
             old.replace(new)
             _sync_folder(new.parent)
             _sync_folder(old.parent)
 
+    def inventory(self) -> dict[str, Stored]:
+        """See ``Blobs``."""
+        with self._reachable("list", "the root"):
+            return dict(_stored(self.root, self.root))
+
     def delete(self, key: str) -> None:
         """See ``Blobs``."""
-        path = self._path(key)
+        folder, _, name = key.rpartition("/")
+        path = self._path(folder) / name if folder and _TEMPORARY.fullmatch(name) else self._path(key)
         with self._reachable("delete", key):
+            self._check_store()
             path.unlink(missing_ok=True)
             if path.parent.parent not in (self.root, self.root.parent):
                 with contextlib.suppress(OSError):  # not empty, or another process was faster
@@ -126,15 +155,21 @@ class LocalBlobs:
         finally:
             temporary.unlink(missing_ok=True)
 
-    def _check_store(self) -> None:
+    def _check_store(self, store_id: str | None = None) -> None:
         """Refuse to write where the store that a run began with does not lie any more.
+
+        Parameters
+        ----------
+        store_id
+            What it calls itself; that which is insisted on, if any, where it is left out.
 
         Raises
         ------
         StoreReplaced
             If the root is gone, as where its disk was unmounted, or holds another store.
         """
-        if self._store_id is None:
+        expected = store_id or self._store_id
+        if expected is None:
             return
         try:
             there = read_identity((self.root / KEY).read_bytes(), self.uri)
@@ -145,11 +180,31 @@ class LocalBlobs:
             ) from error
         except BadInput as error:
             raise StoreReplaced(str(error)) from error
-        if there != self._store_id:
+        if there != expected:
             raise StoreReplaced(
                 f"another store lies at {self.uri} than the one that this run began with; put that one back and run "
                 "the same command again"
             )
+
+
+def _remove_empty_folder(path: Path) -> bool:
+    """Remove a folder of nothing where a blob should be; return whether there was one."""
+    if not path.is_dir() or path.is_symlink():
+        return False
+    with contextlib.suppress(OSError):  # it holds something, and stays
+        path.rmdir()
+        return True
+    return False
+
+
+def _read_file(path: Path) -> bytes:
+    """Return a file's bytes; a pipe or a device, which might keep a reader waiting for ever, is no file."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        about = os.fstat(descriptor)
+        if not stat.S_ISREG(about.st_mode):
+            raise IsADirectoryError(errno.EISDIR, "it is no file")
+        return file.read()
 
 
 def _walk(folder: Path, key: str) -> Iterator[str]:
@@ -161,10 +216,29 @@ def _walk(folder: Path, key: str) -> Iterator[str]:
         for entry in entries:
             if entry.name.startswith("."):
                 continue
-            if entry.is_dir():
+            # A folder under the name of a part is none of ours: it is listed, to be named and set aside as damaged.
+            if entry.is_dir() and not entry.name.endswith(".parquet"):
                 yield from _walk(Path(entry.path), f"{key}/{entry.name}")
             else:
                 yield f"{key}/{entry.name}"
+
+
+def _stored(folder: Path, root: Path) -> Iterator[tuple[str, Stored]]:
+    """Yield what lies in a folder and below it, temporary files included; links are not followed."""
+    try:
+        entries = os.scandir(folder)
+    except FileNotFoundError:
+        return
+    with entries:
+        for entry in entries:
+            path = Path(entry.path)
+            if entry.is_dir(follow_symlinks=False):
+                if not entry.name.startswith("."):
+                    yield from _stored(path, root)
+            elif not entry.name.startswith(".") or _TEMPORARY.fullmatch(entry.name):
+                with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
+                    about = entry.stat(follow_symlinks=False)
+                    yield path.relative_to(root).as_posix(), Stored(about.st_size, time.time() - about.st_mtime)
 
 
 def _opened_in_folder(path: Path) -> BinaryIO:

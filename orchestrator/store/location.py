@@ -86,9 +86,7 @@ def _check_folder(path: Path, *, create: bool) -> None:
     elif path.exists():
         raise BadInput(f"{path} is a file: a store is a folder")
     elif not create:
-        raise BadInput(
-            f"there is no store at {path}: check the path, or fill one with 'scalaw run SWEEP --store {path}'"
-        )
+        raise BadInput(f"there is no store at {path}: check the path, or let 'scalaw run' make one")
     else:
         above = next(folder for folder in path.parents if folder.exists())
         if not above.is_dir():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 
 from orchestrator.errors import StoreReplaced, Unreachable
+from orchestrator.store.blobs import Stored
 from orchestrator.store.identity import KEY, read_identity
 
 if TYPE_CHECKING:
@@ -117,6 +119,17 @@ class ObjectBlobs:
         with self._reachable("move", source, missing_is_an_answer=True):
             obstore.copy(self.bucket, source, target)
             obstore.delete(self.bucket, source)
+
+    def inventory(self) -> dict[str, Stored]:
+        """See ``Blobs``; a put that was cut off left nothing, so nothing is hidden."""
+        now = datetime.now(UTC)
+        with self._reachable("list", "the root"):
+            items = [item for chunk in obstore.list(self.bucket) for item in chunk]
+        return {
+            item["path"]: Stored(item["size"], (now - item["last_modified"]).total_seconds())
+            for item in items
+            if not _hidden(item["path"])
+        }
 
     def delete(self, key: str) -> None:
         """See ``Blobs``."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from orchestrator.errors import StoreReplaced, Unreachable
-from orchestrator.store.blobs import Blobs
+from orchestrator.store.blobs import Blobs, Stored, UnreadableBlob
 
 Answer = TypeVar("Answer")
 #: First and longest wait between two tries.
@@ -22,7 +22,7 @@ class PatientBlobs:
     """Other blobs, each call tried again with growing waits for so long; then what it raised last is raised.
 
     A disk that is full or read-only, a share that is gone for a minute and a bucket that throttles are all
-    `Unreachable`; a store that another one has replaced is not tried again.
+    `Unreachable`; a store that another one has replaced is not tried again, nor a single blob that nobody can read.
 
     Parameters
     ----------
@@ -72,18 +72,22 @@ class PatientBlobs:
         """See ``Blobs``."""
         self._tried(lambda: self.blobs.move(source, target))
 
+    def inventory(self) -> dict[str, Stored]:
+        """See ``Blobs``."""
+        return self._tried(self.blobs.inventory)
+
     def delete(self, key: str) -> None:
         """See ``Blobs``."""
         self._tried(lambda: self.blobs.delete(key))
 
     def insist_on(self, store_id: str) -> None:
         """See ``Blobs``."""
-        self.blobs.insist_on(store_id)
+        self._tried(lambda: self.blobs.insist_on(store_id))
 
     def _tried(self, call: Callable[[], Answer]) -> Answer:
         try:
             return call()
-        except StoreReplaced:
+        except (StoreReplaced, UnreadableBlob):
             raise
         except Unreachable as first:
             failure = first
@@ -101,7 +105,7 @@ class PatientBlobs:
             wait_s = min(2 * wait_s, LONGEST_WAIT_S)
             try:
                 return call()
-            except StoreReplaced:
+            except (StoreReplaced, UnreadableBlob):
                 raise
             except Unreachable as again:
                 failure = again

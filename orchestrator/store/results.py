@@ -10,10 +10,11 @@ import pyarrow.compute as pc
 
 from orchestrator.errors import Unreachable
 from orchestrator.store.blobs import Blobs
+from orchestrator.store.damage import Damage
 from orchestrator.store.listing import Listing, cell_of, part_key
-from orchestrator.store.part import DamagedPart, encode_part
+from orchestrator.store.part import DamagedPart, Part, as_table, encode_row
 from orchestrator.store.part_reader import PartReader
-from orchestrator.store.schema import ROW_SCHEMA, row_table
+from orchestrator.store.schema import ROW_SCHEMA, row_values
 
 #: How often a read starts over because a compaction took parts away under it.
 _ATTEMPTS = 8
@@ -30,25 +31,42 @@ class Results:
       the cell, else the cell's own.
     """
 
-    def __init__(self, blobs: Blobs) -> None:
+    def __init__(self, blobs: Blobs, damage: Damage | None = None) -> None:
         self.blobs = blobs
-        self.reader = PartReader(blobs, ROW_SCHEMA, _check)
+        self.reader = PartReader(blobs, ROW_SCHEMA, check_part, damage or Damage(blobs.uri))
         #: Compacted parts never change: they are read once.
         self._compacted: dict[str, pa.Table] = {}
+        #: Keys of cells' own parts that were found sound, which doesn't change either.
+        self._sound: set[str] = set()
 
     def commit(self, row: Mapping[str, Any]) -> bool:
         """Write a row; return False if the cell has one already."""
         status = row["status"]
         if status not in ("ok", "failed"):
             raise ValueError(f"status of a row is ok or failed, not {status!r}")
-        return self.blobs.put_new(part_key(row["cell_id"], failed=status == "failed"), encode_part(row_table(row)))
+        return self.blobs.put_new(part_key(row["cell_id"], failed=status == "failed"), encode_row(row_values(row)))
 
     def done(self) -> dict[str, str]:
-        """Return the status of each cell that has a row, without opening the cells' own parts."""
-        listing = Listing.take(self.blobs)
-        failed = dict.fromkeys(listing.failed, "failed")
-        compacted = dict.fromkeys(cells_of(self.compacted(listing).values()), "ok")
-        return {**failed, **compacted, **dict.fromkeys(listing.ok, "ok")}
+        """Return the status of each cell that has a row; parts that were not read before are opened and checked.
+
+        Raises
+        ------
+        BadInput, Unreachable
+            As `read`.
+        """
+        for _ in range(_ATTEMPTS):
+            listing = Listing.take(self.blobs)
+            compacted, complete = self.compacted(listing)
+            held = cells_of(compacted.values())
+            own = {cell: key for cell, key in listing.ok.items() if cell not in held}
+            complete &= self._verify(own.values())
+            ok = {cell: "ok" for cell, key in own.items() if key in self._sound}
+            failed = {cell: key for cell, key in listing.failed.items() if cell not in held and cell not in ok}
+            complete &= self._verify(failed.values())
+            if complete:
+                still = {cell: "failed" for cell, key in failed.items() if key in self._sound}
+                return {**still, **dict.fromkeys(held, "ok"), **ok}
+        raise self._too_fast()
 
     def read(self, cells: Collection[str] | None = None) -> pa.Table:
         """Return the rows, all or those of some cells, sorted by cell id.
@@ -61,57 +79,94 @@ class Results:
             If the parts change faster than they can be read.
         """
         wanted = None if cells is None else frozenset(cells)
-        sound: dict[str, pa.Table] = {}
+        keys: set[str] = set()
+        tables: list[pa.Table] = []
         for _ in range(_ATTEMPTS):
             listing = Listing.take(self.blobs)
-            try:
-                tables = self._tables(listing, wanted, sound)
-            except FileNotFoundError:
-                continue
-            return _sorted(pa.concat_tables([ROW_SCHEMA.empty_table(), *tables]), wanted)
-        raise Unreachable(f"the parts of {self.blobs.uri} change faster than they can be read: try again")
+            compacted, complete = self.compacted(listing)
+            held = cells_of(compacted.values())
 
-    def _tables(self, listing: Listing, wanted: frozenset[str] | None, sound: dict[str, pa.Table]) -> list[pa.Table]:
-        """Return the tables whose rows are shown; ``sound`` keeps the own parts read so far."""
-        compacted = self.compacted(listing)
-        held = cells_of(compacted.values())
+            def mine(own: Mapping[str, str], but: Collection[str]) -> Iterator[str]:
+                return (
+                    key
+                    for cell, key in own.items()
+                    if key not in keys and cell not in but and (wanted is None or cell in wanted)
+                )
 
-        def read(own: Mapping[str, str]) -> dict[str, pa.Table]:
-            keys = {cell: key for cell, key in own.items() if cell not in held and (wanted is None or cell in wanted)}
-            sound.update(self.reader.read(key for key in keys.values() if key not in sound))
-            return {cell: sound[key] for cell, key in keys.items() if key in sound}
+            complete &= self._gather(list(mine(listing.ok, held)), keys, tables)
+            ok = {cell for cell, key in listing.ok.items() if key in keys} | held
+            complete &= self._gather(list(mine(listing.failed, ok)), keys, tables)
+            if complete:
+                own = _own_rows(pa.concat_tables([ROW_SCHEMA.empty_table(), *tables]), held, ok)
+                return _sorted(pa.concat_tables([*_first_of_each_cell(compacted), own]), wanted)
+        raise self._too_fast()
 
-        ok = read(listing.ok)
-        failed = read({cell: key for cell, key in listing.failed.items() if cell not in ok})
-        return [*_first_of_each_cell(compacted), *ok.values(), *failed.values()]
+    def compacted(self, listing: Listing) -> tuple[dict[str, pa.Table], bool]:
+        """Return the sound compacted parts of a listing, in the order of their keys, and whether all are still there.
 
-    def compacted(self, listing: Listing) -> dict[str, pa.Table]:
-        """Return the sound compacted parts of a listing, in the order of their keys; each is read once."""
-        self._compacted |= self.reader.read(key for key in listing.compacted if key not in self._compacted)
-        return {key: self._compacted[key] for key in listing.compacted if key in self._compacted}
+        Each is read once.
+        """
+        found = self.reader.read(key for key in listing.compacted if key not in self._compacted)
+        self._compacted |= {key: as_table([part], ROW_SCHEMA) for key, part in found.parts.items()}
+        return {key: self._compacted[key] for key in listing.compacted if key in self._compacted}, not found.gone
 
     def forget_failures(self, cells: Iterable[str]) -> None:
         """Delete the failure rows of some cells."""
         for cell in cells:
-            self.blobs.delete(part_key(cell, failed=True))
+            key = part_key(cell, failed=True)
+            self.blobs.delete(key)
+            self._sound.discard(key)
+
+    def _verify(self, keys: Iterable[str]) -> bool:
+        """Open the parts that were not opened before; return whether all are still there."""
+        complete = True
+        for found in self.reader.batches(key for key in keys if key not in self._sound):
+            self._sound.update(found.parts)
+            complete &= not found.gone
+        return complete
+
+    def _gather(self, own: list[str], keys: set[str], tables: list[pa.Table]) -> bool:
+        """Add the rows of some parts; return whether all are still there."""
+        complete = True
+        for found in self.reader.batches(own):
+            keys.update(found.parts)
+            self._sound.update(found.parts)
+            tables.append(as_table(found.parts.values(), ROW_SCHEMA))
+            complete &= not found.gone
+        return complete
+
+    def _too_fast(self) -> Unreachable:
+        return Unreachable(f"the parts of {self.blobs.uri} change faster than they can be read: try again")
 
 
-def _check(key: str, table: pa.Table) -> None:
-    """Compare a part with what its name says; a compacted part holds rows that are ok, once each."""
-    statuses = set(table["status"].to_pylist())
+def check_part(key: str, part: Part) -> None:
+    """Compare a part with what its name says; a compacted part holds rows that are ok, once each.
+
+    Raises
+    ------
+    DamagedPart
+        If it holds something else.
+    """
+    ids, statuses = part.column("cell_id"), set(part.column("status"))
     if "/compacted-" in key:
-        ids = table["cell_id"].to_pylist()
-        if statuses != {"ok"} or len(set(ids)) != len(ids):
+        if statuses != {"ok"} or len(set(ids)) != len(ids) or None in ids:
             raise DamagedPart("a compacted part holds each cell once, with status ok")
         return
     cell, failed = cell_of(key)
-    if table.num_rows != 1 or table["cell_id"][0].as_py() != cell or statuses != {"failed" if failed else "ok"}:
+    if ids != [cell] or statuses != {"failed" if failed else "ok"}:
         raise DamagedPart("its row is not the one that its name says")
 
 
 def cells_of(tables: Iterable[pa.Table]) -> frozenset[str]:
     """Return the ids of the cells that have a row in some tables."""
     return frozenset(cell for table in tables for cell in table["cell_id"].to_pylist())
+
+
+def _own_rows(table: pa.Table, held: Collection[str], ok: Collection[str]) -> pa.Table:
+    """Return the rows of cells' own parts but those that a compaction has copied, or a later row hides, meanwhile."""
+    rows = zip(table["cell_id"].to_pylist(), table["status"].to_pylist(), strict=True)
+    shown = [cell not in held and (status == "ok" or cell not in ok) for cell, status in rows]
+    return table if all(shown) else table.filter(pa.array(shown, pa.bool_()))
 
 
 def _first_of_each_cell(compacted: Mapping[str, pa.Table]) -> Iterator[pa.Table]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import operator
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
 
 import pyarrow as pa
 
-#: Raised when a column is added or changes its meaning; older parts stay readable, missing columns become null.
-SCHEMA_VERSION = 3
+#: Raised when a column is added or changes its meaning; older parts stay readable, missing columns become null. From 4
+#: on every part is sealed.
+SCHEMA_VERSION = 4
 VERSION_KEY = b"scalaw.schema_version"
 
 _TIME = pa.timestamp("us", tz="UTC")
@@ -47,6 +50,8 @@ ROW_SCHEMA = pa.schema(
     metadata=_METADATA,
 )
 
+_STRUCT = pa.struct(list(ROW_SCHEMA))
+
 #: One row a fitted parameter.
 FITS_SCHEMA = pa.schema(
     [
@@ -71,22 +76,56 @@ def row_table(row: Mapping[str, Any]) -> pa.Table:
 
     Raises
     ------
+    KeyError, TypeError, ValueError
+        As `row_values`.
+    """
+    batch = pa.RecordBatch.from_struct_array(pa.array([row_values(row)], _STRUCT))
+    return pa.Table.from_batches([batch]).replace_schema_metadata(_METADATA)
+
+
+def row_values(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what of a row is not null, in the order of the columns, as plain values.
+
+    Raises
+    ------
     KeyError
         If the row has a column that the schema does not know: a bug of the caller.
-    ValueError
-        If a count has a fraction: likewise.
+    TypeError, ValueError
+        If a value is none of its column, such as a count with a fraction: likewise.
     """
-    unknown = sorted(row.keys() - set(ROW_SCHEMA.names))
+    unknown = sorted(row.keys() - _FIELDS.keys())
     if unknown:
         raise KeyError(f"columns not in the row schema: {', '.join(unknown)}")
-    return pa.table([pa.array([_value(row, f)], f.type) for f in ROW_SCHEMA], schema=ROW_SCHEMA)
+    return {name: plain(name, row[name]) for name, plain in _FIELDS.items() if row.get(name) is not None}
 
 
-def _value(row: Mapping[str, Any], field: pa.Field) -> Any:
-    """Return one entry of a row: pyarrow would cut a fraction off a count, and refuse FLOPs beyond 64 bits."""
-    value = row.get(field.name)
-    if value is not None and field.type == pa.float64():
-        return float(value)
-    if isinstance(value, float) and field.type == pa.int64() and not value.is_integer():
-        raise ValueError(f"{field.name} is a count, not {value}")
-    return value
+def _text(name: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{name} is a text, not {value!r}")
+    # An error's message may be any bytes.
+    return str(value) if value.isascii() else value.encode(errors="replace").decode()
+
+
+def _count(name: str, value: Any) -> int:
+    """pyarrow would cut a fraction off a count."""
+    if isinstance(value, float):
+        if not value.is_integer():
+            raise ValueError(f"{name} is a count, not {value}")
+        return int(value)
+    return operator.index(value)
+
+
+def _time(name: str, value: Any) -> datetime:
+    if not isinstance(value, datetime):
+        raise TypeError(f"{name} is a time, not {value!r}")
+    return value if value.tzinfo else value.replace(tzinfo=UTC)  # as pyarrow takes one without a zone
+
+
+_PLAIN: Final[dict[pa.DataType, Callable[[str, Any], Any]]] = {
+    pa.string(): _text,
+    pa.int64(): _count,
+    pa.bool_(): lambda name, value: bool(value),
+    pa.float64(): lambda name, value: float(value),  # FLOPs may be integers beyond 64 bits
+    _TIME: _time,
+}
+_FIELDS: Final = {field.name: _PLAIN[field.type] for field in ROW_SCHEMA}

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 import duckdb
 import pyarrow.compute as pc
 
 from orchestrator.errors import BadInput
+from orchestrator.planning.machine import free_memory_bytes, peak_memory_bytes
 from orchestrator.store.schema import FITS_SCHEMA, ROW_SCHEMA
 from orchestrator.store.store import Store
 
@@ -26,9 +27,15 @@ LOCK = (
     "SET enable_external_access=false",
     "SET lock_configuration=true",
 )
+#: Records of an answer at most where no other limit is asked for.
+MOST_ROWS: Final = 1_000_000
+#: What DuckDB needs in any case.
+_LEAST_BYTES: Final = 32 * 1024**2
+#: Records that are taken over at a time.
+_CHUNK: Final = 5_000
 
 
-def query(store: Store, sql: str, *, sweep: str | None = None) -> list[dict[str, Any]]:
+def query(store: Store, sql: str, *, sweep: str | None = None, limit_rows: int | None = None) -> list[dict[str, Any]]:
     """Return the records of one SELECT over the tables ``results`` and ``fits``.
 
     Parameters
@@ -39,6 +46,8 @@ def query(store: Store, sql: str, *, sweep: str | None = None) -> list[dict[str,
         One statement in DuckDB's dialect.
     sweep
         Restricts both tables to one sweep; ``None`` means the store's only one.
+    limit_rows
+        Return only the first so many records; ``None``: all of them, and at most `MOST_ROWS`.
 
     Returns
     -------
@@ -50,8 +59,11 @@ def query(store: Store, sql: str, *, sweep: str | None = None) -> list[dict[str,
     ------
     BadInput
         If the statement is wrong, does more than read, or reaches for files or the network; or there are several
-        sweeps and none is named.
+        sweeps and none is named; or the answer has too many records, or takes more than half of the free memory.
     """
+    if limit_rows is not None and limit_rows < 1:
+        raise BadInput(f"`limit_rows` must be at least 1, not {limit_rows}")
+    memory = free_memory_bytes() // 2
     con = duckdb.connect(":memory:")
     try:
         statement = _single(con, sql)
@@ -59,22 +71,39 @@ def query(store: Store, sql: str, *, sweep: str | None = None) -> list[dict[str,
         results, fits = store.results(name), store.fits()
         con.register("results", results)
         con.register("fits", fits if name is None else fits.filter(pc.equal(fits["sweep"], name)))
+        con.execute(f"SET memory_limit='{max(memory, _LEAST_BYTES)}B'")
         for setting in LOCK:
             con.execute(setting)
-        return _answer(con, statement)
+        return _answer(con, statement, limit_rows, memory)
     except duckdb.Error as failure:
         raise BadInput(f"SQL: {_first_line(failure)}") from failure
     finally:
         con.close()
 
 
-def _answer(con: duckdb.DuckDBPyConnection, statement: Any) -> list[dict[str, Any]]:
+def _answer(
+    con: duckdb.DuckDBPyConnection, statement: Any, limit_rows: int | None, memory_bytes: int
+) -> list[dict[str, Any]]:
     """Return the records of a statement; in a thread, since DuckDB notices Ctrl-C late or not at all."""
 
     def fetched() -> list[dict[str, Any]]:
+        most, before = limit_rows or MOST_ROWS, peak_memory_bytes()
         cursor = con.execute(statement)
         names = _distinct([column[0] for column in cursor.description or ()])
-        return [dict(zip(names, map(_plain, row), strict=True)) for row in cursor.fetchall()]
+        records: list[dict[str, Any]] = []
+        while len(records) <= most and (rows := cursor.fetchmany(_CHUNK)):
+            records += [dict(zip(names, map(_plain, row), strict=True)) for row in rows]
+            if peak_memory_bytes() - before > memory_bytes:
+                raise BadInput(
+                    f"SQL: the answer takes more than half of the free memory ({memory_bytes / 1e6:,.0f} MB) after "
+                    f"{len(records):,} rows: select fewer columns, or aggregate"
+                )
+        if limit_rows is None and len(records) > MOST_ROWS:
+            raise BadInput(
+                f"SQL: the answer has more than {MOST_ROWS:,} rows: aggregate, or ask for the first of them with "
+                "`limit_rows`"
+            )
+        return records[:most]
 
     with ThreadPoolExecutor(1) as thread:
         answer = thread.submit(fetched)

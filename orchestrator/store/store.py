@@ -10,10 +10,12 @@ from typing import Any
 import pyarrow as pa
 
 from orchestrator.errors import BadInput, Unreachable
-from orchestrator.store.blobs import Blobs
+from orchestrator.store.blobs import Blobs, UnreadableBlob
+from orchestrator.store.check import CheckReport, check_blobs
 from orchestrator.store.checkpoints import Checkpoints
 from orchestrator.store.compaction import compact
-from orchestrator.store.documents import Documents
+from orchestrator.store.damage import Damage
+from orchestrator.store.documents import DamagedDocument, decode_document, encode_document
 from orchestrator.store.fits import Fits
 from orchestrator.store.identity import KEY, make_identity
 from orchestrator.store.listing import FOLDER
@@ -22,10 +24,12 @@ from orchestrator.store.part import DamagedPart, decode_part
 from orchestrator.store.patience import PatientBlobs
 from orchestrator.store.results import Results
 from orchestrator.store.schema import ROW_SCHEMA
+from orchestrator.store.sweeps import SweepChange, Sweeps, sweep_name
 
-#: Folders that a store consists of; one of them marks a folder as ours.
-FOLDERS = frozenset({"sweeps", "results", "fits", "checkpoints", "logs", "damaged", KEY})
-#: What a mark holds.
+#: Folders that a store consists of.
+FOLDERS = frozenset({"sweeps", "results", "fits", "checkpoints", "logs", "damaged"})
+#: What marks are called, and what one holds.
+MARKS = "logs/mark-"
 MARK = b"scalaw"
 
 
@@ -49,24 +53,40 @@ def open_store(uri: str, *, create: bool = False) -> Store:
     """
     blobs = open_blobs(uri, create=create)
     there = blobs.children()
-    if there and not there & FOLDERS:
+    empty = there <= FOLDERS and all(_is_mark(key) for folder in there for key in blobs.list(folder))
+    if empty and not create:
+        raise BadInput(f"there is no store at {blobs.uri}: check the path, or let 'scalaw run' make one")
+    if not empty and not _is_store(blobs, there):
         things = ", ".join(sorted(there)[:3])
         raise BadInput(f"{blobs.uri} holds other things ({things}) and is no store: name another folder")
-    if not there and not create:
-        raise BadInput(
-            f"there is no store at {blobs.uri}: check the path, or fill one with 'scalaw run SWEEP --store URI'"
-        )
     for key in [key for key in blobs.list(FOLDER) if key.endswith(".parquet")][:1]:
-        with suppress(DamagedPart, FileNotFoundError):  # whoever reads the rows sets it aside
+        with suppress(DamagedPart, UnreadableBlob, FileNotFoundError):  # whoever reads the rows sets it aside
             decode_part(blobs.get(key), ROW_SCHEMA, f"{blobs.uri}/{key}")
     return Store(blobs)
+
+
+def _is_mark(key: str) -> bool:
+    """Return whether a blob is but the mark by which another process finds out that it sees the same folder."""
+    return key.startswith(MARKS)
+
+
+def _is_store(blobs: Blobs, there: set[str]) -> bool:
+    """Return whether a folder is a store: by its ``store.json``, or the record of a sweep that an older scalaw left.
+
+    Folders called results or logs are anybody's; nothing in them is touched.
+    """
+    if KEY in there:
+        return True
+    sweeps = Sweeps(blobs, Damage(blobs.uri))
+    return there <= FOLDERS and bool(sweeps.names()) if "sweeps" in there else False
 
 
 class Store:
     """Rows, sweeps and fits below one root.
 
     Guarantees: a cell has at most one row that readers see, an ``ok`` row hiding a failure (I2); a part is never
-    changed (I5); a damaged part is set aside in ``damaged/`` and listed in :attr:`damaged`, and never breaks a query.
+    changed (I5); a damaged part is set aside in ``damaged/``, and what is damaged is named once, listed in
+    :attr:`damaged`, and never breaks a query.
     """
 
     def __init__(self, blobs: Blobs) -> None:
@@ -74,10 +94,11 @@ class Store:
         self.uri = blobs.uri
         #: States of stages that still have work hanging on them.
         self.checkpoints = Checkpoints(blobs)
-        self._results = Results(blobs)
-        self._fits = Fits(blobs)
-        self._sweeps = Documents(blobs, "sweeps")
-        self._logs = Documents(blobs, "logs")
+        self._damage = Damage(blobs.uri)
+        self._results = Results(blobs, self._damage)
+        self._fits = Fits(blobs, self._damage)
+        self._sweeps = Sweeps(blobs, self._damage)
+        self._named = False
 
     @property
     def waits(self) -> bool:
@@ -90,6 +111,7 @@ class Store:
 
     def identity(self) -> str:
         """Return what the store calls itself; it is given a name where it has none yet."""
+        self._named = True
         return make_identity(self.blobs)
 
     def insist_on(self, store_id: str) -> None:
@@ -104,15 +126,16 @@ class Store:
 
     @property
     def damaged(self) -> list[str]:
-        """Keys of parts that were found damaged and set aside by this object."""
-        return [*self._results.reader.damaged, *self._fits.reader.damaged]
+        """Keys of parts and documents that were found damaged through this object."""
+        return list(self._damage.keys)
 
     def commit_row(self, row: Mapping[str, Any]) -> bool:
         """Write a cell's row; return False where the cell has a part of that status already, which then stays."""
+        self._make()
         return self._results.commit(row)
 
     def done(self) -> dict[str, str]:
-        """Return the status of each cell that has a row, from the names of the parts (and compacted parts' cells)."""
+        """Return the status of each cell that has a row; what this object did not read before is opened and checked."""
         return self._results.done()
 
     def forget_failures(self, cell_ids: Iterable[str]) -> None:
@@ -143,36 +166,30 @@ class Store:
         Unreachable
             If the merged part does not read back equal; nothing was deleted.
         """
-        return compact(self.blobs, at_least=at_least)
+        return compact(self._results, at_least=at_least)
 
-    def save_sweep(self, name: str, document: Mapping[str, Any]) -> None:
-        """Record a resolved sweep and its cell ids, over an earlier one of that name."""
-        self._sweeps.save(name, document)
+    def save_sweep(self, name: str, document: Mapping[str, Any]) -> SweepChange:
+        """Record a resolved sweep and its cell ids; what differs from the newest of that name is a new version."""
+        self._make()
+        return self._sweeps.save(name, document)
 
-    def sweeps(self) -> dict[str, dict[str, Any]]:
-        """Return the recorded sweeps by name.
-
-        Raises
-        ------
-        BadInput
-            If one of them is damaged.
-        """
-        return {name: self.sweep(name) for name in self._sweeps.names()}
+    def sweeps(self, *, every_version: bool = False) -> dict[str, dict[str, Any]]:
+        """Return the newest version of each sweep by name, or every one by ``NAME@VERSION``; damaged ones are named."""
+        return self._sweeps.all(every_version=every_version)
 
     def sweep(self, name: str) -> dict[str, Any]:
-        """Return one recorded sweep.
+        """Return one recorded sweep: ``NAME``, which is its newest version, or ``NAME@VERSION``.
 
         Raises
         ------
         BadInput
             If there is none of that name, or it is damaged.
         """
-        document = self._sweeps.load(name)
-        if document is None:
-            raise BadInput(f"{self.uri} has no sweep {name!r}; it has {', '.join(self._sweeps.names()) or 'none'}")
-        if not isinstance(document.get("cells"), list):
-            raise BadInput(f"{self.uri}/sweeps/{name}.json lists no cells: run the sweep again to write it anew")
-        return document
+        return self._sweeps.load(name)
+
+    def version(self, name: str) -> int:
+        """Return the number of the version that ``NAME`` or ``NAME@VERSION`` means; 0 where it was never run."""
+        return self._sweeps.version(name)
 
     def only_sweep(self, name: str | None) -> str | None:
         """Return the sweep that a verb means: the one named, the only one, or ``None`` where there is none.
@@ -183,39 +200,51 @@ class Store:
             If there are several and none is named, or none has that name.
         """
         if name is not None:
-            self.sweep(name)
-            return name
+            return self._sweeps.resolve(name)
         names = self._sweeps.names()
         if len(names) > 1:
-            raise BadInput(f"{self.uri} holds several sweeps; name one with --sweep: {', '.join(names)}")
+            raise BadInput(f"{self.uri} holds several sweeps; name one as `sweep`: {', '.join(names)}")
         return names[0] if names else None
 
     def save_heartbeat(self, name: str, document: Mapping[str, Any]) -> None:
         """Note that a driver is at work on a sweep."""
-        self._logs.save(f"{name}.heartbeat", document)
+        self.blobs.replace(_heartbeat_key(name), encode_document(document))
 
     def heartbeat(self, name: str) -> dict[str, Any] | None:
-        """Return the last heartbeat of a sweep's driver, or ``None``."""
-        return self._logs.load(f"{name}.heartbeat")
+        """Return the last heartbeat of a sweep's driver, or ``None``; one that is damaged is named and says nothing."""
+        key = _heartbeat_key(name)
+        try:
+            return decode_document(self.blobs.get(key), key)
+        except FileNotFoundError:
+            return None
+        except (DamagedDocument, UnreadableBlob) as damage:
+            reason = damage.reason if isinstance(damage, DamagedDocument) else str(damage)
+            self._damage.name(key, reason, "the next driver writes it anew")
+            return None
 
     def save_run_log(self, name: str, text: str) -> None:
         """Write what a run of a sweep has said so far."""
-        self.blobs.replace(f"logs/{name}.log", text.encode())
+        self.blobs.replace(f"logs/{name}.log", text.encode(errors="replace"))
 
     def run_log(self, name: str) -> str:
         """Return what the last run of a sweep said, or nothing."""
         try:
             return self.blobs.get(f"logs/{name}.log").decode(errors="replace")
-        except FileNotFoundError:
+        except (FileNotFoundError, UnreadableBlob):
             return ""
 
     def commit_fits(self, table: pa.Table) -> None:
         """Add fits as a part of their own; the same fits of the same time are added once."""
+        self._make()
         self._fits.commit(table)
 
     def fits(self) -> pa.Table:
         """Return all fits in ``FITS_SCHEMA``, oldest first."""
         return self._fits.read()
+
+    def check(self) -> CheckReport:
+        """Read all that the store holds and compare it with its checksums; nothing is moved or written."""
+        return check_blobs(self.blobs)
 
     def probe(self) -> None:
         """Write, read back and delete a small blob.
@@ -236,7 +265,7 @@ class Store:
 
     def leave_mark(self) -> str:
         """Write a small blob by which another process knows this store; return its key."""
-        key = f"logs/mark-{uuid.uuid4().hex}"
+        key = f"{MARKS}{uuid.uuid4().hex}"
         self.blobs.put_new(key, MARK)
         return key
 
@@ -250,3 +279,12 @@ class Store:
     def take_mark(self, key: str) -> None:
         """Take a mark away."""
         self.blobs.delete(key)
+
+    def _make(self) -> None:
+        """Give the store its name before the first row, sweep or fit; one of an older scalaw gets its name so, too."""
+        if not self._named:
+            self.identity()
+
+
+def _heartbeat_key(name: str) -> str:
+    return f"logs/{sweep_name(name)}.heartbeat.json"

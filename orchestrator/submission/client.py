@@ -7,13 +7,13 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from orchestrator.errors import BadInput, Interrupted, Unreachable
-from orchestrator.execution.cluster_address import knock, token_refused
+from orchestrator.execution.cluster.address import knock, token_refused
 
 #: Where Ray's own commands look for the server when none is named.
 ADDRESS_VARIABLE: Final = "RAY_API_SERVER_ADDRESS"
@@ -222,10 +222,21 @@ class JobServer:
 
 
 def _check_token() -> None:
-    """Refuse a token file that is named and isn't there; Ray would be refused by the cluster instead."""
-    path = os.environ.get("RAY_AUTH_TOKEN_PATH")
-    if path and not os.environ.get("RAY_AUTH_TOKEN") and not (Path(path).is_file() and Path(path).stat().st_size):
+    """Refuse a token that isn't there, be it named or looked for at home; Ray would meet it with a traceback."""
+    if os.environ.get("RAY_AUTH_TOKEN"):
+        return
+    named = os.environ.get("RAY_AUTH_TOKEN_PATH")
+    path = Path(named) if named else Path(os.environ.get("HOME") or "/") / ".ray" / "auth_token"
+    with suppress(OSError):
+        if path.read_text().strip():
+            return
+    if named:
         raise Unreachable(f"RAY_AUTH_TOKEN_PATH names {path}, where there is no token: write the cluster's token there")
+    if os.environ.get("RAY_AUTH_MODE") == "token":
+        raise Unreachable(
+            f"RAY_AUTH_MODE is token, but there is no token in {path}: set RAY_AUTH_TOKEN_PATH to a file that holds "
+            "the cluster's token"
+        )
 
 
 def _is_ours(job: Any) -> bool:

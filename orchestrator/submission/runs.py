@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol
 from orchestrator.errors import BadInput, Unreachable
 from orchestrator.store import Store, open_store
 from orchestrator.store.heartbeat import driver_at_work
+from orchestrator.store.sweeps import sweep_name
 from orchestrator.submission.client import ADDRESS_VARIABLE, ENDED, JobServer
 from orchestrator.submission.submit import STOP_WAIT_S, silent
 
@@ -130,7 +131,7 @@ def find_run(target: str, address: str | None, sweep: str | None) -> Run:
     name = store.only_sweep(sweep)
     if name is None:
         raise BadInput(f"nothing was run into {target} yet")
-    return StoreRun(store, name, known)
+    return StoreRun(store, sweep_name(name), known)
 
 
 def jobs(address: str | None = None) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ def test_refusals_name_the_cell_or_folder_and_write_nothing(scalaw, measured_sto
     for arguments, words in (
         (("nothing", "-o", tmp_path / "new"), "no cell whose id begins with 'nothing'; see: scalaw query STORE"),
         (("", "-o", tmp_path / "new"), "36 cells whose id begins with ''"),
-        ((cell, "-o", there), "is there already: name a new folder with -o"),
+        ((cell, "-o", there), "is there already: name a new folder as --out"),
     ):
         answer = scalaw("export", measured_store, *arguments)
         assert answer.code == 2

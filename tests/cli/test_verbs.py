@@ -131,7 +131,7 @@ def test_a_store_that_is_not_there_is_named(scalaw, tmp_path, verb):
 
 
 def test_status_of_a_store_without_a_record_of_its_sweep_says_so(scalaw, measured_store):
-    for path in measured_store.glob("sweeps/*"):
+    for path in measured_store.glob("sweeps/*/*"):
         path.unlink()
     answer = scalaw("status", measured_store)
     assert answer.code == 2

@@ -9,7 +9,8 @@ import pytest
 
 from orchestrator.store import open_store
 
-from .conftest import Nodes, free_port, ray_address
+from .conftest import ray_address
+from .nodes import Nodes, free_port
 
 pytestmark = pytest.mark.slow
 

@@ -78,7 +78,7 @@ def test_the_overlay_changes_services_that_are_there():
 def test_the_board_and_the_scraping_name_metrics_that_a_sweep_exports():
     board = json.loads((DOCKER / "grafana/boards/scalaw.json").read_text())
     shown = set(re.findall(r"ray_(scalaw_\w+)", " ".join(t["expr"] for p in board["panels"] for t in p["targets"])))
-    source = (ROOT / "orchestrator/execution/metrics.py").read_text() + (ROOT / "workers/actor.py").read_text()
+    source = (ROOT / "orchestrator/execution/progress/metrics.py").read_text() + (ROOT / "workers/actor.py").read_text()
     made = {f"scalaw_{name}" for name in re.findall(r'_gauge\("(\w+)"', source)}
     made |= {"scalaw_commit_s_bucket"} if '"scalaw_commit_s"' in source else set()
     assert shown == made

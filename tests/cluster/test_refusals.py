@@ -101,3 +101,22 @@ def test_a_refused_token_is_told_from_a_missing_one_by_whether_it_was_sent(serve
     server._client._headers = {} if token is None else {"authorization": f"Bearer {token}"}
     with pytest.raises(Unreachable, match=said):
         server.job("scalaw-x-1")
+
+
+@pytest.mark.parametrize("text", [None, "", "\n"])
+def test_a_token_that_is_asked_for_and_not_there_is_said_before_anything_is_sent(text, tmp_path, monkeypatch):
+    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    token = tmp_path / ".ray" / "auth_token"
+    if text is not None:
+        token.parent.mkdir()
+        token.write_text(text)
+    with pytest.raises(
+        Unreachable, match=rf"there is no token in {token}: set RAY_AUTH_TOKEN_PATH to a file that holds"
+    ):
+        JobServer("http://127.0.0.1:1")
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(tmp_path / "other"))
+    with pytest.raises(Unreachable, match=r"RAY_AUTH_TOKEN_PATH names .*/other, where there is no token"):
+        JobServer("http://127.0.0.1:1")

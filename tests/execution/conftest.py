@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from orchestrator.execution.driver import Driver
-from orchestrator.execution.pool import Pool
+from orchestrator.execution.pool.ray_pool import RayPool
 
 
 @pytest.fixture(scope="session")
@@ -30,14 +30,13 @@ def console():
 @pytest.fixture
 def started(cluster, monkeypatch):
     """Every gang that a run starts, as references to its ranks' process ids."""
-    gangs, start = [], Pool._start
+    gangs, start = [], RayPool._start
 
     def noting(pool, name, role):
-        gang = start(pool, name, role)
-        gangs.append([rank.__ray_call__.remote(lambda worker: os.getpid()) for rank in gang.ranks])
-        return gang
+        start(pool, name, role)
+        gangs.append([rank.__ray_call__.remote(lambda worker: os.getpid()) for rank in pool._gangs[name].ranks])
 
-    monkeypatch.setattr(Pool, "_start", noting)
+    monkeypatch.setattr(RayPool, "_start", noting)
     return gangs
 
 

@@ -11,11 +11,11 @@ from rich.console import Console
 
 from orchestrator.execution.driver import Driver
 from orchestrator.execution.failure_policy import FailurePolicy
-from orchestrator.execution.live_fit import LiveFit
-from orchestrator.execution.local_pool import LocalPool
-from orchestrator.execution.pool import WorkerNeeds
-from orchestrator.execution.progress import Progress
-from orchestrator.execution.run_log import Journal
+from orchestrator.execution.pool.local_pool import LocalPool
+from orchestrator.execution.pool.protocol import WorkerNeeds
+from orchestrator.execution.progress.live_fit import LiveFit
+from orchestrator.execution.progress.progress import Progress
+from orchestrator.execution.progress.run_log import Journal
 from orchestrator.execution.signals import StopSignal
 from orchestrator.execution.stage_scheduler import StageScheduler
 from orchestrator.execution.stall import StallRule

@@ -139,7 +139,7 @@ def test_what_can_not_be_exported_is_said(finished, tmp_path):
         export(str(finished), "nothing", str(tmp_path / "new"), print)
     said: list[str] = []
     for folder in (str(tmp_path / "there/thing/model"), "/proc/model"):
-        with pytest.raises(BadInput, match=f"{folder} can't be written: .*; name another folder with -o"):
+        with pytest.raises(BadInput, match=f"{folder} can't be written: .*; name another folder as `out`"):
             export(str(finished), cell, folder, said.append)
     assert said == [], "nothing was trained"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.errors import BadInput
-from orchestrator.execution import elastic
-from orchestrator.execution.elastic import fitting_gangs
-from orchestrator.execution.pool import WorkerNeeds
+from orchestrator.execution.pool import elastic
+from orchestrator.execution.pool.elastic import fitting_gangs
+from orchestrator.execution.pool.protocol import WorkerNeeds
 from orchestrator.execution.run import run_sweep
 from orchestrator.spec import parse_sweep
 from orchestrator.store import open_store
@@ -48,8 +48,8 @@ def test_rows_are_the_same_and_the_losses_come_from_the_cpu_worker(cluster, driv
     assert len(rows) == 16
     assert rows == outcome(tmp_path / "usual")[0]
     assert workers == {"scalaw-cpu-worker-0"}
-    tree = drivers[-1].ledger.tree
-    sent = {stage_id for stage_id, times in drivers[-1].ledger.attempts.items() if times}
+    tree = drivers[-1].scheduler.tree
+    sent = {stage_id for stage_id, times in drivers[-1].scheduler.attempts.items() if times}
     assert {tree.role(tree.stages[stage_id]) for stage_id in sent} == {"train", "score"}
 
 

@@ -6,7 +6,6 @@ import math
 import os
 import signal
 import time
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,15 +13,15 @@ import pytest
 import ray
 from ray.exceptions import GetTimeoutError
 
-from orchestrator.errors import BadInput
+from orchestrator.errors import BadInput, ScalawError
 from orchestrator.execution.driver import MOST_FAILED_STARTS
-from orchestrator.execution.pool import Pool
+from orchestrator.execution.pool.ray_pool import RayPool
 from orchestrator.execution.run import run_sweep
 from orchestrator.planning import make_plan
 from orchestrator.planning.plan import planned_gangs
 from orchestrator.spec import parse_sweep
 from orchestrator.store import open_store
-from workers.actor import Worker
+from workers.actor import ActorWorker
 from workers.rank import Rank
 from workers.training import group
 
@@ -33,7 +32,7 @@ data: {source: digits, max_examples: 192, eval_examples: 32}
 model: {family: resnet}
 grid: {params: [1.4k], data_fraction: [0.5, 1.0], epochs: [1, 3]}
 train: {optimizer: sgd, batch_size: 12, warmup_steps: 2, shift_pixels: 1, learning_rate: 0.02}
-resources: {world_size: 3, workers: 3, max_retries: 3}
+resources: {world_size: 3, workers: 3}
 fit: {bootstrap: 0, laws: [product]}
 """
 MEASURED = ("cell_id", "train_loss", "val_loss", "test_loss", "accuracy", "f1_macro", "world_size")
@@ -71,7 +70,7 @@ def test_rows_of_three_ranks_are_shared_exactly_by_one_gang_that_stays_warm(
     assert rows(tmp_path) == undisturbed
     assert {row[-1] for row in undisturbed.values()} == {3}
     assert [len(gang) for gang in started] == [3]
-    assert drivers[0].ledger.attempts == {stage.id: 1 for stage in heads(plan.tree)}
+    assert drivers[0].scheduler.attempts == {stage.id: 1 for stage in heads(plan.tree)}
 
 
 @pytest.mark.slow
@@ -98,7 +97,7 @@ def test_ranks_lost_in_the_middle_of_a_trunk_cost_steps_of_that_trunk_alone_and_
     checkpoint, gangs, before = tmp_path / "checkpoints" / trunk.id, [], []
 
     def kept():
-        return checkpoint.read_bytes() if checkpoint.exists() else b""
+        return sorted(path.name for path in checkpoint.glob("*-*")) if checkpoint.exists() else []
 
     def be_ready():
         gangs.append(ray.get(started[-1]))
@@ -121,20 +120,27 @@ def test_ranks_lost_in_the_middle_of_a_trunk_cost_steps_of_that_trunk_alone_and_
     assert (result.rows, result.failed) == (4, 0)
     assert rows(tmp_path) == undisturbed
     attempts = {s.id: 1 + len(blows) * (trunk in plan.tree.chain(s)) for s in heads(plan.tree)}
-    assert drivers[0].ledger.attempts == attempts
+    assert drivers[0].scheduler.attempts == attempts
     assert len(started) == 1 + len(blows)
     assert result.flops_spent < plan.flops_planned
-    assert not open_store(str(tmp_path)).checkpoints.names()
+    assert open_store(str(tmp_path)).checkpoints.kept() == {}
     assert not any(Path(f"/proc/{pid}").exists() for gang in gangs for pid in gang)
 
 
 @pytest.mark.slow
 def test_a_rank_does_not_wait_for_ever_for_a_rank_0_that_hangs(cluster, tmp_path, monkeypatch):
     monkeypatch.setattr(group, "TIMEOUT", timedelta(seconds=0.2))
-    open_store(str(tmp_path), create=True).probe()
     context = make_plan(parse_sweep(IMAGES)).context
-    rank_1 = Worker(
-        "w", context, str(tmp_path), threads=1, on_gpu=False, rank=Rank(1, 2), checkpoint_interval_s=math.inf
+    rank_1 = ActorWorker(
+        "w",
+        context,
+        str(tmp_path),
+        store_id=open_store(str(tmp_path), create=True).identity(),
+        threads=1,
+        on_gpu=False,
+        rank=Rank(1, 2),
+        checkpoint_interval_s=math.inf,
+        store_patience_s=1.0,
     )
     hung = ray.remote(num_cpus=0)(lambda: time.sleep(600)).remote()
     with pytest.raises(GetTimeoutError):
@@ -142,24 +148,37 @@ def test_a_rank_does_not_wait_for_ever_for_a_rank_0_that_hangs(cluster, tmp_path
     ray.cancel(hung, force=True)
 
 
+@pytest.fixture
+def failing_starts(monkeypatch):
+    """Let the first starts of a run raise, one after another; the list of how many gangs were begun."""
+    begun, start, failing = [], RayPool._start, ray.remote(num_cpus=0)(lambda: 1 / 0)
+
+    def patch(count):
+        def with_bad_luck(pool, name, role):
+            start(pool, name, role)
+            begun.append(name)
+            if len(begun) <= count:
+                pool._gangs[name].joining = {failing.remote(): 0}
+
+        monkeypatch.setattr(RayPool, "_start", with_bad_luck)
+        return begun
+
+    return patch
+
+
 @pytest.mark.slow
-def test_starts_that_fail_now_and_then_do_not_end_a_sweep(cluster, sweep, tmp_path, console, monkeypatch):
-    begun, start, failing = [], Pool._start, ray.remote(num_cpus=0)(lambda: 1 / 0)
-
-    def with_bad_luck(pool, name, role):
-        gang = start(pool, name, role)
-        begun.append(gang)
-        if len(begun) % 2 == 0:
-            return replace(gang, ready=(failing.remote(),))
-        if len(begun) < 2 * MOST_FAILED_STARTS:
-            gang.ranks[0].__ray_call__.remote(lambda worker: (time.sleep(0.3), os._exit(1)))
-        return gang
-
-    monkeypatch.setattr(Pool, "_start", with_bad_luck)
-    few = ["grid.params=[1k]", "resources.workers=1", "resources.max_retries=20"]
-    result = run_sweep(sweep(overrides=few), store=str(tmp_path), console=console)
-    assert (result.rows, result.failed) == (9, 0)
-    assert len(begun) == 1 + 2 * MOST_FAILED_STARTS
+def test_starts_that_fail_now_and_then_do_not_end_a_sweep_and_too_many_in_a_row_do(
+    cluster, sweep, tmp_path, console, failing_starts
+):
+    few = sweep(overrides=["grid.params=[1k]", "resources.workers=1"])
+    begun = failing_starts(MOST_FAILED_STARTS - 1)
+    result = run_sweep(few, store=str(tmp_path / "s"), console=console)
+    assert (result.rows, result.failed, len(begun)) == (9, 0, MOST_FAILED_STARTS)
+    begun.clear()
+    failing_starts(MOST_FAILED_STARTS)
+    with pytest.raises(ScalawError, match=r"scalaw-worker-0 can't start: .*division by zero"):
+        run_sweep(few, store=str(tmp_path / "other"), console=console)
+    assert len(begun) == MOST_FAILED_STARTS
 
 
 @pytest.mark.slow

@@ -62,6 +62,7 @@ def test_room_reserved_for_a_stage_in_flight_is_not_given_to_another():
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("schedule", ["wsd", "wsm"])
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
 @pytest.mark.parametrize(

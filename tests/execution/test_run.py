@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import re
 import signal
-import threading
 import time
-from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
-from orchestrator.errors import BadInput, Interrupted
+from orchestrator.errors import BadInput, ClusterLost, Interrupted
+from orchestrator.execution.cluster.watch import ClusterWatch
 from orchestrator.execution.run import run_sweep
 from orchestrator.planning import make_plan
 from orchestrator.store import open_store
@@ -40,17 +36,6 @@ def test_running_a_finished_sweep_again_does_nothing(cluster, sweep, tmp_path, c
     again = run_sweep(sweep(), store=store, console=console)
     assert (again.rows, again.flops_spent) == (27, 0)
     assert {p: p.stat().st_mtime_ns for p in (tmp_path / "s").rglob("*.parquet")} == parts
-
-
-def test_a_second_driver_is_told_of_the_first(cluster, sweep, tmp_path, console):
-    store = open_store(str(tmp_path / "s"), create=True)
-    first = {"host": "elsewhere", "pid": 1, "updated_at": datetime.now(UTC).isoformat()}
-    store.save_heartbeat(sweep().name, first)
-    result = run_sweep(sweep(), store=str(tmp_path / "s"), console=console)
-    assert f"warning: another driver is at work on {sweep().name}" in console.file.getvalue()
-    assert result.rows == 27
-    run_sweep(sweep(), store=str(tmp_path / "s"), console=console)
-    assert console.file.getvalue().count("another driver") == 1, "the second has stopped"
 
 
 def test_a_larger_grid_trains_only_the_new_cells(cluster, sweep, tmp_path, console):
@@ -104,45 +89,8 @@ def test_a_diverging_cell_costs_only_itself_and_is_kept_with_its_traceback(
     assert retried.failed == 6
 
 
-def test_killed_workers_are_replaced_and_no_cell_is_lost_or_doubled(cluster, sweep, tmp_path, console):
-    store = str(tmp_path / "s")
-    slow = sweep(overrides=["model.stage_s=0.05", "resources.max_retries=50", "resources.workers=2"])
-    stop = threading.Event()
-    killed = []
-
-    def killer():
-        while not stop.wait(0.7) and len(killed) < 4:
-            for pid in worker_pids():
-                os.kill(pid, signal.SIGKILL)
-                killed.append(pid)
-                break
-
-    thread = threading.Thread(target=killer)
-    thread.start()
-    try:
-        result = run_sweep(slow, store=store, console=console)
-    finally:
-        stop.set()
-        thread.join()
-    assert killed
-    assert (result.rows, result.failed) == (27, 0)
-    ids = open_store(store).results()["cell_id"].to_pylist()
-    assert len(ids) == len(set(ids)) == 27
-
-
-def worker_pids() -> list[int]:
-    """Return the pids of our worker actors, by the title that Ray gives their processes: the class, or the task."""
-    found = []
-    for process in Path("/proc").iterdir():
-        if process.name.isdigit():
-            with contextlib.suppress(OSError):
-                if re.match(rb"ray::(Worker|.* N=)", (process / "cmdline").read_bytes()):
-                    found.append(int(process.name))
-    return found
-
-
 def test_a_stage_over_its_time_limit_fails_its_cells_alone(cluster, sweep, tmp_path, console):
-    limits = ["model.stage_s=30", "resources.stage_timeout_s=0.5", "resources.max_retries=0", "resources.workers=2",
+    limits = ["model.stage_s=30", "resources.stage_timeout_s=0.5", "resources.workers=2",
               "grid.params=[1k, 3k]", "grid.data_fraction=1", "grid.epochs=1"]  # fmt: skip
     begun = time.monotonic()
     result = run_sweep(sweep(overrides=limits), store=str(tmp_path / "s"), console=console)
@@ -169,8 +117,14 @@ def test_a_cluster_that_can_not_run_the_sweep_costs_no_failure_row_and_leaves_no
     assert (result.rows, result.failed) == (27, 0)
 
 
-def test_a_ray_that_the_signal_has_ended_too_is_not_waited_for(cluster, sweep, tmp_path, console, monkeypatch, when):
-    monkeypatch.setattr("orchestrator.execution.cluster.head_has_ended", lambda: True)
+def test_a_ray_that_the_signal_has_ended_too_is_not_waited_for(
+    cluster, sweep, drivers, tmp_path, console, monkeypatch, when
+):
+    def check(watch):
+        if drivers[0].stop.asked:
+            raise ClusterLost("gone")
+
+    monkeypatch.setattr(ClusterWatch, "check", check)
     store = open_store(str(tmp_path), create=True)
     struck = when(lambda: len(store.done()) >= 2, lambda: os.kill(os.getpid(), signal.SIGINT))
     with pytest.raises(Interrupted, match=r"Ray was ended by the signal .* run the same command again to go on"):

@@ -73,6 +73,16 @@ CASES = [
     ("section without a mapping", _with("train: fast"), 3, "train", "key: value"),
     ("negative seed", _with("seed: -1"), 3, "seed", "at least 0"),
     ("seed beyond 31 bits", _with("seed: 2147483648"), 3, "seed", "less than 2147483648"),
+    # slips of a few zeros
+    ("workers", _with("resources: {workers: 9e18}"), 3, "resources.workers", "at most 100,000: 9e+18 is more actors than"),
+    ("cores", _with("resources: {cpus_per_worker: 1000}"), 3, "resources.cpus_per_worker", "at most 512: 1,000 is more threads"),
+    ("epochs", _grid("epochs: [1, 9e18]"), 4, "grid.epochs[1]", "at most 100,000: 9e+18 is more passes"),
+    ("context", _with("model: {family: transformer, context: 1e15}"), 3, "model.context", "at most 10,000,000: 1e+15 is longer"),
+    ("batch", _with("train: {batch_size: 1e12}"), 3, "train.batch_size", "at most 16,777,216"),
+    ("memory", _with("resources: {state_memory_bytes: 1e18}"), 3, "resources.state_memory_bytes", "more memory than any node"),
+    ("patience", _with("resources: {store_patience_s: 1e300}"), 3, "resources.store_patience_s", "longer than three years"),
+    ("price", _with("resources: {price_per_gpu_hour: 1e308}"), 3, "resources.price_per_gpu_hour", "at most 1e+09"),
+    ("channels", _with("data: {source: fake, channels: 9}"), 3, "data.channels", "at most 4"),
     # plug-ins
     ("unknown family", _with("model: {family: transfomer}"), 3, "model.family", "did you mean 'transformer'?"),
     ("unknown source", _with("data: {source: cifar}"), 3, "data.source", "did you mean 'cifar10'?"),
@@ -93,7 +103,7 @@ CASES = [
     ("true as a count", _grid("epochs: [true]"), 4, "grid.epochs[0]", "not true"),
     ("fraction above 1", _grid("data_fraction: [0.5, 1.5]"), 4, "grid.data_fraction[1]", "at most 1"),
     ("zero epochs", _grid("epochs: 0"), 4, "grid.epochs", "at least 1"),
-    ("too many cells", _grid("seeds: 1000001"), 2, "grid", "shorten an axis"),
+    ("too many cells", _grid("seeds: 1M\n  epochs: [1, 2]"), 2, "grid", "shorten an axis"),
     ("fine-tuning on the unknown", _grid("finetune: {data: c-header, examples: 1}"), 4, "data", "did you mean 'c-headers'?"),
     ("fine-tuning on nothing", _grid("finetune: {data: digits, examples: 0}"), 4, "grid.finetune.examples", "at least 1"),
     ("fine-tuning source's key", _grid("finetune: {data: {source: text, path: [a], paths: [b]}, examples: 1}"), 4, "finetune.data.path", "did you mean 'paths'?"),
@@ -131,7 +141,7 @@ CASES = [
     ("a law we don't have", _with("fit: {laws: [hoffmann]}"), 3, "fit.laws[0]", "known: additive, broken, chinchilla"),
     ("almost largest", _with("fit: {hold_out: larges}"), 3, "fit.hold_out", "did you mean 'largest'?"),
     ("all held out", _with("fit: {hold_out: 1}"), 3, "fit.hold_out", "less than 1"),
-    ("too many replicas", _with("fit: {bootstrap: 1M}"), 3, "fit.bootstrap", "at most 100000"),
+    ("too many replicas", _with("fit: {bootstrap: 1M}"), 3, "fit.bootstrap", "at most 100,000"),
 ]  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -75,3 +76,21 @@ def test_plug_in_keys_and_ranges_are_in_it(validator: jsonschema.Draft202012Vali
 )
 def test_grid_is_in_it(validator: jsonschema.Draft202012Validator, grid: str, valid: bool) -> None:
     assert validator.is_valid(parse_document(f"name: a\ngrid: {{{grid}}}\n", "s").data) is valid
+
+
+def test_every_whole_number_has_an_upper_bound() -> None:
+    unbounded = []
+
+    def look(node: Any, path: str, bounded: bool) -> None:
+        if isinstance(node, dict):
+            bounded = bounded or bool({"maximum", "exclusiveMaximum", "enum"} & node.keys())
+            if node.get("type") == "integer" and not bounded:
+                unbounded.append(path)
+            for key, below in node.items():
+                look(below, f"{path}/{key}", bounded and key in ("anyOf", "items"))
+        elif isinstance(node, list):
+            for below in node:
+                look(below, path, bounded)
+
+    look(json_schema(), "", False)
+    assert not unbounded

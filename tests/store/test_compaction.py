@@ -12,6 +12,7 @@ from orchestrator.errors import Unreachable
 from orchestrator.store import open_store
 from orchestrator.store.compaction import compact
 from orchestrator.store.local_blobs import LocalBlobs
+from orchestrator.store.results import Results
 from orchestrator.store.store import Store
 
 COMPACT = """
@@ -63,7 +64,7 @@ class CompactedMeanwhile(LocalBlobs):
         with self.lock:
             self.call -= 1
             if self.call == 0:
-                compact(LocalBlobs(self.root))
+                compact(Results(LocalBlobs(self.root)))
 
     def list(self, folder):
         self._tick()
@@ -140,7 +141,7 @@ def test_nan_and_null_survive(store, row):
 def test_killed_at_any_write_or_deletion_no_row_is_lost_or_doubled(filled, life, after):
     before, done = filled.results(), filled.done()
     with pytest.raises(Killed):
-        compact(DyingBlobs(filled.blobs.root, life, after=after))
+        compact(Results(DyingBlobs(filled.blobs.root, life, after=after)))
     assert open_store(filled.uri).results().equals(before)
     assert open_store(filled.uri).done() == done
     filled.compact()
@@ -158,13 +159,13 @@ def test_a_reader_loses_nothing_to_a_compaction_at_any_point_of_its_reading(fill
 def test_nothing_is_deleted_before_the_copy_reads_back(filled):
     before = filled.results()
     with pytest.raises(Unreachable, match="nothing was deleted"):
-        compact(LyingBlobs(filled.blobs.root))
+        compact(Results(LyingBlobs(filled.blobs.root)))
     assert open_store(filled.uri).results().equals(before)
 
 
 def test_two_compactions_at_once_keep_every_row_once(filled):
     before = filled.results()
-    threads = [threading.Thread(target=compact, args=(filled.blobs,)) for _ in range(2)]
+    threads = [threading.Thread(target=compact, args=(Results(filled.blobs),)) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:

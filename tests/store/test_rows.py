@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -47,12 +50,47 @@ def test_forgotten_failures_count_as_missing_and_rows_stay(store, row):
     assert store.done() == {row(1)["cell_id"]: "ok", row(2)["cell_id"]: "failed"}
 
 
-def test_done_needs_the_names_alone(store, row):
-    store.commit_row(row(1))
-    store.blobs.replace(f"results/{2:064x}.parquet", b"never opened")
+def test_what_is_counted_as_done_was_opened_once(store, row, monkeypatch):
+    for number, status in enumerate(["ok", "failed", "ok", "failed"]):
+        store.commit_row(row(number, status=status))
+    store.blobs.replace(f"results/{2:064x}.parquet", b"\0" * 3000)
+    store.blobs.replace(f"results/{3:064x}.failed.parquet", b"")
     store.blobs.replace("results/notes.txt", b"no part")
-    assert store.done() == {f"{1:064x}": "ok", f"{2:064x}": "ok"}
-    assert store.damaged == []
+    assert store.done() == {f"{0:064x}": "ok", f"{1:064x}": "failed"}
+    assert store.damaged == [f"results/{2:064x}.parquet", f"results/{3:064x}.failed.parquet"]
+    store.commit_row(row(4))
+    opened, read = [], store.blobs.get
+    monkeypatch.setattr(store.blobs, "get", lambda key: opened.append(key) or read(key))
+    assert store.done() == {f"{0:064x}": "ok", f"{1:064x}": "failed", f"{4:064x}": "ok"}
+    assert opened == [f"results/{4:064x}.parquet"]
+
+
+def test_a_failure_that_was_forgotten_and_committed_anew_is_opened_again(store, row):
+    store.commit_row(row(1, status="failed"))
+    assert store.done() == {f"{1:064x}": "failed"}
+    store.forget_failures([f"{1:064x}"])
+    store.blobs.put_new(f"results/{1:064x}.failed.parquet", b"damaged")
+    assert store.done() == {}
+
+
+@pytest.mark.parametrize("text", ["zwölf Übel", "lone \ud800 surrogate", "\0 and \x1b[31m", "scalaw.seal\x18\x40"])
+def test_an_error_of_any_text_is_committed_and_read(store, row, text):
+    assert store.commit_row(row(1, status="failed", error=text)) is True
+    assert store.results()["error"].to_pylist() == [text.replace("\ud800", "?")]
+
+
+def test_values_come_back_from_a_seal_as_from_parquet(store, row):
+    written = row(1, val_loss=float("nan"), test_loss=float("-inf"), train_loss=1e-320, flops=1e308, seed=-(2**63),
+                  steps=2**63 - 1, accuracy=0.1 + 0.2, simulated=False, task="")  # fmt: skip
+    store.commit_row(written)
+    by_seal = store.results()
+    by_parquet = pq.read_table(pa.BufferReader(store.blobs.get(f"results/{1:064x}.parquet")))
+    assert by_seal.schema.equals(ROW_SCHEMA, check_metadata=True)
+    for name in by_parquet.column_names:
+        assert repr(by_seal[name].to_pylist()) == repr(by_parquet[name].to_pylist())
+    assert set(ROW_SCHEMA.names) - set(by_parquet.column_names) == {
+        name for name in ROW_SCHEMA.names if by_seal[name].null_count
+    }
 
 
 def test_rows_are_sorted_by_cell_and_restricted_to_a_sweep(store, row):
@@ -111,3 +149,14 @@ def test_whatever_several_writers_do_each_cell_has_the_first_row_of_its_best_sta
         assert [row["cell_id"] for row in rows] == sorted(expected)
         assert {row["cell_id"]: (row["wall_s"], row["status"]) for row in rows} == expected
         assert store.done() == {cell: status for cell, (_, status) in expected.items()}
+
+
+def test_other_tools_read_the_parts_as_parquet(store, row):
+    for number in range(4):
+        store.commit_row(row(number, accuracy=0.5 if number else None))
+    store.compact()
+    for number in range(4, 7):
+        store.commit_row(row(number, epochs=number))
+    parts = f"read_parquet('{store.uri}/results/*.parquet', union_by_name = true)"
+    answer = duckdb.sql(f"select count(*), sum(val_loss), sum(accuracy), sum(epochs) from {parts}").fetchall()
+    assert answer == [(7, sum(range(1, 8)), 1.5, 15)]

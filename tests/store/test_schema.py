@@ -28,7 +28,7 @@ n_rows int64, best bool, fitted_at timestamp[us, tz=UTC]
 
 @pytest.mark.parametrize(("schema", "frozen"), [(ROW_SCHEMA, ROWS), (FITS_SCHEMA, FITS)], ids=["rows", "fits"])
 def test_columns_and_types_are_frozen(schema, frozen):
-    assert SCHEMA_VERSION == 3
+    assert SCHEMA_VERSION == 4
     assert ", ".join(f"{field.name} {field.type}" for field in schema) == " ".join(frozen.split())
 
 

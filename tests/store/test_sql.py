@@ -139,7 +139,7 @@ def test_a_sweep_restricts_both_tables(filled, row):
         assert query(filled, "select val_loss from results", sweep=name) == [{"val_loss": 1.0}]
         assert query(filled, "select sweep from fits", sweep=name) == [{"sweep": "a"}]
     filled.save_sweep("b", {"cells": []})
-    with pytest.raises(BadInput, match="--sweep: a, b"):
+    with pytest.raises(BadInput, match="`sweep`: a, b"):
         query(filled, "select 1")
     assert query(filled, "select count(*) as n from results", sweep="b") == [{"n": 0}]
 

@@ -24,7 +24,7 @@ from orchestrator.planning.family import ModelShape
 from orchestrator.planning.manifest import DataManifest
 from orchestrator.planning.promises import first_cases
 from orchestrator.spec.compression_options import CHAIN_ORDER, CompressionOptions
-from workers.compressors.session import Parts, TrainedCompressor
+from workers.compressors.session import Parts, Session, TrainedCompressor
 from workers.families.transformer.train import TrainedTransformer
 from workers.training.loop import cross_entropy
 
@@ -102,11 +102,12 @@ def _of_training(
     trained: TrainedCompressor, options: CompressionOptions, after: ModelShape, steps: int
 ) -> Iterator[str]:
     first, again = (_compressed(trained, options, after, steps) for _ in range(2))
+    if steps > 1 and not _same(first, _compressed(trained, options, after, steps, cut=steps // 2)):
+        yield f"taken up after step {steps // 2} of {steps} it ends in the same bits: it doesn't; see Session.held"
     arrays = first.module.state_dict()
     if not all(bool(torch.isfinite(value).all()) for value in arrays.values() if value.is_floating_point()):
         yield f"weights stay finite: not after {steps} steps"
-    others = again.module.state_dict()
-    if arrays.keys() != others.keys() or any(not torch.equal(value, others[name]) for name, value in arrays.items()):
+    if not _same(first, again):
         yield f"the same module, options and seed give the same bits: other ones with {steps} steps"
     try:
         facts = json.loads(json.dumps(first.facts))
@@ -126,13 +127,20 @@ def _of_training(
         yield f"a module of the facts answers the same: another answer with {steps} steps"
 
 
-def _compressed(trained: TrainedCompressor, options: CompressionOptions, after: ModelShape, steps: int) -> _Done:
-    module = copy.deepcopy(_fresh(_SHAPE))
-    parts = Parts([name for name, _ in _MODEL.weights(_SHAPE)], _MODEL.unit_groups(_SHAPE))
-    session = trained.session(module, options, parts, steps, lambda: _fresh(after))
-    optimizer = torch.optim.SGD(session.module.parameters(), lr=0.05)
+def _compressed(
+    trained: TrainedCompressor, options: CompressionOptions, after: ModelShape, steps: int, *, cut: int | None = None
+) -> _Done:
+    """Compress, and where ``cut`` names a step, be interrupted after it and go on in a session of its own."""
+    session = _begun(trained, options, after, steps)
     x, y = _batch()
+    optimizer = torch.optim.SGD(session.module.parameters(), lr=0.05)
     for step in range(1, steps + 1):
+        if step - 1 == cut:
+            arrays, held = session.module.state_dict(), session.held()
+            session = _begun(trained, options, after, steps)
+            session.module.load_state_dict(arrays)
+            session.hold(held)
+            optimizer = torch.optim.SGD(session.module.parameters(), lr=0.05)
         optimizer.zero_grad()
         logits = session.module.train()(x)
         loss = cross_entropy(logits, y) if session.loss is None else session.loss(x, logits, y)
@@ -141,6 +149,16 @@ def _compressed(trained: TrainedCompressor, options: CompressionOptions, after: 
         if session.after_step is not None:
             session.after_step(step)
     return _Done(session.module, session.finish())
+
+
+def _same(one: _Done, other: _Done) -> bool:
+    arrays, others = one.module.state_dict(), other.module.state_dict()
+    return arrays.keys() == others.keys() and all(torch.equal(value, others[name]) for name, value in arrays.items())
+
+
+def _begun(trained: TrainedCompressor, options: CompressionOptions, after: ModelShape, steps: int) -> Session:
+    parts = Parts([name for name, _ in _MODEL.weights(_SHAPE)], _MODEL.unit_groups(_SHAPE))
+    return trained.session(copy.deepcopy(_fresh(_SHAPE)), options, parts, steps, lambda: _fresh(after))
 
 
 def _fresh(shape: ModelShape) -> torch.nn.Module:

@@ -49,16 +49,21 @@ class _Watch(TorchDispatchMode):
 def peak_bytes(module: torch.nn.Module, x: torch.Tensor) -> int:
     """Return the peak of one forward pass of a module on some inputs.
 
-    On a GPU it is what the allocator gave out; on the CPU what tensors held between operations, without the scratch
-    memory inside one.
+    On a GPU it is what the allocator gave out, without what the process holds beside the module: the data, models of
+    other sizes. On the CPU it is what tensors held between operations, without the scratch memory inside one.
     """
+    own = (*module.parameters(), *module.buffers(), x)
     if x.device.type == "cuda":
+        held = _Watch()
+        for tensor in own:
+            held.add(tensor)
+        before = torch.cuda.memory_allocated(x.device)
         torch.cuda.reset_peak_memory_stats(x.device)
         with torch.inference_mode():
             module(x)
-        return int(torch.cuda.max_memory_allocated(x.device))
+        return int(torch.cuda.max_memory_allocated(x.device)) - before + held.live
     with torch.no_grad(), _Watch() as watch:
-        for tensor in (*module.parameters(), *module.buffers(), x):
+        for tensor in own:
             watch.add(tensor)
         module(x)
     return int(watch.peak)

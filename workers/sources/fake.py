@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 from pydantic import Field
 
 from orchestrator.planning.manifest import DataManifest
+from orchestrator.spec.bounds import Channels, Classes, Examples, Pixels
 from orchestrator.spec.options import Options
-from orchestrator.spec.quantities import PositiveCount
 from workers.sources.lazy_split import FolderSplit
 from workers.sources.source import Dataset
 
@@ -20,10 +20,10 @@ from workers.sources.source import Dataset
 class FakeOptions(Options):
     """YAML keys beside ``source: fake``."""
 
-    examples: PositiveCount = Field(1_000, description="images to train on; a tenth more for each held-back split")
-    classes: Annotated[PositiveCount, Field(ge=2)] = 10
-    image_size: PositiveCount = 16
-    channels: Annotated[PositiveCount, Field(le=4)] = 3
+    examples: Examples = Field(1_000, description="images to train on; a tenth more for each held-back split")
+    classes: Classes = 10
+    image_size: Pixels = 16
+    channels: Channels = 3
 
 
 class FakeImages:

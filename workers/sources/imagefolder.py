@@ -13,8 +13,8 @@ from pydantic import Field
 
 from orchestrator.errors import BadOption
 from orchestrator.planning.manifest import DataManifest
+from orchestrator.spec.bounds import Pixels
 from orchestrator.spec.options import Options
-from orchestrator.spec.quantities import PositiveCount
 from workers.sources.hashed_split import SPLIT_RULE, halves
 from workers.sources.image_listing import ListedImage, class_folders, list_images
 from workers.sources.lazy_split import FolderSplit
@@ -34,7 +34,7 @@ class ImageFolderOptions(Options):
     root: str = Field(
         description="folder, here or in a bucket, with train/CLASS/…, val/CLASS/… and, if there, test/CLASS/…"
     )
-    image_size: PositiveCount = Field(224, description="side in pixels after resizing and cropping the centre")
+    image_size: Pixels = Field(224, description="side in pixels after resizing and cropping the centre")
 
 
 class ImageFolder:

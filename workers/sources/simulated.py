@@ -10,15 +10,15 @@ from pydantic import Field
 
 from orchestrator.errors import BadOption
 from orchestrator.planning.manifest import DataManifest
+from orchestrator.spec.bounds import Examples
 from orchestrator.spec.options import Options
-from orchestrator.spec.quantities import PositiveCount
 from workers.sources.source import Dataset
 
 
 class SimulatedDataOptions(Options):
     """YAML keys beside ``source: simulated``."""
 
-    examples: PositiveCount = Field(1_000_000, description="examples that data_fraction 1.0 means")
+    examples: Examples = Field(1_000_000, description="examples that data_fraction 1.0 means")
 
 
 class SimulatedData:

@@ -46,8 +46,12 @@ def join(rank: Rank, host: str, port: int, meeting: TCPStore | None, *, on_gpu: 
     """
     store = meeting or TCPStore(host, port, rank.world_size, is_master=False, timeout=TIMEOUT)
     backend = "nccl" if on_gpu else "gloo"
-    dist.init_process_group(backend, store=store, rank=rank.index, world_size=rank.world_size, timeout=TIMEOUT)
-    dist.barrier()
+    # NCCL guesses the device from the rank unless told: Ray shows a rank its own GPU alone, as the first one.
+    device = torch.device("cuda", torch.cuda.current_device()) if on_gpu else None
+    dist.init_process_group(
+        backend, store=store, rank=rank.index, world_size=rank.world_size, timeout=TIMEOUT, device_id=device
+    )
+    dist.barrier(device_ids=None if device is None else [device.index])
 
 
 def all_agree(rank: Rank, yes: bool, device: torch.device) -> bool:

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 
 from orchestrator.planning.tree import Stage
 from workers.derived_seed import derived_seed
+from workers.device import seed_generators
 from workers.rank import Rank
 from workers.sources.order import Order
 from workers.training.batches import Feed, training_picks
@@ -39,10 +40,13 @@ class Model:
         Holds parameters and buffers.
     forward
         Maps a batch of inputs to logits whose last axis are the classes.
+    loss
+        Maps inputs and targets to their cross-entropy, where that is one graph; ``None``: it is taken of the logits.
     """
 
     module: torch.nn.Module
     forward: Callable[[torch.Tensor], torch.Tensor]
+    loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None
 
 
 def train_steps(
@@ -97,16 +101,17 @@ def train_steps(
     loss = torch.zeros((), device=device)
     picks = training_picks(order, stage, start=start, mine=rank.share(recipe.batch_size))
     for step, (x, y) in enumerate(feed.batches(picks), start):
-        torch.manual_seed(derived_seed(stage.seed, "dropout", step, rank.index))
+        seed_generators(derived_seed(stage.seed, "dropout", step, rank.index), device)
         factor = recipe.rate_factor(step, stage.total_steps)
         for group in optimizer.param_groups:
             group["lr"] = recipe.learning_rate * group["multiplier"] * factor
         optimizer.zero_grad(set_to_none=True)
+        if recipe.compile == "graphs":
+            torch.compiler.cudagraph_mark_step_begin()  # gradients of the step before are gone: its memory is free
         loss = torch.zeros((), device=device)
         for x_part, y_part in zip(x.chunk(micro_batches), y.chunk(micro_batches), strict=True):
             with half:
-                logits = model.forward(x_part)
-                part = cross_entropy(logits, y_part) if loss_of is None else loss_of(x_part, logits, y_part)
+                part = _loss(model, x_part, y_part, loss_of)
             if micro_batches > 1:
                 part = part * (len(x_part) / len(x))
             part.backward()
@@ -119,6 +124,12 @@ def train_steps(
     optimizer.zero_grad(set_to_none=True)
     if not all_agree(rank, bool(torch.isfinite(loss)), device):
         raise Diverged.after(stage.stop_step)
+
+
+def _loss(model: Model, x: torch.Tensor, y: torch.Tensor, loss_of: Loss | None) -> torch.Tensor:
+    if loss_of is not None:
+        return loss_of(x, model.forward(x), y)
+    return cross_entropy(model.forward(x), y) if model.loss is None else model.loss(x, y)
 
 
 def _check_parts(module: torch.nn.Module) -> None:

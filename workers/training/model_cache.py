@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch.nn.parallel import DistributedDataParallel
@@ -63,13 +64,11 @@ class WarmModels:
     def wrapped(self, module: torch.nn.Module, recipe: Recipe, sample: Callable[[Recipe], Batch]) -> Model:
         """Return a module with what compiles or wraps it; its parameters and buffers stay as they are."""
         forward: Callable[[torch.Tensor], torch.Tensor] = module
+        loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None
         if recipe.compile:
-            # Dynamo counts graphs by code over all models of a process, and past its limit of 8 trains eagerly without
-            # an error; and a second batch size would make the graphs of later ones dynamic. torch's overloads lack the
-            # limit, its implementation has it.
-            forward = torch.compile(  # type: ignore[call-overload]
-                module, dynamic=False, fullgraph=True, recompile_limit=GRAPHS
-            )
+            forward = compiled(module, recipe)
+            if self.rank.world_size == 1 and next(module.parameters()).device.type == "cuda":
+                loss = compiled(_WithLoss(module), recipe)
         if self.rank.world_size > 1:
             assert isinstance(forward, torch.nn.Module)
             forward = DistributedDataParallel(forward, broadcast_buffers=False)
@@ -78,4 +77,32 @@ class WarmModels:
             to_training(module)
             cross_entropy(forward(x), y).backward()
             module.load_state_dict(before)
-        return Model(module, forward)
+        return Model(module, forward, loss)
+
+
+class _WithLoss(torch.nn.Module):
+    """A module and its cross-entropy in one graph: the logits of a batch needn't pass the device's memory in between.
+
+    On the CPU the two stay apart, as rounding differs and rows were trained so.
+    """
+
+    def __init__(self, module: torch.nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return cross_entropy(self.module(x), y)
+
+
+def compiled(module: torch.nn.Module, recipe: Recipe) -> Any:
+    """Return a module compiled as a recipe says.
+
+    Dynamo counts graphs by code over all models of a process, and past its limit of 8 trains eagerly without an error;
+    and a second batch size would make the graphs of later ones dynamic.
+    """
+    import torch._dynamo  # seconds to load, which what isn't compiled does without
+
+    torch._dynamo.config.recompile_limit = GRAPHS  # an argument of torch.compile from 2.13 on, a setting before too
+    torch._dynamo.config.accumulated_recompile_limit = GRAPHS
+    mode = "reduce-overhead" if recipe.compile == "graphs" else None
+    return torch.compile(module, dynamic=False, fullgraph=True, mode=mode)

@@ -14,7 +14,9 @@ from workers.training.loop import cross_entropy
 SCORE_BATCH = 128
 
 
-def score(module: torch.nn.Module, feed: Feed, indices: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+def score(
+    module: torch.nn.Module, feed: Feed, indices: np.ndarray, batch: int = SCORE_BATCH
+) -> tuple[float, np.ndarray, np.ndarray]:
     """Return the mean loss in nats per target, the predicted classes and the true ones.
 
     Parameters
@@ -23,10 +25,12 @@ def score(module: torch.nn.Module, feed: Feed, indices: np.ndarray) -> tuple[flo
         The split on the module's device.
     indices
         Examples of it to score, int64.
+    batch
+        Predictions made at once; fewer where the device has no memory for so many.
     """
     predicted, true = [], []
     total = torch.zeros((), dtype=torch.float64, device=next(module.parameters()).device)
-    for logits, y in _answers(module, feed, indices):
+    for logits, y in _answers(module, feed, indices, batch):
         total += _summed_loss(logits, y)
         predicted.append(logits.argmax(-1).flatten())
         true.append(y.flatten())
@@ -34,20 +38,22 @@ def score(module: torch.nn.Module, feed: Feed, indices: np.ndarray) -> tuple[flo
     return total.item() / len(labels), guesses, labels
 
 
-def mean_loss(module: torch.nn.Module, feed: Feed, indices: np.ndarray) -> float:
+def mean_loss(module: torch.nn.Module, feed: Feed, indices: np.ndarray, batch: int = SCORE_BATCH) -> float:
     """Return the loss of `score` alone, which is cheaper."""
     total = torch.zeros((), dtype=torch.float64, device=next(module.parameters()).device)
     labels = 0
-    for logits, y in _answers(module, feed, indices):
+    for logits, y in _answers(module, feed, indices, batch):
         total += _summed_loss(logits, y)
         labels += y.numel()
     return total.item() / labels
 
 
 @torch.inference_mode()
-def _answers(module: torch.nn.Module, feed: Feed, indices: np.ndarray) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def _answers(
+    module: torch.nn.Module, feed: Feed, indices: np.ndarray, batch: int
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     module.eval()
-    picks = (Pick(indices[start : start + SCORE_BATCH]) for start in range(0, len(indices), SCORE_BATCH))
+    picks = (Pick(indices[start : start + batch]) for start in range(0, len(indices), batch))
     for x, y in feed.batches(picks):
         yield module(x), y
         feed.beat()

@@ -6,8 +6,8 @@ from typing import ClassVar
 
 from pydantic import Field, field_validator
 
+from orchestrator.spec.bounds import Examples
 from orchestrator.spec.plugin_choice import PluginChoice
-from orchestrator.spec.quantities import PositiveCount
 from orchestrator.spec.registries import SOURCES, Registry
 
 
@@ -34,9 +34,7 @@ class Data(SourceChoice):
     """The pretraining data. One *example* is what the source counts: an image, a text or a context window."""
 
     source: str = Field(default="python-stdlib", description="Name of the data source.")
-    max_examples: PositiveCount | None = Field(
+    max_examples: Examples | None = Field(
         default=None, description="Training examples that `data_fraction: 1.0` means; all of them where it is left out."
     )
-    eval_examples: PositiveCount = Field(
-        default=1024, description="Most validation and most test examples that are scored."
-    )
+    eval_examples: Examples = Field(default=1024, description="Most validation and most test examples that are scored.")

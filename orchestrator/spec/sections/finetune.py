@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from orchestrator.spec.choices import AutoOrPositiveCount, AutoOrPositiveReal, Axis
+from orchestrator.spec.bounds import AutoOrBatchSize, Epochs, Examples, WarmupSteps
+from orchestrator.spec.choices import AutoOrPositiveReal, Axis
 from orchestrator.spec.options import Options
-from orchestrator.spec.quantities import NonNegativeCount, PositiveCount
 from orchestrator.spec.sections.data import SourceChoice
 
 
@@ -22,11 +22,11 @@ class Finetune(Options):
     data: Annotated[SourceChoice, BeforeValidator(_by_name)] = Field(
         description="Name of the data source, or a mapping with its own keys: {source: text, paths: [FOLDER]}."
     )
-    examples: Annotated[tuple[PositiveCount, ...], Axis()] = Field(description="Training examples (d).")
-    epochs: Annotated[tuple[PositiveCount, ...], Axis()] = Field(default=(1,), description="Passes over them (e).")
+    examples: Annotated[tuple[Examples, ...], Axis()] = Field(description="Training examples (d).")
+    epochs: Annotated[tuple[Epochs, ...], Axis()] = Field(default=(1,), description="Passes over them (e).")
     learning_rate: AutoOrPositiveReal = Field(default="auto", description="Peak rate; auto: half of pretraining's.")
-    batch_size: AutoOrPositiveCount = Field(default="auto", description="Examples a step; auto: as in pretraining.")
-    warmup_steps: NonNegativeCount = Field(default=0, description="Steps of linear warmup.")
+    batch_size: AutoOrBatchSize = Field(default="auto", description="Examples a step; auto: as in pretraining.")
+    warmup_steps: WarmupSteps = Field(default=0, description="Steps of linear warmup.")
     freeze: Literal["nothing", "body"] = Field(default="nothing", description="body: only the head is trained.")
     head: Literal["auto", "keep", "new"] = Field(
         default="auto",

@@ -6,10 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from orchestrator.spec.bounds import Replicas
 from orchestrator.spec.choices import Axis, HoldOut
 from orchestrator.spec.did_you_mean import suggestion
 from orchestrator.spec.options import Options
-from orchestrator.spec.quantities import NonNegativeCount, PositiveReal
+from orchestrator.spec.quantities import PositiveReal
 from orchestrator.spec.registries import LAWS
 
 
@@ -30,9 +31,7 @@ class Fit(Options):
     hold_out: HoldOut = Field(
         default="largest", description="Rows kept for judging: largest, none, or the dearest share such as 0.2."
     )
-    bootstrap: Annotated[NonNegativeCount, Field(le=100_000)] = Field(
-        default=1000, description="Bootstrap replicas behind every interval; 0: none."
-    )
+    bootstrap: Replicas = Field(default=1000, description="Bootstrap replicas behind every interval; 0: none.")
     noise: Literal["equal", "seeds", "heteroscedastic"] = Field(
         default="equal", description="What rows count for: alike, by the spread of seeds, by a power of the cost."
     )

@@ -6,9 +6,10 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
+from orchestrator.spec.bounds import Epochs, Params, Seeds
 from orchestrator.spec.choices import Axis
 from orchestrator.spec.options import Options
-from orchestrator.spec.quantities import Fraction, PositiveCount
+from orchestrator.spec.quantities import Fraction
 from orchestrator.spec.sections.compression import Compressions, students
 from orchestrator.spec.sections.finetune import Finetune
 from orchestrator.spec.sections.train import Train
@@ -20,13 +21,13 @@ MAX_CELLS = 1_000_000
 class Grid(Options):
     """The axes of a sweep. Every axis takes one value or a list of distinct ones."""
 
-    params: Annotated[tuple[PositiveCount, ...], Axis()] = Field(
+    params: Annotated[tuple[Params, ...], Axis()] = Field(
         description="Non-embedding parameters (N); the nearest buildable model is taken and its counted N fitted."
     )
     data_fraction: Annotated[tuple[Fraction, ...], Axis()] = Field(
         default=(1.0,), description="Shares of the training examples (D), each a prefix of the same fixed order."
     )
-    epochs: Annotated[tuple[PositiveCount, ...], Axis()] = Field(default=(1,), description="Passes over the data (E).")
+    epochs: Annotated[tuple[Epochs, ...], Axis()] = Field(default=(1,), description="Passes over the data (E).")
     finetune: Finetune | None = Field(
         default=None, description="A second stage on other data (d, e); none if left out."
     )
@@ -36,7 +37,7 @@ class Grid(Options):
         min_length=1,
         description="Changes to `train:`, one mapping a recipe; {} is `train:` itself.",
     )
-    seeds: PositiveCount = Field(default=1, description="Repeats of the whole grid, with seeds derived from `seed`.")
+    seeds: Seeds = Field(default=1, description="Repeats of the whole grid, with seeds derived from `seed`.")
 
     @property
     def cells(self) -> int:

@@ -6,15 +6,15 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from orchestrator.spec.bounds import PartEpochs, Steps
 from orchestrator.spec.options import Options
-from orchestrator.spec.quantities import PositiveCount, PositiveReal
 
 
 class Recovery(Options):
     """How long to train after compressing: epochs of the cell's own data, or optimizer steps."""
 
-    epochs: PositiveReal | None = Field(default=None, description="Epochs of the cell's own data.")
-    steps: PositiveCount | None = Field(default=None, description="Optimizer steps.")
+    epochs: PartEpochs | None = Field(default=None, description="Epochs of the cell's own data.")
+    steps: Steps | None = Field(default=None, description="Optimizer steps.")
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:

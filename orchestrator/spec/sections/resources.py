@@ -6,9 +6,19 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
-from orchestrator.spec.choices import AutoOrPositiveCount
+from orchestrator.spec.bounds import (
+    AutoOrBytes,
+    AutoOrWorkers,
+    Bytes,
+    Cores,
+    Gpus,
+    Price,
+    Ranks,
+    Retries,
+    Seconds,
+    Workers,
+)
 from orchestrator.spec.options import Options
-from orchestrator.spec.quantities import NonNegativeCount, NonNegativeReal, PositiveCount, PositiveReal
 
 #: What may name a label of a node, and its value or a kind of accelerator.
 LABEL: Final = r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,126}$"
@@ -18,16 +28,14 @@ WORD: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
 class Resources(Options):
     """Workers and their devices; nothing here changes a result except ``world_size``."""
 
-    workers: AutoOrPositiveCount = Field(default="auto", description="Ray actors; auto: as many as the cluster holds.")
-    gpus_per_worker: NonNegativeReal = Field(
-        default=0.0, description="GPUs of a worker; a share such as 0.5 is possible."
-    )
-    cpus_per_worker: PositiveCount = Field(default=1, description="CPU cores (and threads) of a worker.")
-    cpu_workers: NonNegativeCount = Field(
+    workers: AutoOrWorkers = Field(default="auto", description="Ray actors; auto: as many as the cluster holds.")
+    gpus_per_worker: Gpus = Field(default=0.0, description="GPUs of a worker; a share such as 0.5 is possible.")
+    cpus_per_worker: Cores = Field(default=1, description="CPU cores (and threads) of a worker.")
+    cpu_workers: Workers = Field(
         default=0,
         description="Workers without a GPU that evaluate and compress while the others train; 0: those do both.",
     )
-    memory_bytes_per_worker: PositiveCount | None = Field(
+    memory_bytes_per_worker: Bytes | None = Field(
         default=None, description="Memory that Ray reserves for a worker, so that a node isn't given more of them."
     )
     accelerator: Annotated[str, Field(pattern=WORD)] | None = Field(
@@ -36,16 +44,16 @@ class Resources(Options):
     labels: dict[Annotated[str, Field(pattern=LABEL)], Annotated[str, Field(pattern=WORD)]] = Field(
         default={}, description="Labels that nodes must have, such as {pool: training}."
     )
-    world_size: PositiveCount = Field(
+    world_size: Ranks = Field(
         default=1, description="Ranks that train one cell together: workers // world_size gangs, at least one."
     )
-    price_per_gpu_hour: NonNegativeReal = Field(default=0.0, description="Price of a GPU hour, in your currency.")
-    max_retries: NonNegativeCount = Field(default=1, description="Further attempts at a stage that failed.")
-    stage_timeout_s: PositiveReal | None = Field(default=None, description="Longest a stage may take, in seconds.")
-    checkpoint_interval_s: PositiveReal = Field(
+    price_per_gpu_hour: Price = Field(default=0.0, description="Price of a GPU hour, in your currency.")
+    max_retries: Retries = Field(default=1, description="Further attempts at a stage that failed.")
+    stage_timeout_s: Seconds | None = Field(default=None, description="Longest a stage may take, in seconds.")
+    checkpoint_interval_s: Seconds = Field(
         default=600.0, description="Training seconds that the loss of a worker or of the driver may cost."
     )
-    state_memory_bytes: AutoOrPositiveCount = Field(
+    state_memory_bytes: AutoOrBytes = Field(
         default="auto",
         description="Memory of states between stages; what is above goes to checkpoints; auto: half the object store.",
     )
@@ -53,9 +61,9 @@ class Resources(Options):
         default=0,
         description="1: states that took longer than checkpoint_interval_s to make are also written to a checkpoint.",
     )
-    cluster_patience_s: PositiveReal = Field(
+    cluster_patience_s: Seconds = Field(
         default=600.0, description="Longest that a run waits for lost nodes while nothing gets done."
     )
-    store_patience_s: PositiveReal = Field(
+    store_patience_s: Seconds = Field(
         default=300.0, description="Longest that a write is tried again where the store does not answer or is full."
     )

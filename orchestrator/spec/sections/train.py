@@ -7,10 +7,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
+from orchestrator.spec.bounds import BatchSize, Shift, WarmupSteps
 from orchestrator.spec.choices import AutoOrNonNegativeReal, AutoOrPositiveReal
 from orchestrator.spec.did_you_mean import suggestion
 from orchestrator.spec.options import Options
-from orchestrator.spec.quantities import NonNegativeCount, OpenFraction, PositiveCount, Real, named
+from orchestrator.spec.quantities import OpenFraction, Real, named
 from orchestrator.spec.registries import OPTIMIZERS, SCHEDULES
 
 Momentum = Annotated[Real, Field(ge=0, lt=1)]
@@ -35,8 +36,8 @@ class Train(Options):
         default="adamw", description="The optimizer.", json_schema_extra={"enum": [*OPTIMIZERS.names()]}
     )
     learning_rate: AutoOrPositiveReal = Field(default="auto", description="Peak rate; auto: the family's rule.")
-    batch_size: PositiveCount = Field(default=64, description="Examples a step, over all ranks.")
-    warmup_steps: NonNegativeCount = Field(default=100, description="Steps of linear warmup, the same for every cell.")
+    batch_size: BatchSize = Field(default=64, description="Examples a step, over all ranks.")
+    warmup_steps: WarmupSteps = Field(default=100, description="Steps of linear warmup, the same for every cell.")
     schedule: Annotated[str, BeforeValidator(_known_schedule)] = Field(
         default="wsd",
         description="wsd, wsm and constant share training between cells; cosine and step train each alone.",
@@ -57,11 +58,17 @@ class Train(Options):
     precision: Literal["auto", "fp32", "bf16"] = Field(
         default="auto", description="Of the forward pass; auto: bf16 where workers have GPUs, else fp32."
     )
-    compile: bool = Field(default=False, description="Compile each size once a worker (torch.compile).")
+    compile: bool | Literal["graphs"] = Field(
+        default=False,
+        description="Compile each size once a worker (torch.compile); graphs: as CUDA graphs, on a GPU.",
+    )
+    deterministic: bool = Field(
+        default=False, description="Kernels that give the same bits each time; GPUs have faster ones that don't."
+    )
     fuse: bool = Field(
         default=False, description="Train seeds of one small size as one batched model where a probe says it pays."
     )
-    shift_pixels: NonNegativeCount = Field(default=0, description="Images only: random shifts by up to so many pixels.")
+    shift_pixels: Shift = Field(default=0, description="Images only: random shifts by up to so many pixels.")
     milestones: tuple[OpenFraction, ...] = Field(
         default=(0.5, 0.75), min_length=1, description="schedule step: shares of the steps at which the rate falls."
     )

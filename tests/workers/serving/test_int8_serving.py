@@ -69,7 +69,7 @@ def integers_win(monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", ["eager", "compile", "export"])
+@pytest.mark.parametrize("backend", ["eager", "compile", pytest.param("export", marks=pytest.mark.nightly)])
 def test_every_backend_runs_integers(rounded, backend, integers_win):
     x = torch.randn(4, 48)
     ready = prepared(rounded, x, backend)

@@ -1,4 +1,4 @@
-"""The ranks of a gang as processes of their own, without Ray: they meet, train stage trees and answer with rows.
+"""The ranks of a gang as processes of their own, without Ray: real workers that meet and run what they are told.
 
 Started as a script with the numbers of inherited connections. It forks a process for each once the imports are done,
 which take longer than the training; no thread runs by then. On its connection a process is told a method and arguments.
@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-import random
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from typing import Any
@@ -22,26 +21,24 @@ import torch.distributed as dist
 import torchvision  # noqa: F401 - an import of each process otherwise
 
 from orchestrator.planning.context import RunContext
-from orchestrator.planning.tree import Stage, StageTree
-from workers.engine import TorchEngine
+from orchestrator.planning.tree import Stage
+from workers.messages import WorkOrder
 from workers.rank import ALONE, Rank
 from workers.training.group import join, open_meeting
 from workers.training.state import TrainState
+from workers.worker import Worker
 
 HOST = "127.0.0.1"
-#: What must not depend on how a cell came about; times may.
-SCORES = (
-    "train_loss", "val_loss", "test_loss", "bits_per_byte", "accuracy", "precision_macro", "recall_macro", "f1_macro",
-    "model_bytes", "epsilon", "fidelity", "bits_per_param", "density", "rank_ratio",
-)  # fmt: skip
 
 
 class Member:
-    """Does what a worker of the pool does, with the process group that it was told to join."""
+    """Two workers of one rank, as a pool may give the stages of a tree to any of its workers."""
 
     def __init__(self) -> None:
         self.rank = ALONE
         self.meeting: Any = None
+        self.workers: list[Worker] = []
+        self.models: dict[str, str] = {}
 
     def meet(self, world_size: int) -> int:
         """Open the place where a gang of this size meets; return its port."""
@@ -56,60 +53,66 @@ class Member:
         if rank.world_size > 1:
             join(rank, HOST, port, self.meeting if rank.leads else None, on_gpu=False)
 
-    def rows(self, context: RunContext, tree: StageTree, luck: int, cut: bool) -> dict[str, Any]:
-        """Run a tree and return, on rank 0, what each cell measured, by its id.
+    def begin(self, context: RunContext, store: str) -> None:
+        """Start the workers of a sweep."""
+        self.workers = [
+            Worker(
+                f"worker-{number}",
+                context,
+                store,
+                store_id=None,
+                threads=1,
+                on_gpu=False,
+                rank=self.rank,
+                checkpoint_interval_s=float("inf"),
+                store_patience_s=0.0,
+            )
+            for number in range(2)
+        ]
+        for worker in self.workers:
+            worker.warm()
+            _note_models(worker, self.models)
+
+    def run(self, number: int, order: WorkOrder, parent: Any, keep_at: tuple[str, int] | None) -> tuple[Any, Any]:
+        """Run a chain on one of the workers; return, on rank 0, its row with the model's digest, and its last state.
 
         Parameters
         ----------
-        luck
-            Seed of the order in which chains run and of which worker takes each: in a pool neither can be foretold.
-        cut
-            Whether every stage is interrupted at some step and taken up from its checkpoint by a new worker.
+        keep_at
+            A stage and the steps after which its state goes to the checkpoints, as where an interval has passed.
         """
-        chance = random.Random(luck)
-        engines = [TorchEngine(context, self.rank, on_gpu=False) for _ in range(2)]
-        ends: dict[str | None, TrainState | None] = {None: None}
-        found: dict[str, Any] = {}
-        ready = list(tree.children[None])
-        while ready:
-            chain = tree.chain(ready.pop(chance.randrange(len(ready))))
-            engine = chance.choice(engines)
-            state = self._of_rank_0(ends.get(chain[0].parent))
-            for stage in chain:
-                if stage.cell is not None:
-                    if self.rank.leads:
-                        found[stage.cell.id] = _row(engine, stage, state)
-                elif stage.steps > 1 and cut and stage.kind != "compress":
-                    state = self._cut(engine, stage, state, chance.randrange(stage.start_step + 1, stage.stop_step))
-                elif stage.kind != "merge" or self.rank.leads:
-                    state = engine.train(stage, state)
-            children = tree.children.get(chain[-1].id, [])
-            if children and self.rank.leads:
-                ends[chain[-1].id] = _as_over_ray(state)
-            ready += children
-        return found
+        worker = self.workers[number]
+        keeper, after_step = worker.checkpointer, worker.checkpointer.after_step
 
-    def _of_rank_0(self, value: Any) -> Any:
-        """Return what rank 0 has, as every rank of a gang gets its parent's state and its checkpoint."""
-        if self.rank.world_size == 1:
-            return value
-        box = [value if self.rank.leads else None]
-        dist.broadcast_object_list(box, src=0)
-        return value if self.rank.leads else box[0]
+        def kept(stage: Stage, step: int, state: Callable[[], Any]) -> None:
+            if (stage.id, step) == keep_at and self.rank.leads:
+                keeper.keep(stage, state())
+            after_step(stage, step, state)
 
-    def _cut(self, engine: TorchEngine, stage: Stage, parent: TrainState | None, step: int) -> TrainState:
-        checkpoint = self._of_rank_0(engine.pack(engine.train(replace(stage, stop_step=step), parent)))
-        other = TorchEngine(engine.context, self.rank, on_gpu=False)
-        return other.train(stage, other.unpack(checkpoint))
+        keeper.after_step = kept  # type: ignore[method-assign]
+        try:
+            [result], state = worker.run([order], _as_over_ray(parent) if isinstance(parent, TrainState) else parent)
+        finally:
+            keeper.after_step = after_step  # type: ignore[method-assign]
+        if result.failure is not None:
+            raise RuntimeError(result.failure.error)
+        row = result.row and {**result.row, "model": self.models[result.row["cell_id"]]}
+        return row, state
 
 
-def _row(engine: TorchEngine, stage: Stage, state: TrainState | None) -> dict[str, Any]:
-    """Return a cell's scores and the digest of its model, in which the last bit of every weight counts."""
-    outcome = engine.measure(stage, state)
-    digest = hashlib.sha256()
-    for name, array in sorted((state.model if state else {}).items()):
-        digest.update(name.encode() + array.tobytes())
-    return {"model": digest.hexdigest(), **{key: outcome[key] for key in SCORES if key in outcome}}
+def _note_models(worker: Worker, models: dict[str, str]) -> None:
+    """Have the digest of each measured model noted by cell id: in it the last bit of every weight counts."""
+    measure = worker.engine.measure
+
+    def noted(stage: Stage, state: TrainState | None) -> dict[str, Any]:
+        digest = hashlib.sha256()
+        for name, array in sorted((state.model if state else {}).items()):
+            digest.update(name.encode() + array.tobytes())
+        assert stage.cell is not None
+        models[stage.cell.id] = digest.hexdigest()
+        return measure(stage, state)
+
+    worker.engine.measure = noted  # type: ignore[method-assign]
 
 
 def _as_over_ray(state: TrainState) -> TrainState:

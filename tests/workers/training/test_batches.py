@@ -147,6 +147,7 @@ def test_a_resident_split_sends_once_in_many_steps_and_reads_nothing_back(kind, 
     assert copies.between == {("cpu", "meta"): 3 if kind == "text" else 6}
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("resident", [False, True], ids=["host", "resident"])
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,7 +1,7 @@
 """Sharing is exact (I3): whatever the grid and the recipe, a row of the shared tree is that of the cell trained alone.
 
-Random sweeps are trained on the CPU by gangs of one to four real processes. Three and four matter by themselves: two
-ranks add their gradients in one order only.
+Random sweeps are trained on the CPU by real workers, in gangs of one to four processes. Three and four matter by
+themselves: two ranks add their gradients in one order only.
 """
 
 from __future__ import annotations
@@ -11,10 +11,13 @@ import json
 import math
 import os
 import pathlib
+import random
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
+from dataclasses import replace
 from functools import partial
 from itertools import cycle, islice
 from multiprocessing import Pipe
@@ -29,11 +32,17 @@ from orchestrator.planning import make_plan
 from orchestrator.spec import parse_sweep
 from orchestrator.spec.registries import FAMILIES, OPTIMIZERS
 from workers.engine import TorchEngine
+from workers.messages import WorkOrder
 from workers.rank import Rank
 
 pytestmark = pytest.mark.slow
 
 REPOSITORY = pathlib.Path(__file__).parents[3]
+#: What must not depend on how a cell came about; times may.
+SCORES = (
+    "model", "train_loss", "val_loss", "test_loss", "bits_per_byte", "accuracy", "precision_macro", "recall_macro",
+    "f1_macro", "model_bytes", "epsilon", "fidelity", "bits_per_param", "density", "rank_ratio",
+)  # fmt: skip
 SHARING = ["wsd", "wsm", "constant"]
 WORLD_SIZES = [1, 2, 3, 4]
 #: Of each family that trains: what it learns from, small sizes, and keys of its own.
@@ -68,13 +77,45 @@ class Gangs:
         self.size = 0
 
     def rows(self, plan, *, luck=0, cut=False):
-        """Run a plan's tree on a gang of the plan's world size; return each cell's row by its id."""
+        """Run a plan's tree on a gang of the plan's world size; return each cell's row by its id.
+
+        Parameters
+        ----------
+        luck
+            Seed of the order in which chains run, of which worker takes each, and of which states go to checkpoints:
+            in a pool none of these can be foretold.
+        cut
+            Whether every chain that trains is kept at some step, and what counts is what another worker makes of it.
+        """
         try:
             self._gather(plan.sweep.resources.world_size)
-            return self._ask("rows", [(plan.context, plan.tree, luck, cut)] * self.size)[0]
+            with tempfile.TemporaryDirectory() as store:
+                self._ask("begin", [(plan.context, store)] * self.size)
+                return self._run(plan.tree, random.Random(luck), cut)
         except BaseException:
             self.stop()  # the others may wait for one that failed
             raise
+
+    def _run(self, tree, chance, cut):
+        ends, found, ready = {None: None}, {}, list(tree.children[None])
+        while ready:
+            chain = tree.chain(ready.pop(chance.randrange(len(ready))))
+            children = tree.children.get(chain[-1].id, [])
+            order = WorkOrder(chain=chain, spill=bool(children) and chance.random() < 0.3)
+            number, parent = chance.randrange(2), ends[chain[0].parent]
+            trained = [stage for stage in chain if stage.steps > 1]
+            if cut and trained:
+                stage = chance.choice(trained)
+                step = chance.randrange(stage.start_step + 1, stage.stop_step)
+                self._ask("run", [(number, replace(order, spill=False), parent, (stage.id, step))] * self.size)
+                order, number = replace(order, look_for_kept=True), 1 - number
+                parent = None  # it is not needed any more
+            row, state = self._ask("run", [(number, order, parent, None)] * self.size)[0]
+            if row is not None:
+                found[row["cell_id"]] = {name: row.get(name) for name in SCORES}
+            ends[chain[-1].id] = state
+            ready += children
+        return found
 
     def stop(self):
         if self.process is not None:
@@ -246,22 +287,22 @@ def test_the_small_sweep_shares_training():
     assert make_plan(sweep).flops_planned < make_plan(sweep, share=False).flops_planned
 
 
-@settings(EXAMPLES, max_examples=8)
+@settings(EXAMPLES, max_examples=6)
 @given(document=sweeps(), luck=lucks)
 def test_rows_of_a_shared_tree_are_those_of_cells_trained_alone(gangs, document, luck):
     assert_exact(gangs, document, luck)
 
 
-@pytest.mark.parametrize("family", CASES)
-@pytest.mark.parametrize("world_size", WORLD_SIZES[1:])
+@pytest.mark.parametrize(
+    ("world_size", "family"), [(2, "transformer"), (3, "transformer"), (3, "resnet"), (4, "resnet")]
+)
 @settings(EXAMPLES, max_examples=2)
 @given(data=st.data(), luck=lucks)
 def test_rows_of_a_gang_are_those_of_a_gang_that_trains_each_cell_alone(gangs, world_size, family, data, luck):
     assert_exact(gangs, data.draw(sweeps(world_size, family)), luck)
 
 
-@pytest.mark.parametrize("family", CASES)
-@pytest.mark.parametrize("world_size", [1, 3])
+@pytest.mark.parametrize(("world_size", "family"), [(1, "transformer"), (1, "resnet"), (3, "resnet")])
 @settings(EXAMPLES, max_examples=2)
 @given(data=st.data(), luck=lucks, schedule=st.sampled_from(["wsm", "wsd", "constant"]), cut=st.booleans())
 def test_children_of_a_shared_tree_are_those_of_parents_trained_for_each(

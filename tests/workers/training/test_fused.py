@@ -25,6 +25,7 @@ from workers.training.loop import cross_entropy
 from workers.training.merge import OpenWindows
 from workers.training.state import load_model, load_optimizer, save_state
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 TEXT = """\
 name: text
 seed: 3
@@ -40,14 +41,6 @@ model: {family: resnet}
 grid: {params: [1.4k]}
 train: {optimizer: sgd, batch_size: 8}
 """
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @cache
@@ -96,7 +89,7 @@ def train_together(engine, stages, models, parents=None, after_step=lambda step:
         after_step=after_step,
     )
     return finite, [
-        save_state(module, optimizer, step=first.stop_step, wall_s=0.0, sums=window.sums, phase="pretrain")
+        save_state(module, optimizer, step=first.stop_step, wall_s=0.0, sums=window.sums, phase="pretrain", done=True)
         for module, optimizer, window in zip(modules, optimizers, windows, strict=True)
     ]
 
@@ -173,7 +166,9 @@ def test_each_model_can_be_saved_after_any_step():
     kept = {}
 
     def keep(step):
-        kept[step] = [save_state(*model, step=step, wall_s=0.0, sums={}, phase="pretrain") for model in models]
+        kept[step] = [
+            save_state(*model, step=step, wall_s=0.0, sums={}, phase="pretrain", done=False) for model in models
+        ]
 
     train_together(engine, stages, models, after_step=keep)
     assert list(kept) == list(range(1, stages[0].stop_step + 1))
@@ -314,14 +309,16 @@ def test_the_probe_leaves_models_optimizers_and_the_generator_untouched():
     samples = [next(batches(engine, stage)) for stage in stages]
     for module, _ in models:
         module.eval()
-    before = [save_state(*copy.deepcopy(model), step=0, wall_s=0.0, sums={}, phase="pretrain") for model in models]
+    before = [
+        save_state(*copy.deepcopy(model), step=0, wall_s=0.0, sums={}, phase="pretrain", done=False) for model in models
+    ]
     groups = [copy.deepcopy(optimizer.param_groups) for _, optimizer in models]
     generator = torch.get_rng_state()
     answer = fusing_pays(*map(list, zip(*models, strict=True)), samples, roots(plan)[0].recipe)
     assert answer in (True, False)
     assert torch.equal(torch.get_rng_state(), generator)
     for (module, optimizer), state, group in zip(models, before, groups, strict=True):
-        after = save_state(module, optimizer, step=0, wall_s=0.0, sums={}, phase="pretrain")
+        after = save_state(module, optimizer, step=0, wall_s=0.0, sums={}, phase="pretrain", done=False)
         assert all(np.array_equal(after.model[name], value) for name, value in state.model.items())
         assert after.optimizer.keys() == state.optimizer.keys()
         assert all(np.array_equal(after.optimizer[name], value) for name, value in state.optimizer.items())

@@ -8,8 +8,9 @@ from pydantic import Field
 
 from orchestrator.errors import BadInput
 from orchestrator.planning.family import Family, ModelShape
+from orchestrator.spec.bounds import Params
 from orchestrator.spec.compression_options import Changes, CompressionOptions
-from orchestrator.spec.quantities import PositiveCount, PositiveReal, Real
+from orchestrator.spec.quantities import PositiveReal, Real
 from orchestrator.spec.sections.recovery import Recovery
 
 
@@ -18,7 +19,7 @@ class DistillOptions(CompressionOptions):
 
     student_key: ClassVar[str | None] = "student_params"
 
-    student_params: PositiveCount = Field(description="Non-embedding parameters of the student.")
+    student_params: Params = Field(description="Non-embedding parameters of the student.")
     temperature: PositiveReal = Field(default=2.0, description="Softmax temperature of teacher and student.")
     mix: Annotated[Real, Field(ge=0, le=1)] = Field(
         default=0.5, description="Weight of the teacher's targets in the loss; 0: a student that learns by itself."

@@ -19,7 +19,7 @@ FULL_BITS = 32
 class QuantizeOptions(CompressionOptions):
     """Weights in fewer bits."""
 
-    bits: Count = Field(description="Bits a weight: 2, 3, 4 or 8.")
+    bits: Count = Field(description="Bits a weight: 2, 3, 4 or 8.", json_schema_extra={"enum": [*_BITS]})
     activations: Literal["float", "int8"] = Field(
         default="float", description="int8: activations too, each row scaled as it comes; with 8 bits only."
     )

@@ -10,23 +10,23 @@ from pydantic import Field
 from orchestrator.errors import BadOption
 from orchestrator.planning.family import ModelShape, UnitGroup
 from orchestrator.planning.manifest import DataManifest
+from orchestrator.spec.bounds import Exponent, Factor, Level, SecondsOrNone
 from orchestrator.spec.options import Options
-from orchestrator.spec.quantities import NonNegativeReal, PositiveReal, Real
 
 
 class SimulatedOptions(Options):
     """YAML keys beside ``family: simulated``: the law that rows obey and what a stage costs."""
 
-    alpha: Real = Field(0.3, description="exponent of N")
-    beta: Real = Field(0.25, description="exponent of D")
-    gamma: Real = Field(0.1, description="exponent of E")
-    delta: Real = Field(0.0, description="exponent of the fine-tuning examples d")
-    zeta: Real = Field(0.0, description="exponent of the fine-tuning epochs e")
-    eta: Real = Field(0.0, description="exponent of the share of bytes kept")
-    C: PositiveReal = Field(2000.0, description="factor before the power law")
-    floor: NonNegativeReal = Field(1.5, description="loss that no size or data takes away")
-    noise: NonNegativeReal = Field(0.01, description="standard deviation of the log-normal noise")
-    stage_s: NonNegativeReal = Field(0.0, description="seconds that a stage sleeps")
+    alpha: Exponent = Field(0.3, description="exponent of N")
+    beta: Exponent = Field(0.25, description="exponent of D")
+    gamma: Exponent = Field(0.1, description="exponent of E")
+    delta: Exponent = Field(0.0, description="exponent of the fine-tuning examples d")
+    zeta: Exponent = Field(0.0, description="exponent of the fine-tuning epochs e")
+    eta: Exponent = Field(0.0, description="exponent of the share of bytes kept")
+    C: Factor = Field(2000.0, description="factor before the power law")
+    floor: Level = Field(1.5, description="loss that no size or data takes away")
+    noise: Level = Field(0.01, description="standard deviation of the log-normal noise")
+    stage_s: SecondsOrNone = Field(0.0, description="seconds that a stage sleeps")
 
 
 class Simulated:

@@ -13,8 +13,9 @@ from pydantic import Field
 from orchestrator.errors import BadOption
 from orchestrator.planning.family import ModelShape, UnitGroup
 from orchestrator.planning.manifest import DataManifest
+from orchestrator.spec.bounds import Context, Width
 from orchestrator.spec.options import Options
-from orchestrator.spec.quantities import PositiveCount, Real
+from orchestrator.spec.quantities import Real
 from workers.families.size_search import Line, nearest_size
 
 WIDEST = 65_536
@@ -45,9 +46,9 @@ def non_embedding(width: int, depth: int) -> int:
 class TransformerOptions(Options):
     """YAML keys beside ``family: transformer``."""
 
-    context: PositiveCount = Field(64, description="tokens in a window")
+    context: Context = Field(64, description="tokens in a window")
     dropout: Annotated[Real, Field(ge=0, lt=1)] = Field(0.0, description="dropout on embeddings and residual branches")
-    head_dim: PositiveCount = Field(16, description="width of an attention head, as nearly as it divides the model's")
+    head_dim: Width = Field(16, description="width of an attention head, as nearly as it divides the model's")
 
 
 class Transformer:
