@@ -3,13 +3,39 @@
 from __future__ import annotations
 
 import html
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from orchestrator.fitting.result import FitReport
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 
-def parameter_rows(report: FitReport) -> list[dict[str, Any]]:
+class Reported(Protocol):
+    """What is read of a report."""
+
+    @property
+    def target(self) -> str:
+        """Return the column fitted."""
+
+    @property
+    def n_rows(self) -> int:
+        """Return how many rows there were."""
+
+    @property
+    def warnings(self) -> list[str]:
+        """Return what to know of them."""
+
+    @property
+    def fits(self) -> Mapping[str, Any]:
+        """Return the fits by their names."""
+
+    @property
+    def best(self) -> Any:
+        """Return the default answer."""
+
+    @property
+    def best_law(self) -> Any:
+        """Return the best single law."""
+
+
+def parameter_rows(report: Reported) -> list[dict[str, Any]]:
     """Return one record a parameter of each fit of a report."""
     return [
         {"law": name, "parameter": parameter, "value": found.value, "lo": found.lo, "hi": found.hi}
@@ -18,7 +44,7 @@ def parameter_rows(report: FitReport) -> list[dict[str, Any]]:
     ]
 
 
-def summary(report: FitReport) -> str:
+def summary(report: Reported) -> str:
     """Return the laws, their parameters with 90 % intervals and their errors, a line each."""
     lines = [f"{report.target} fitted to {report.n_rows:,} rows"]
     for name, fit in report.fits.items():
@@ -32,7 +58,7 @@ def summary(report: FitReport) -> str:
     return "\n".join([*lines, *(f"note: {warning}" for warning in report.warnings)])
 
 
-def as_html(report: FitReport) -> str:
+def as_html(report: Reported) -> str:
     """Return the parameters as an HTML table; what people typed is escaped."""
     rows = "".join(
         "<tr>" + "".join(f"<td>{html.escape(_cell(value))}</td>" for value in record.values()) + "</tr>"
