@@ -15,13 +15,14 @@ from orchestrator import __version__
 
 if TYPE_CHECKING:
     from orchestrator.analysis.answers import optimal, predict, query, status
+    from orchestrator.analysis.fit_anything import fit
     from orchestrator.analysis.fit_source import SourceComparison, SourceFit, compare_groups, fit_source
     from orchestrator.analysis.garbage import gc
     from orchestrator.analysis.select import select
     from orchestrator.analysis.tables import read_table
     from orchestrator.errors import BadInput, BadOption, Interrupted, ScalawError, Unreachable
     from orchestrator.execution.run import RunResult, run_sweep
-    from orchestrator.fitting import FitReport, LawFit, fit
+    from orchestrator.fitting import FitReport, LawFit
     from orchestrator.fitting.comparison import Comparison
     from orchestrator.fitting.law import Law
     from orchestrator.fitting.result import Estimate
@@ -73,7 +74,7 @@ _HOME = {
     "compare_groups": "orchestrator.analysis.fit_source",
     "doctor": "scalaw.diagnosis",
     "export": "scalaw.cell_export",
-    "fit": "orchestrator.fitting",
+    "fit": "orchestrator.analysis.fit_anything",
     "fit_source": "orchestrator.analysis.fit_source",
     "gc": "orchestrator.analysis.garbage",
     "jobs": "orchestrator.submission.runs",

@@ -53,6 +53,8 @@ class AdditiveLaw(Law):
 
     #: Searches of a round that go on from what was found; for laws whose starts can't reach every valley.
     wanders: ClassVar[int] = 0
+    #: Whether parts of a sample need them too, one by one.
+    rugged: ClassVar[bool] = False
 
     @abstractmethod
     def terms(self, coords: FloatArray, log_axes: LogAxes) -> Sequence[Term]:
@@ -122,7 +124,7 @@ class AdditiveLaw(Law):
 
     def solve_parts(self, sample: Sample, parts: Sequence[Mask]) -> list[FloatArray]:
         """Return the best coordinates (P,) of some parts, each from starts of its own; all in one batch."""
-        if not parts or sample.rows > ROWS_FOR_STARTS:
+        if not parts or sample.rows > ROWS_FOR_STARTS or self.rugged:
             return super().solve_parts(sample, parts)
         starts = [self.starts(sample.part(part)) for part in parts]
         of = np.repeat(np.arange(len(parts)), [len(s) for s in starts])

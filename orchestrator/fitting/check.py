@@ -21,13 +21,13 @@ MOST_SAID: Final = 8
 #: Numbers outside are no size, no amount and no loss: a slip of units or a code for "missing", and products overflow.
 LEAST: Final = 1e-50
 MOST: Final = 1e50
+#: What is said of them.
+IMPLAUSIBLE: Final = f"must lie between {LEAST:g} and {MOST:g}; is it in another unit, or a code for a missing value?"
 
 Word = TypeVar("Word", bound=str)
 
 #: Targets that grow with quality, between 0 and 1; every other target is a loss.
 QUALITIES: Final = frozenset({"accuracy", "precision_macro", "recall_macro", "f1_macro", "fidelity"})
-#: What is said of them.
-IMPLAUSIBLE: Final = f"must lie between {LEAST:g} and {MOST:g}; is it in another unit, or a code for a missing value?"
 
 
 def one_of(what: str, given: str, known: Sequence[Word]) -> Word:

@@ -24,8 +24,9 @@ from orchestrator.fitting.noise import NOISES, Noise, cost_noise, seed_noise, so
 from orchestrator.fitting.profile import ILL_CONDITIONED, profile_ends
 from orchestrator.fitting.ranking import Ahead, ranking
 from orchestrator.fitting.result import Estimate, FitReport, LawFit
+from orchestrator.fitting.rising import rising
 from orchestrator.fitting.sample import Sample, centred
-from orchestrator.fitting.separability import separability
+from orchestrator.fitting.separability import kinds, separability
 from orchestrator.fitting.solver.huber import huber_sum
 from orchestrator.fitting.validation import Fold, HoldOut, errors_ahead, folds, held_out_rows
 from orchestrator.spec.registries import LAWS
@@ -137,7 +138,7 @@ def fit(
         _task(table, target, hold_out, bootstrap, seed, *words), groups=group_ids(table, group), fixes=parse_fixes(fix)
     )
     axes, loss = task.columns, task.loss
-    warnings = table_warnings(axes, loss, quality=target in QUALITIES)
+    warnings = [*table_warnings(axes, loss, quality=target in QUALITIES), *rising(axes, loss)]
     if noise == "seeds" and seed_noise(centred(axes, loss)[0]) is None:
         warnings.append("no point of the axes has several seeds: rows count alike; add seeds, or leave noise out")
     fits, ahead, reasons = _fit_laws(task, laws) if varies(loss) else ({}, {}, [])
@@ -147,7 +148,7 @@ def fit(
     apart = separability(axes, loss, variants, bootstrap=bootstrap, seed=seed)
     if apart is not None and not apart.separable:
         warnings.append(apart.verdict)
-    warnings += _kinds(axes, variants) if VARIANT in table.column_names else []
+    warnings += kinds(axes, variants) if VARIANT in table.column_names else []
     ranked = ranking(fits, ahead, _blocks(task))
     warnings += best_warnings(fits[ranked.names[0]]) if fits else []
     fits = {name: replace(fit, rolling_rmse_log=ranked.rmse_log.get(name)) for name, fit in fits.items()}
@@ -168,21 +169,6 @@ def fit(
         separability=apart,
         reasons=reasons,
     )
-
-
-def _kinds(axes: Mapping[str, FloatArray], variants: Sequence[object]) -> list[str]:
-    """Say where rows of one ε were compressed in different ways, which a law in ε takes as one."""
-    ways: dict[float, set[object]] = {}
-    for share, variant in zip(axes["eps"].tolist() if "eps" in axes else [], variants, strict=False):
-        ways.setdefault(share, set()).add(variant)
-    several = sorted({str(way) for found in ways.values() if len(found) > 1 for way in found})
-    if not several:
-        return []
-    said = (
-        f"rows of one ε were compressed in different ways ({', '.join(several[:6])}), which laws in ε take as one: "
-        "fit each by itself, with `where` on a table; precision_training is for those trained in their precision"
-    )
-    return [Caution(said, "several_kinds", kinds=float(len(several)))]
 
 
 def _task(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,7 @@ import pyarrow as pa
 from orchestrator.errors import BadInput
 from orchestrator.fitting.axes import AXES, FloatArray, law_axes, training_cost
 from orchestrator.fitting.check import QUALITIES, numeric_columns
+from orchestrator.fitting.frames import as_html, parameter_rows, summary
 from orchestrator.fitting.identifiability import Identifiability, Withheld
 from orchestrator.fitting.law import Law
 from orchestrator.fitting.separability import Separability
@@ -294,3 +296,24 @@ class FitReport:
         if self.best is not None and self.best is not self.best_law:
             return self.best.predict_interval(table, level)
         return pooled_interval([self.fits[name] for name in self.near], table, level)
+
+    def summary(self) -> str:
+        """Return the laws with parameters, intervals and errors in words."""
+        return summary(self)
+
+    def to_pandas(self) -> Any:
+        """Return a data frame with one row a parameter: ``law, parameter, value, lo, hi``.
+
+        Raises
+        ------
+        BadInput
+            If pandas isn't installed.
+        """
+        try:
+            pandas = importlib.import_module("pandas")
+        except ImportError:
+            raise BadInput("pandas isn't installed: pip install pandas, or read `fits` as it is") from None
+        return pandas.DataFrame(parameter_rows(self))
+
+    def _repr_html_(self) -> str:
+        return as_html(self)

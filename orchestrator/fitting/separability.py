@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.fitting.axes import AXES, MEANING, FloatArray, varies
+from orchestrator.fitting.caution import Caution
 from orchestrator.fitting.solver.linear import least_squares
 
 #: Damage below this is noise, and its logarithm means nothing.
@@ -122,3 +123,18 @@ def _judged(names: list[str], design: FloatArray, log_damage: FloatArray, drawn:
     else:
         verdict = "these rows show no dependence of a compression's damage on the model it is done to"
     return Separability(slopes=slopes, pairs=rows, separable=not against, verdict=verdict)
+
+
+def kinds(axes: Mapping[str, FloatArray], variants: Sequence[object]) -> list[str]:
+    """Say where rows of one ε were compressed in different ways, which a law in ε takes as one."""
+    ways: dict[float, set[object]] = {}
+    for share, variant in zip(axes["eps"].tolist() if "eps" in axes else [], variants, strict=False):
+        ways.setdefault(share, set()).add(variant)
+    several = sorted({str(way) for found in ways.values() if len(found) > 1 for way in found})
+    if not several:
+        return []
+    said = (
+        f"rows of one ε were compressed in different ways ({', '.join(several[:6])}), which laws in ε take as one: "
+        "fit each by itself, with `where` on a table; precision_training is for those trained in their precision"
+    )
+    return [Caution(said, "several_kinds", kinds=float(len(several)))]

@@ -118,6 +118,11 @@ def _single(con: duckdb.DuckDBPyConnection, sql: str) -> Any:
     statements = con.extract_statements(sql)
     if len(statements) != 1:
         raise BadInput(f"SQL: expected one SELECT, got {len(statements)} statements")
+    if statements[0].type.name == "MULTI":
+        raise BadInput(
+            "SQL: PIVOT without its values becomes several statements, of which one writes: name them, as in pivot "
+            "results on epochs in (1, 2) using avg(val_loss) group by params_non_embedding"
+        )
     if statements[0].type not in READS:
         kind = statements[0].type.name
         raise BadInput(f"SQL: {kind} is refused; the store is read-only, use SELECT over the tables results and fits")

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+import scalaw
 from orchestrator.analysis.answers import optimal, predict
 from orchestrator.analysis.fit_source import fit_source
 from orchestrator.analysis.inputs import RowChoice, gather
@@ -136,6 +137,16 @@ def test_nested_keys_and_packed_files(tmp_path):
 def test_columns_of_numbers_are_a_table():
     columns = {"n": np.array([1e6, 2e6]), "d": [1e7, 2e7], "loss": [3.0, 2.5]}
     assert gather(columns).axes["d"].to_pylist() == [1e7, 2e7]
+
+
+def test_whatever_holds_runs_is_fitted(case):
+    path = case("mac-cr-csv/runs.csv")
+    table = read_table(path)
+    columns = {name: table[name].to_numpy() for name in table.column_names}
+    alphas = [
+        scalaw.fit(x, laws=["chinchilla"], bootstrap=0).best.params["alpha"].value for x in (path, table, columns)
+    ]
+    assert alphas == pytest.approx([RIGHT["alpha"]] * 3, rel=1e-3)
 
 
 def test_a_table_of_one_axis_is_asked_for_that_axis_alone(case):

@@ -11,12 +11,16 @@ from orchestrator.fitting.average.predictor import Columns
 from orchestrator.fitting.axes import FloatArray, law_axes
 from orchestrator.fitting.caution import Caution
 from orchestrator.fitting.far.answer import FarAnswer, fit_far
+from orchestrator.fitting.far.misfit import LocalMisfit
+from orchestrator.fitting.far.quantiles import over_ninety
 
 #: Signs that a prediction may be off by more than this: rms residual, forward error, disagreement of the floors.
 MOST_OFF: Final = 0.05
 SIGN_RESIDUAL: Final = 0.05
 SIGN_FORWARD: Final = 0.03
 SIGN_DISAGREEMENT: Final = 0.06
+#: Root mean squares of the misfit near a point that hold what was measured there.
+HELD: Final = 1.3
 #: Weight of the highest floor from which the table saturates; range of ln(n·d) below which the trend is the prior's.
 SATURATED: Final = 0.3
 LEAST_RANGE: Final = 1.0
@@ -38,18 +42,25 @@ class FarPredictor:
         nothing repeats.
     worth_ends
         Ends of its 90 % interval.
+    misfit
+        How far rows near a point are missed, where data repeat: by n, unique data and data seen.
     """
 
     answer: FarAnswer
     worth: float | None = None
     worth_ends: tuple[float, float] | None = None
+    misfit: LocalMisfit | None = None
 
     @classmethod
     def fitted(
         cls, columns: Columns, loss: FloatArray, worth: float | None, worth_ends: tuple[float, float] | None
     ) -> FarPredictor:
         """Return the predictor of some rows."""
-        return cls(fit_far(effective(columns, worth), loss), worth, worth_ends)
+        answer = fit_far(effective(columns, worth), loss)
+        if worth is None:
+            return cls(answer)
+        off = answer.predict(effective(columns, worth)) - np.log(loss)
+        return cls(answer, worth, worth_ends, LocalMisfit.of(_places(columns), HELD * off))
 
     @property
     def kind(self) -> str:
@@ -70,6 +81,8 @@ class FarPredictor:
     def half_width(self, columns: Columns, level: float) -> FloatArray:
         """Return the half-width; what repeated data are worth is uncertain too."""
         half = self.answer.half_width(effective(columns, self.worth), level)
+        if self.misfit is not None:
+            half = np.maximum(half, over_ninety(level) * self.misfit.at(_places(columns)))
         if self.worth_ends is None:
             return half
         low, high = (self.answer.predict(effective(columns, end)) for end in self.worth_ends)
@@ -133,6 +146,12 @@ class FarPredictor:
     def facts(self) -> dict[str, Any]:
         """Return the floors, their weights, and what else it is made of."""
         return {"kind": self.kind, "effective_data_R_D": self.worth, **self.answer.facts()}
+
+
+def _places(columns: Columns) -> FloatArray:
+    axes = law_axes(columns, data_seen=True)
+    unique = axes.get("unique_d", axes["d"])
+    return np.log(np.column_stack([axes["n"], unique, axes["d"]]))
 
 
 def effective(columns: Columns, worth: float | None) -> dict[str, FloatArray]:

@@ -38,6 +38,7 @@ class Precision(AdditiveLaw):
     required = ("n", "d", "eps")
     data_seen = True
     wanders = 8
+    rugged = True
 
     def parameters(self, axes: Collection[str]) -> tuple[Parameter, ...]:
         """Return ``E A B alpha beta C gamma_D gamma_N gamma_P gamma_w``."""

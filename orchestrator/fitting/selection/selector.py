@@ -9,11 +9,15 @@ from typing import Final
 import numpy as np
 
 from orchestrator.fitting.axes import FloatArray
+from orchestrator.fitting.check import QUALITIES
 from orchestrator.fitting.selection.costs import Costs
 from orchestrator.fitting.selection.posterior import Belief, Rows, belief_in, first_belief
+from orchestrator.fitting.selection.prior_plan import COST_POWER, PriorPlan
 
 #: Laws that choose: those whose solution is a matter of milliseconds; all of them are fitted to what was chosen.
 LAWS_ASKED: Final = ("product", "product_floor", "chinchilla", "data_constrained", "kaplan", "additive")
+#: What plans before any loss is known.
+PLANNED_BY: Final = ("kaplan_floor",)
 #: A run costs at least this share of the budget: measuring is never free.
 LEAST_SHARE: Final = 1e-3
 #: Standard deviations of a normal either side of the middle that hold 90 %.
@@ -82,12 +86,16 @@ class Selector:
     _chosen: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
+        relevant = np.union1d(self.candidates, self.targets)
+        self._plan = PriorPlan.of(self.columns, relevant) if self.target not in QUALITIES else None
         self._random = np.random.default_rng(self.seed)
         self._place = {int(point): k for k, point in enumerate(self.candidates)}
 
     def take(self, point: int) -> None:
         """Pay for a run that is there already."""
         self._chosen.add(point)
+        if self._plan is not None:
+            self._plan.learn(point)
         self.costs.pay(self._place[point])
 
     def next_batch(self, losses: Mapping[int, float], lost: Collection[int] = ()) -> list[Choice]:
@@ -100,6 +108,8 @@ class Selector:
         lost
             Points that can't be measured.
         """
+        if self._plan is not None:
+            return self._planned(self._plan, losses, lost)
         beliefs = self._beliefs(losses)
         self.width = _width(list(beliefs.values()), self.targets) if "" not in beliefs else None
         if self.interval is not None and self.width is not None and self.width <= self.interval:
@@ -112,6 +122,30 @@ class Selector:
             self._chosen.add(choice.point)
             for belief in beliefs.values():
                 belief.learn(choice.point)
+            found.append(choice)
+        return found
+
+    def _planned(self, plan: PriorPlan, losses: Mapping[int, float], lost: Collection[int]) -> list[Choice]:
+        """Return the next runs by what they tell before any loss is known; rows that became free are always taken."""
+        self._chosen.update(lost)
+        self.width = float(2 * NINETY * np.sqrt(np.mean(plan.variance(self.targets)))) if losses else None
+        if self.interval is not None and self.width is not None and self.width <= self.interval:
+            return []
+        found: list[Choice] = []
+        while len(found) < self.batch:
+            cost = self.costs.marginal()
+            free = np.array([int(point) not in self._chosen for point in self.candidates])
+            affordable = np.flatnonzero(free & (self.costs.spent + cost <= self.budget * (1 + 1e-9)))
+            if not affordable.size:
+                break
+            points = self.candidates[affordable]
+            gain = plan.gains(points, self.targets)
+            worth = gain / np.maximum(cost[affordable], LEAST_SHARE * self.budget) ** COST_POWER
+            best = int(np.argmax(worth * (1 + 1e-6 * self._random.random(worth.size))))
+            choice = Choice(int(points[best]), float(gain[best]), float(cost[affordable[best]]), PLANNED_BY)
+            self.costs.pay(self._place[choice.point])
+            self._chosen.add(choice.point)
+            plan.learn(choice.point)
             found.append(choice)
         return found
 
