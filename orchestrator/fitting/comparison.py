@@ -77,8 +77,8 @@ class Comparison:
             if factor.value is None:
                 found.append(f"{b} never reaches {a}'s loss by more data alone (at {where})")
             else:
-                ends = "" if factor.lo is None else f" [{factor.lo:.3g}, {_end(factor.hi)}]"
-                found.append(f"{b} reaches {a}'s loss with {factor.value:.3g}×{ends} of the data (at {where})")
+                ends = "" if factor.lo is None else f" [{_end(factor.lo)}, {_end(factor.hi)}]"
+                found.append(f"{b} reaches {a}'s loss with {_end(factor.value)}×{ends} of the data (at {where})")
         for group, estimates in self.groups.items():
             lost = [name for name, estimate in estimates.items() if estimate.value is None]
             if lost:
@@ -260,4 +260,6 @@ def _factor(values: FloatArray) -> Estimate:
 
 
 def _end(value: float | None) -> str:
-    return "∞" if value is None else f"{value:.3g}"
+    if value is None:
+        return "∞"
+    return f"{value:.2f}" if value >= 0.1 else f"{value:.2g}"
