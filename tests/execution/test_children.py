@@ -72,7 +72,7 @@ def test_six_known_exponents_come_back_with_those_of_pretraining_beside_them(clu
     for name, true in TRUE.items():
         assert law.params[name].value == pytest.approx(true, abs=0.01)
         assert law.params[name].lo < law.params[name].value < law.params[name].hi
-    assert result.report.best.law == "product"
+    assert result.report.best.law == "average"
     left_out = result.report.fits["chinchilla"]
     assert (left_out.n_rows, law.n_rows) == (18 * 6, 18 * 6 * 4)
     assert any("324 compressed rows are left out" in warning for warning in left_out.warnings)

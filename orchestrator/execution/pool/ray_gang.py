@@ -66,11 +66,15 @@ class RayGang:
         return bool(self.joining)
 
 
-def ticket_of(gang: RayGang, reference: Any) -> tuple[Ticket, int]:
+def ticket_of(gang: RayGang, reference: Any) -> tuple[Ticket, int] | None:
+    """Return the ticket that waits for an answer, and of which rank.
+
+    ``None`` where it no longer waits: rank 0 has answered for all, and another rank's answer came with it.
+    """
     for ticket in gang.tickets:
         if reference in ticket.results:
             return ticket, ticket.results.index(reference)
-    raise KeyError(f"no ticket of {gang.name} waits for {reference}")
+    return None
 
 
 def gravest(failures: Sequence[Failure]) -> Failure:

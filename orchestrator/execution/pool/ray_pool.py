@@ -283,8 +283,8 @@ class RayPool:
             gang.nodes[gang.joining.pop(reference)] = answer[1]
             if not gang.joining:
                 self._told.append(Ready(gang.name))
-        else:
-            ticket, rank = ticket_of(gang, reference)
+        elif (waiting := ticket_of(gang, reference)) is not None:
+            ticket, rank = waiting
             ticket.answers[rank] = answer
             self._weigh(gang, ticket)
 
@@ -294,8 +294,8 @@ class RayPool:
             self._did_not_start(gang, error)
         elif reference == gang.asked:
             gang.asked = None
-        elif reference not in gang.lingering:
-            ticket, rank = ticket_of(gang, reference)
+        elif (waiting := ticket_of(gang, reference)) is not None:
+            ticket, rank = waiting
             lost = isinstance(error, ObjectLostError) or (
                 isinstance(error, RayTaskError) and isinstance(error.cause, ObjectLostError)
             )
