@@ -103,7 +103,7 @@ def test_a_stage_over_its_time_limit_fails_its_cells_alone(cluster, sweep, tmp_p
 def test_a_cluster_that_can_not_run_the_sweep_costs_no_failure_row_and_leaves_no_sweep(
     cluster, sweep, tmp_path, console
 ):
-    too_large, new, old = sweep(overrides=["resources.cpus_per_worker=1000"]), tmp_path / "new", tmp_path / "old"
+    too_large, new, old = sweep(overrides=["resources.cpus_per_worker=500"]), tmp_path / "new", tmp_path / "old"
     with pytest.raises(BadInput, match="too few for one worker"):
         run_sweep(too_large, store=str(new), address="auto", console=console)
     assert not [path for path in new.rglob("*") if path.is_file()]
