@@ -38,7 +38,7 @@ from workers.simulated_engine import SimulatedEngine
 CHILDREN = """\
 name: children
 seed: 3
-data: {source: python-stdlib, max_examples: 1024, eval_examples: 16}
+data: {source: python-stdlib, max_examples: 4096, eval_examples: 16}
 model: {family: transformer, context: 32}
 grid:
   params: [100k]
