@@ -9,6 +9,7 @@ from typing import Any, Final
 import ray
 from ray.util.metrics import Histogram
 
+from workers.messages import Pulse
 from workers.worker import Worker
 
 #: Buckets of the seconds that a commit takes: a local disk to a slow bucket.
@@ -30,9 +31,23 @@ class ActorWorker(Worker):
     def __repr__(self) -> str:
         return self.name  # Ray reads it once; the stage is the name of the task
 
+    # The queue of a call is named here and not where it is called: Ray's client knows no such option of a call.
+    # Ray types a method with a queue as what its handle has.
+
+    @ray.method(concurrency_group=LINGER)
     def linger(self) -> None:
         """Never return."""
         threading.Event().wait()
+
+    @ray.method(concurrency_group=WATCH)
+    def pulse(self) -> Pulse:  # type: ignore[override]
+        """See `Worker`."""
+        return super().pulse()
+
+    @ray.method(concurrency_group=WATCH)
+    def stop(self) -> None:  # type: ignore[override]
+        """See `Worker`."""
+        super().stop()
 
     def meet(self) -> tuple[str, int]:
         """Open the place where this generation of the gang meets; return its host and port."""

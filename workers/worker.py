@@ -6,10 +6,11 @@ It knows nothing of Ray: `workers.actor` is the same thing as an actor, and test
 from __future__ import annotations
 
 import math
+import sys
 import threading
 import time
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import takewhile
@@ -155,13 +156,24 @@ class Worker:
         if not isinstance(state, Kept):
             self.checkpointer.keep(stage, state)
 
-    def _own_threads(self) -> AbstractContextManager[Any]:
+    @contextmanager
+    def _own_threads(self) -> Iterator[None]:
         """Give this thread's BLAS and OpenMP calls the threads that the result belongs to (I3).
 
         OpenMP counts them by calling thread, and an actor with a second queue runs its tasks in threads of a pool.
+        Torch's MKL is out of threadpoolctl's sight and has a number of its own as soon as anybody in the process has
+        called ``torch.set_num_threads``.
         """
-        limits: AbstractContextManager[Any] = self._controller.limit(limits=self.threads)
-        return limits
+        torch = sys.modules.get("torch")
+        before = torch.get_num_threads() if torch else 0
+        with self._controller.limit(limits=self.threads):
+            if torch:
+                torch.set_num_threads(self.threads)
+            try:
+                yield
+            finally:
+                if torch:
+                    torch.set_num_threads(before)
 
     def _run_chain(self, order: WorkOrder, parent: Any, started: datetime) -> tuple[StageResult, Any]:
         done: Stage | None = None

@@ -51,6 +51,11 @@ def until(come, seconds=120):
         time.sleep(0.3)
 
 
+def measured(store):
+    """Return the cells that a store has, also while it is only being made."""
+    return open_store(str(store)).done() if (store / "store.json").exists() else set()
+
+
 def rows(store):
     return [{c: row[c] for c in TRAINED} for row in open_store(str(store)).results().to_pylist()]
 
@@ -65,7 +70,7 @@ def test_a_sweep_outlives_a_lost_node_uses_a_new_one_and_has_the_rows_of_a_local
     assert (job["sweep"], job["attached"], job["begun"]) == ("small", False, True)
     assert 0 < job["package_bytes"] < 2e6
 
-    until(lambda: store.is_dir() and len(open_store(str(store)).done()) >= 2)
+    until(lambda: len(measured(store)) >= 2)
     nodes.kill("second")
     nodes.add("third")
     followed = nodes.scalaw("logs", job["job_id"], "--address", nodes.url, "--follow")
@@ -134,7 +139,7 @@ def test_gpus_train_while_workers_without_one_evaluate(nodes):
     wanted = ("--set", "resources.gpus_per_worker=1", "--set", "resources.cpu_workers=1")
     sent = nodes.scalaw("submit", path, "--address", nodes.url, "--store", store, "--json", *wanted)
     assert sent.returncode == 0, sent.stderr
-    until(lambda: store.is_dir() and len(open_store(str(store)).done()) >= 2)
+    until(lambda: len(measured(store)) >= 2)
     listed = nodes.get("/api/v0/actors?limit=1000")["data"]["result"]["result"]
     at_work = {a["name"]: a["node_id"] for a in listed if "scalaw" in (a["name"] or "") and a["state"] == "ALIVE"}
     assert at_work["scalaw-worker-0"] == nodes.ids["box"] != at_work["scalaw-cpu-worker-0"]
@@ -154,7 +159,7 @@ def test_workers_go_to_nodes_with_the_labels_that_are_asked_for(nodes):
     sent = nodes.scalaw("submit", path, *to, "resources.labels={pool: blue}")
     assert sent.returncode == 0, sent.stderr
     job = json.loads(sent.stdout)
-    until(lambda: store.is_dir() and len(open_store(str(store)).done()) >= 2)
+    until(lambda: len(measured(store)) >= 2)
     listed = nodes.get("/api/v0/nodes?limit=1000&detail=1")["data"]["result"]["result"]
     (blue,) = [node["node_id"] for node in listed if node["state"] == "ALIVE" and node["labels"].get("pool") == "blue"]
     actors = nodes.get("/api/v0/actors?limit=1000")["data"]["result"]["result"]
@@ -185,7 +190,7 @@ def test_working_files_go_along_and_relative_paths_mean_the_same_there(nodes):
 def test_ctrl_c_leaves_the_job_and_says_how_to_stop_it_by_its_store(nodes):
     path, store = written(nodes, "waited", 1.0), nodes.folder / "waited-store"
     waiting = submitted(nodes, path, store)
-    until(lambda: store.is_dir() and open_store(str(store)).done())
+    until(lambda: measured(store))
     waiting.send_signal(signal.SIGINT)
     _, said = waiting.communicate(timeout=30)
     assert waiting.returncode == 130
@@ -202,7 +207,7 @@ def test_ctrl_c_leaves_the_job_and_says_how_to_stop_it_by_its_store(nodes):
 def test_a_killed_driver_is_told_to_whoever_waits(nodes):
     path, store = written(nodes, "killed", 1.0), nodes.folder / "killed-store"
     waiting = submitted(nodes, path, store)
-    until(lambda: store.is_dir() and open_store(str(store)).done())
+    until(lambda: measured(store))
     (job,) = [one for one in nodes.get("/api/jobs/") if (one["metadata"] or {}).get("scalaw_sweep") == "killed"]
     os.kill(int(job["driver_info"]["pid"]), signal.SIGKILL)
     _, said = waiting.communicate(timeout=60)

@@ -180,6 +180,27 @@ def test_a_state_goes_to_a_child_on_another_gang_also_after_the_gang_that_made_i
     assert after.results[0].row["val_loss"] == before.results[0].row["val_loss"]
 
 
+def test_a_result_belongs_to_its_workers_threads_whatever_else_the_process_has_set(tried, request):
+    import torch
+
+    request.addfinalizer(lambda before=torch.get_num_threads(): torch.set_num_threads(before))
+    found = set()
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        it = tried(LARGE)
+        if it.kind == "ray":
+            pytest.skip("a worker of Ray has a process to itself")
+        (gang,) = it.start()
+        it.pool.send(gang, [it.order(0)], [None])
+        (trunk,) = it.hear(1)
+        child = it.plan.tree.chain(it.plan.tree.children[it.chains[0][0].id][0])
+        for _ in range(2):
+            it.pool.send(gang, [WorkOrder(chain=child)], trunk.states)
+            (answer,) = it.hear(1)
+            found.add(answer.results[0].row["val_loss"])
+    assert len(found) == 1
+
+
 def test_a_state_that_is_kept_lies_among_the_checkpoints_as_done_and_serves_as_parent(tried):
     it = tried(LARGE)
     (gang,) = it.start()

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from orchestrator.execution.pool.protocol import (
     TITLES,
@@ -31,6 +31,9 @@ from workers.faults import described, failure_of
 from workers.messages import Cause, Failure, Kept, Pulse, StageResult, WorkOrder
 from workers.rank import ALONE
 from workers.worker import Worker
+
+#: Longest wait for the step that a worker is at when its pool is closed.
+LAST_STEP_S: Final = 30.0
 
 
 class Killed(BaseException):
@@ -93,6 +96,7 @@ class LocalPool:
         self._gangs: dict[str, _Gang] = {}
         self._events: queue.SimpleQueue[tuple[_Gang, Event]] = queue.SimpleQueue()
         self._turn = threading.Lock()
+        self._threads: list[threading.Thread] = []
         self._gone: set[str] = set()
         self._numbers = 0
 
@@ -170,10 +174,12 @@ class LocalPool:
         self._end(self._gangs.pop(gang))
 
     def close(self) -> None:
-        """See `Pool`."""
+        """See `Pool`; no worker goes on after it, as its threads and torch's settings are this process's."""
         for gang in self._gangs.values():
             self._end(gang)
         self._gangs.clear()
+        for thread in self._threads:
+            thread.join(LAST_STEP_S)
 
     # What happens to workers elsewhere
 
@@ -221,7 +227,8 @@ class LocalPool:
         )
         gang = _Gang(name, role, there[len(self._gangs) % len(there)], worker)
         self._gangs[name] = gang
-        threading.Thread(target=self._work, args=(gang,), name=name, daemon=True).start()
+        self._threads.append(threading.Thread(target=self._work, args=(gang,), name=name, daemon=True))
+        self._threads[-1].start()
 
     def _put(self, gang: _Gang, lot: _Lot) -> int:
         if not gang.tickets:

@@ -28,7 +28,7 @@ from orchestrator.execution.pool.protocol import (
 from orchestrator.execution.pool.ray_gang import RayGang, Ticket, gravest, task_name, ticket_of, told_by
 from orchestrator.planning.context import RunContext
 from orchestrator.planning.tree import Role, Stage
-from workers.actor import LINGER, WATCH, WorkerActor
+from workers.actor import WorkerActor
 from workers.faults import failure_of
 from workers.messages import Cause, Failure, StageResult, WorkOrder
 from workers.rank import Rank
@@ -142,7 +142,7 @@ class RayPool:
         """See `Pool`."""
         for gang in self._gangs.values():
             for rank in gang.ranks:
-                rank.stop.options(concurrency_group=WATCH).remote()
+                rank.stop.remote()
 
     def keep(self, gang: str, stage: Stage, state: Holding) -> int:
         """See `Pool`."""
@@ -186,7 +186,7 @@ class RayPool:
         ranks = tuple(self._actor(name, needs, Rank(k, size)) for k in range(size))
         place = [ranks[0].meet.remote()] if size > 1 else []  # in a list, so that ranks wait for it themselves
         joining = {rank.join.remote(place): k for k, rank in enumerate(ranks)}
-        lingering = tuple(rank.linger.options(concurrency_group=LINGER).remote() for rank in ranks)
+        lingering = tuple(rank.linger.remote() for rank in ranks)
         self._gangs[name] = RayGang(name, role, ranks, joining, lingering)
 
     def _actor(self, gang: str, needs: WorkerNeeds, rank: Rank) -> ActorHandle[Any]:
@@ -255,7 +255,7 @@ class RayPool:
         for gang in self._gangs.values():
             wanted = gang.asked is None and gang.dying is None and (gang.starts or gang.tickets)
             if wanted and now - gang.asked_s >= PULSE_S:
-                gang.asked, gang.asked_s = gang.ranks[0].pulse.options(concurrency_group=WATCH).remote(), now
+                gang.asked, gang.asked_s = gang.ranks[0].pulse.remote(), now
 
     def _hear(self, reference: Any, gang: RayGang | None) -> None:
         if reference in self._keeping:
