@@ -136,17 +136,31 @@ def test_checkpoints_of_a_run_are_one_piece_of_evidence(case):
     assert any("rows of one run" in warning for warning in found.warnings)
 
 
-@pytest.mark.slow
-def test_few_rows_get_intervals_that_hold(case):
-    table, held = pa.csv.read_csv(case("residual-4x3/table.csv")), []
-    draws = np.array(table["draw"].to_pylist())
-    for draw in np.unique(draws):
-        part = table.filter(pa.array(draws == draw))
-        params = fit(part, laws=["chinchilla"], resample="residual", bootstrap=300).fits["chinchilla"].params
+def held_of_few_rows(tables):
+    """Return for each parameter how often the interval of drawn residuals holds the truth."""
+    held = {"E": [], "alpha": [], "beta": []}
+    for table in tables:
+        params = fit(table, laws=["chinchilla"], resample="residual", bootstrap=300).fits["chinchilla"].params
         for name, truth in (("E", 1.7), ("alpha", 0.35), ("beta", 0.37)):
             estimate = params[name]
-            held.append(estimate.value is None or estimate.lo <= truth <= estimate.hi)
-    assert np.mean(held) >= 0.87
+            held[name].append(estimate.value is None or estimate.lo <= truth <= estimate.hi)
+    return {name: float(np.mean(times)) for name, times in held.items()}
+
+
+def test_few_rows_get_intervals_that_hold(case):
+    table = pa.csv.read_csv(case("residual-4x3/table.csv"))
+    draws = np.array(table["draw"].to_pylist())
+    held = held_of_few_rows(table.filter(pa.array(draws == draw)) for draw in np.unique(draws))
+    assert np.mean(list(held.values())) >= 0.85, "13.6 of 16; the next test has draws enough for .87"
+
+
+@pytest.mark.nightly
+def test_few_rows_get_intervals_that_hold_over_300_draws():
+    n, d = np.repeat(np.geomspace(2e7, 1e9, 4), 3), np.tile(np.geomspace(1e9, 3e10, 3), 4)
+    loss = 1.7 + 480 / n**0.35 + 2100 / d**0.37
+    noise = (np.exp(0.004 * np.random.default_rng(50_000 + k).standard_normal(12)) for k in range(300))
+    held = held_of_few_rows(pa.table({"n": n, "d": d, "loss": loss * each}) for each in noise)
+    assert min(held.values()) >= 0.87, held
 
 
 def test_a_loss_that_rises_with_epochs_is_said_and_held(case):

@@ -183,8 +183,8 @@ def test_a_state_goes_to_a_child_on_another_gang_also_after_the_gang_that_made_i
 def test_a_result_belongs_to_its_workers_threads_whatever_else_the_process_has_set(tried, request):
     import torch
 
-    request.addfinalizer(lambda before=torch.get_num_threads(): torch.set_num_threads(before))
-    found = set()
+    before, found = torch.get_num_threads(), set()
+    request.addfinalizer(lambda: torch.set_num_threads(before))
     for threads in (1, 2):
         torch.set_num_threads(threads)
         it = tried(LARGE)
