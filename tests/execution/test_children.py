@@ -83,7 +83,7 @@ def test_six_known_exponents_come_back_with_those_of_pretraining_beside_them(clu
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("schedule", ["wsd", "wsm"])
+@pytest.mark.parametrize("schedule", ["wsd", pytest.param("wsm", marks=pytest.mark.nightly)])
 def test_rows_of_children_are_those_of_children_whose_parents_were_trained_for_them_alone(
     cluster, tmp_path, console, schedule
 ):

@@ -67,7 +67,7 @@ def test_a_sweep_that_mixes_recipes_has_the_rows_of_each_alone_and_fits_the_firs
     assert names[0] in mixed.answer.warnings[0]
     assert all(name in mixed.answer.warnings[0] for name in names[1:])
     losses = {row["cell_id"]: row["val_loss"] for row in open_store(str(tmp_path / "mixed")).results().to_pylist()}
-    for k, recipe in enumerate(RECIPES[1:]):
+    for k, recipe in enumerate((RECIPES[1], RECIPES[3])):
         run_sweep(sweep(recipe), store=str(tmp_path / str(k)), share=False, console=console)
         for row in open_store(str(tmp_path / str(k))).results().to_pylist():
             assert losses[row["cell_id"]] == row["val_loss"]
