@@ -42,7 +42,7 @@ REFERENCES_KEPT = 32
 class TorchEngine:
     """Trains and scores ``torch.nn.Module`` families."""
 
-    def __init__(self, context: RunContext, rank: Rank = ALONE, *, on_gpu: bool = False) -> None:
+    def __init__(self, context: RunContext, rank: Rank = ALONE, *, on_gpu: bool = False, threads: int = 1) -> None:
         self.context, self.rank = context, rank
         self.family: TorchFamily = FAMILIES.load_training(context.family)()
         self.device = prepared_device(on_gpu=on_gpu)
@@ -146,6 +146,9 @@ class TorchEngine:
             micro_batches=micro_batches,
         )
         return state(stage.stop_step)
+
+    def foresee(self, stages: Sequence[Stage]) -> None:
+        """Nothing need be prepared: a model is built when its stage begins."""
 
     def pack(self, state: TrainState) -> bytes:
         """Return a state as one safetensors file."""

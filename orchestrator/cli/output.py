@@ -35,6 +35,10 @@ Overrides = Annotated[
 ]
 
 
+ProgramFile = Annotated[
+    str | None,
+    typer.Option("--program", metavar="FILE", help="Your own trainer's program.toml, which may then be run."),
+]
 Share = Annotated[bool, typer.Option("--share/--no-share", help="Train once what cells have in common.")]
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Train failed cells again.")]
 

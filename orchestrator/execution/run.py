@@ -23,6 +23,7 @@ from orchestrator.planning import Plan, make_plan
 from orchestrator.planning.cell import Cell
 from orchestrator.planning.machine import usable_cores
 from orchestrator.planning.recipe import recipe_name
+from orchestrator.programs.program import Program
 from orchestrator.spec import Sweep
 from orchestrator.store import Store, open_store
 from orchestrator.store.compaction import WORTHWHILE
@@ -89,6 +90,7 @@ def run_sweep(
     retry_failed: bool = False,
     budget_fraction: float | None = None,
     dashboard: bool = True,
+    program: Program | None = None,
     console: Console | None = None,
 ) -> RunResult:
     """Run a parsed sweep into a store; safe to repeat.
@@ -109,6 +111,8 @@ def run_sweep(
         Choose cells while the sweep runs, for at most this share of the plan's FLOPs; ``None``: the whole grid.
     dashboard
         Whether a cluster that we start serves Ray's dashboard.
+    program
+        The trainer of ``family: program``: to give it is the consent to run it.
     console
         Where progress is shown; stderr by default.
 
@@ -121,7 +125,7 @@ def run_sweep(
     """
     begun = time.perf_counter()
     journal = Journal(console or Console(stderr=True))
-    plan = make_plan(sweep, share=share)
+    plan = make_plan(sweep, share=share, program=program)
     for warning in plan.warnings:
         journal.say(f"warning: {warning}")
     _check_room(sweep, address)

@@ -11,6 +11,7 @@ from orchestrator.planning.content_id import content_id
 from orchestrator.planning.family import Family, ModelShape
 from orchestrator.planning.manifest import DataManifest
 from orchestrator.planning.recipe import RECIPE_VERSION, Recipe
+from orchestrator.programs.program import Program
 from orchestrator.spec.sweep import Sweep
 
 #: A warning is given where the nearest buildable size is further off than this share.
@@ -25,7 +26,9 @@ class Expansion:
     warnings: list[str]
 
 
-def expand(sweep: Sweep, family: Family, manifest: DataManifest, recipes: Sequence[Recipe]) -> Expansion:
+def expand(
+    sweep: Sweep, family: Family, manifest: DataManifest, recipes: Sequence[Recipe], program: Program | None = None
+) -> Expansion:
     """Return the distinct cells of a sweep's grid.
 
     Parameters
@@ -34,6 +37,8 @@ def expand(sweep: Sweep, family: Family, manifest: DataManifest, recipes: Sequen
         The parsed sweep.
     recipes
         How each point of the grid is trained; equal ones count once.
+    program
+        Whose sources the cells depend on, of ``family: program``.
 
     Raises
     ------
@@ -44,7 +49,7 @@ def expand(sweep: Sweep, family: Family, manifest: DataManifest, recipes: Sequen
     full = _full_set(sweep, manifest)
     shapes = _shapes(sweep, family, manifest, warnings)
     amounts = _amounts(sweep, full, warnings)
-    commons = {recipe: _common(sweep, manifest, recipe) for recipe in recipes}
+    commons = {recipe: _common(sweep, manifest, recipe, program) for recipe in recipes}
     if len(commons) < len(recipes):
         warnings.append("two entries of grid.recipes come to the same: trained once")
     digests = {shape: content_id([shape.family, dict(shape.dims)]) for shape in shapes}
@@ -77,7 +82,7 @@ def expand(sweep: Sweep, family: Family, manifest: DataManifest, recipes: Sequen
     return Expansion(cells, warnings)
 
 
-def _common(sweep: Sweep, manifest: DataManifest, recipe: Recipe) -> str:
+def _common(sweep: Sweep, manifest: DataManifest, recipe: Recipe, program: Program | None) -> str:
     """Return the digest of what all cells of a recipe have in common."""
     return content_id(
         {
@@ -86,6 +91,7 @@ def _common(sweep: Sweep, manifest: DataManifest, recipe: Recipe) -> str:
             "data": manifest.digest,
             "eval_examples": sweep.data.eval_examples,
             "model": sweep.model.options,
+            **({} if program is None else {"program": program.digest}),
         }
     )
 

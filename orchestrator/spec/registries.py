@@ -118,6 +118,7 @@ FAMILIES = Registry(
         "transformer": "workers.families.transformer.plan:Transformer",
         "resnet": "workers.families.resnet.plan:ResNet",
         "simulated": "workers.families.simulated.plan:Simulated",
+        "program": "workers.families.program.plan:ProgramFamily",
     },
 )
 SOURCES = Registry(
@@ -132,6 +133,7 @@ SOURCES = Registry(
         "imagefolder": "workers.sources.imagefolder:ImageFolder",
         "fake": "workers.sources.fake:FakeImages",
         "simulated": "workers.sources.simulated:SimulatedData",
+        "program": "workers.sources.program:ProgramData",
     },
 )
 OPTIMIZERS = Registry(

@@ -1,0 +1,117 @@
+"""A trainer without torch: a linear model with momentum and a noise drawn anew each step; `options` make it misbehave."""
+
+import json
+import os
+import random
+import sys
+import time
+
+from scalaw.program import Task
+
+task = Task()
+bad = task.options.get("bad")
+if task.do == "describe":
+    models = []
+    for n in task.params:
+        width = n if bad != "factor" else 3 * n
+        models.append(
+            {"params_total": width + 1, "params_non_embedding": width, "train_flops": 6 * width, "dims": {"width": width}}
+        )
+    if bad == "fewer":
+        models.pop()
+    if bad == "describe fails":
+        sys.exit("no data here")
+    data = {"name": "lines", "digest": "0123456789abcdef", "train_examples": 400, "val_examples": 40}
+    task.describe(data, models)
+
+width = task.dims["width"]
+
+
+def example(index, name="train"):
+    drawn = random.Random(f"{name} {index}")
+    x = [drawn.gauss(0, 1) for _ in range(width)]
+    return x, sum(value * (k % 3 - 1) for k, value in enumerate(x)) + drawn.gauss(0, 0.1)
+
+
+def predicted(x):
+    return bias + sum(w * value for w, value in zip(weights, x, strict=True))
+
+
+drawn = random.Random(task.seed)
+weights, bias = [drawn.gauss(0, 0.1) for _ in range(width)], 0.0
+momentum = [0.0] * (width + 1)
+if task.start_state:
+    weights, bias, momentum = json.loads((task.start_state / "state.json").read_text())
+    if bad == "forgets momentum":
+        momentum = [0.0] * (width + 1)
+
+
+def once(name):
+    """Whether this is the first process that comes here, by a file that outlives it."""
+    path = os.path.join(task.options["outside"], name)
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return False
+    return True
+
+
+def save(folder):
+    (folder / "state.json").write_text(json.dumps([weights, bias, momentum]))
+    if bad == "link":
+        (folder / "link").symlink_to("/etc/hostname")
+
+
+with open(os.path.join(task.options["outside"], "starts"), "a") as starts:
+    starts.write(f"{task.start_step}-{task.stop_step}\n")
+for step in task.steps():
+    noise = random.Random(task.step_seed(step)).gauss(0, 0.01)
+    gradient, loss = [0.0] * (width + 1), 0.0
+    for index in task.examples(step):
+        x, y = example(index)
+        error = predicted(x) - y + noise
+        loss += error * error / task.batch_size
+        for k, value in enumerate([*x, 1.0]):
+            gradient[k] += 2 * error * value / task.batch_size
+    for k in range(width + 1):
+        momentum[k] = 0.9 * momentum[k] + gradient[k]
+    weights = [w - task.rate(step) * m for w, m in zip(weights, momentum, strict=False)]
+    bias -= task.rate(step) * momentum[-1]
+    time.sleep(task.options.get("step_s", 0))
+    if step == 11:
+        if bad == "raises" or (bad == "raises once" and once("raised")):
+            raise RuntimeError("eleven")
+        if bad == "killed once" and once("killed"):
+            os.kill(os.getpid(), 9)
+        if bad == "refuses":
+            print("this task is bad", flush=True)
+            sys.exit(78)
+        if bad == "hangs":
+            time.sleep(1000)
+        if bad == "leaves once" and once("left"):
+            os.kill(os.getpid(), 15)
+        if bad == "nan":
+            loss = float("nan")
+        if bad == "metrics":
+            with open(task.task["metrics"], "a") as metrics:
+                metrics.write("x" * 10_000 + "\n")
+        if bad == "endless log":
+            for _ in range(4000):
+                print("no end" * 1000)
+    task.step_done(step, loss, save)
+
+scores = [(predicted(x) - y) ** 2 for x, y in (example(i, "val") for i in range(min(task.eval_examples or 0, 40)))]
+val_loss = sum(scores) / len(scores) if scores else None
+if bad == "null":
+    val_loss = None
+total = width + 1 + (bad == "counts")
+task.finish(params_total=total, val_loss=val_loss, steps_done=task.stop_step)
+if bad == "large result":
+    with open(task.task["result"], "w") as result:
+        result.write(json.dumps({"protocol": 1, "id": task.task["id"], "padding": "x" * 2_000_000}))
+if bad == "no result":
+    os.remove(task.task["result"])
+if bad == "infinity":
+    answer = json.load(open(task.task["result"]))
+    with open(task.task["result"], "w") as result:
+        result.write(json.dumps({**answer, "val_loss": float("inf")}))
