@@ -141,7 +141,7 @@ class Task:
         if self.rank:
             return
         if self._metrics is None:
-            self._metrics = open(self.task["metrics"], "a", encoding="utf-8")  # noqa: SIM115 (open to the end)
+            self._metrics = Path(self.task["metrics"]).open("a", encoding="utf-8")  # noqa: SIM115 (open to the end)
         self._metrics.write(json.dumps({"step": step, "train_loss": number(train_loss), **more}) + "\n")
         self._metrics.flush()
 

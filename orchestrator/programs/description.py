@@ -168,7 +168,7 @@ def _checked(name: str, result: Path, params: Sequence[int]) -> Description:
         raise BadInput(f"{name} describes itself wrongly: {shown(first.location)}: {first.sentence}") from None
     if len(found.models) != len(params):
         raise BadInput(
-            f"{name} describes {len(found.models)} models where {len(params)} sizes were asked for: one a size, in order"
+            f"{name} describes {len(found.models)} models and was asked for {len(params)} sizes: one each, in order"
         )
     return found
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -29,7 +29,7 @@ _KEPT_FROM_IT = re.compile(r"AWS_.*|AZURE_.*|GOOGLE_.*|GCS_.*|RAY_.*|SCALAW_.*")
 Word = Annotated[str, Field(min_length=1, max_length=4_000)]
 
 
-class Sharing(str, Enum):
+class Sharing(StrEnum):
     """How far cells of a program may have their training in common; each level promises what the ones after it do."""
 
     EXACT = "exact"

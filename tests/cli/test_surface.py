@@ -14,10 +14,10 @@ SOURCE = {
 }  # fmt: skip
 FLAGS = {
     "init": {"--json"},
-    "plan": {"--share", "--no-share", "--set", "--json"},
+    "plan": {"--share", "--no-share", "--set", "--program", "--json"},
     "run": {
         "--store", "--address", "--share", "--no-share", "--retry-failed", "--select", "--budget-fraction",
-        "--dashboard", "--no-dashboard", "--set", "--json",
+        "--dashboard", "--no-dashboard", "--set", "--program", "--json",
     },
     "submit": {
         "--store", "--address", "--wait", "--share", "--no-share", "--retry-failed", "--select", "--budget-fraction",

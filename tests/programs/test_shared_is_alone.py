@@ -6,6 +6,7 @@ import pytest
 
 from orchestrator.store import open_store
 
+pytestmark = pytest.mark.slow
 LOSSES = ("val_loss", "metrics", "flops", "steps")
 
 

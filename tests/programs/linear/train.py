@@ -1,10 +1,11 @@
-"""A trainer without torch: a linear model with momentum and a noise drawn anew each step; `options` make it misbehave."""
+"""A trainer without torch: a linear model with momentum and fresh noise each step; `options` make it misbehave."""
 
 import json
 import os
 import random
 import sys
 import time
+from pathlib import Path
 
 from scalaw.program import Task
 
@@ -15,7 +16,12 @@ if task.do == "describe":
     for n in task.params:
         width = n if bad != "factor" else 3 * n
         models.append(
-            {"params_total": width + 1, "params_non_embedding": width, "train_flops": 6 * width, "dims": {"width": width}}
+            {
+                "params_total": width + 1,
+                "params_non_embedding": width,
+                "train_flops": 6 * width,
+                "dims": {"width": width},
+            }
         )
     if bad == "fewer":
         models.pop()
@@ -48,9 +54,8 @@ if task.start_state:
 
 def once(name):
     """Whether this is the first process that comes here, by a file that outlives it."""
-    path = os.path.join(task.options["outside"], name)
     try:
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL))
+        Path(task.options["outside"], name).touch(exist_ok=False)
     except FileExistsError:
         return False
     return True
@@ -62,7 +67,7 @@ def save(folder):
         (folder / "link").symlink_to("/etc/hostname")
 
 
-with open(os.path.join(task.options["outside"], "starts"), "a") as starts:
+with Path(task.options["outside"], "starts").open("a") as starts:
     starts.write(f"{task.start_step}-{task.stop_step}\n")
 for step in task.steps():
     noise = random.Random(task.step_seed(step)).gauss(0, 0.01)
@@ -93,7 +98,7 @@ for step in task.steps():
         if bad == "nan":
             loss = float("nan")
         if bad == "metrics":
-            with open(task.task["metrics"], "a") as metrics:
+            with Path(task.task["metrics"]).open("a") as metrics:
                 metrics.write("x" * 10_000 + "\n")
         if bad == "endless log":
             for _ in range(4000):
@@ -106,12 +111,10 @@ if bad == "null":
     val_loss = None
 total = width + 1 + (bad == "counts")
 task.finish(params_total=total, val_loss=val_loss, steps_done=task.stop_step)
+result = Path(task.task["result"])
 if bad == "large result":
-    with open(task.task["result"], "w") as result:
-        result.write(json.dumps({"protocol": 1, "id": task.task["id"], "padding": "x" * 2_000_000}))
+    result.write_text(json.dumps({"protocol": 1, "id": task.task["id"], "padding": "x" * 2_000_000}))
 if bad == "no result":
-    os.remove(task.task["result"])
+    result.unlink()
 if bad == "infinity":
-    answer = json.load(open(task.task["result"]))
-    with open(task.task["result"], "w") as result:
-        result.write(json.dumps({**answer, "val_loss": float("inf")}))
+    result.write_text(json.dumps({**json.loads(result.read_text()), "val_loss": float("inf")}))
