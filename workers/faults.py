@@ -82,7 +82,7 @@ def _cause(error: BaseException) -> Cause:
     step: BaseException | None = error
     while step is not None and step not in chain:
         chain.append(step)
-        step = step.__cause__ or step.__context__
+        step = step.__cause__ or (None if step.__suppress_context__ else step.__context__)
     for each in chain:
         if isinstance(each, StoreReplaced):
             return Cause.STORE_REPLACED

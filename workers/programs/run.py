@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from orchestrator.planning.tree import Stage
-from orchestrator.programs.exchange import BadAnswer, finite, read_json
+from orchestrator.programs.exchange import BadAnswer, NotANumber, finite, read_json
 from orchestrator.programs.manifest import PROTOCOL, Manifest
 from orchestrator.programs.process import TaskProcess
 from workers.programs.failures import ProgramDiverged
@@ -139,8 +139,13 @@ class Run:
         ------
         BadAnswer
             If that is no answer to this task, or counts another model than was described.
+        ProgramDiverged
+            If it holds a number that is none.
         """
-        result = read_json(self.folder / "result.json")
+        try:
+            result = read_json(self.folder / "result.json")
+        except NotANumber as bad:
+            raise ProgramDiverged(str(bad)) from None
         wanted = {"protocol": PROTOCOL, "id": self.task["id"], "step": self.task["stop_step"]}
         wanted["params_total"] = self.task["model"]["params_total"]
         for name, value in wanted.items():
