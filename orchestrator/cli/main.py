@@ -24,6 +24,7 @@ from orchestrator.cli import (
     plan,
     plot,
     predict,
+    program,
     query,
     run,
     schema,
@@ -92,6 +93,7 @@ for verb in (
     doctor,
 ):
     app.command(verb.NAME, cls=Verb)(verb.command)
+app.add_typer(program.app, name=program.NAME)
 app.add_typer(store.app, name=store.NAME)
 
 

@@ -17,6 +17,7 @@ from orchestrator.analysis.garbage import drop_older_layout, tidy_after_run
 from orchestrator.errors import BadInput, StoreReplaced, Unreachable
 from orchestrator.execution.active_selection import CellChooser
 from orchestrator.execution.cluster.address import knock
+from orchestrator.execution.program_trial import Trial, tried
 from orchestrator.execution.progress.run_log import Journal
 from orchestrator.execution.train import Spent, Training
 from orchestrator.planning import Plan, make_plan
@@ -131,6 +132,11 @@ def run_sweep(
     _check_room(sweep, address)
     target = open_store(store, create=True)
     check_free(target, sweep.name, say=journal.say)
+    trial = None
+    if program is not None and _missing(plan.cells, target.done()):
+        trial = tried(plan, program, target, journal.say)
+        if trial.level is not program.level:
+            plan = make_plan(sweep, share=share, program=program.lowered(trial.level))
     ids = [cell.id for cell in plan.cells]
     done = target.done()  # also sets damaged parts aside, so that their cells count as missing
     again = {cell_id for cell_id in ids if done.get(cell_id) == "failed"} if retry_failed else set()
@@ -139,7 +145,7 @@ def run_sweep(
         chooser = _chooser(plan, budget_fraction, target.rows(ids), again, journal)
     missing = _missing(plan.cells, done.keys() - again)
     spent = Spent()
-    with _Beginning(target, plan, again, journal) as beginning:
+    with _Beginning(target, plan, again, journal, trial=trial) as beginning:
         if not missing:
             beginning.begin()
             journal.say(f"{sweep.name}: all {len(ids):,} cells are there")
@@ -196,6 +202,7 @@ class _Beginning:
     again: Collection[str]
     journal: Journal
     lease: Lease | None = None
+    trial: Trial | None = None
 
     def begin(self) -> Lease:
         """Take the sweep's lease and record the plan, the first time that this is called."""
@@ -203,6 +210,8 @@ class _Beginning:
             self.lease = take_lease(self.store, self.plan.sweep.name, say=self.journal.say)
             drop_older_layout(self.store)
             self.store.forget_failures(self.again)
+            if self.trial is not None:
+                self.trial.record(self.store)
             change = _commit_sweep(self.store, self.plan, None)
             if change.before is not None:
                 self.journal.say(_what_changed(self.plan.sweep.name, change, self.store.done()))

@@ -104,10 +104,9 @@ class TaskProcess:
             time.sleep(LOOK_S)
         return code
 
-    def terminate(self) -> None:
-        """Ask it to finish its step, save and exit with 75."""
-        with suppress(ProcessLookupError):
-            self._process.send_signal(signal.SIGTERM)
+    def signal(self, number: int) -> None:
+        """Send it a signal; SIGTERM asks it to finish its step, save and exit with 75."""
+        self._process.send_signal(number)
 
     def kill(self) -> None:
         """End its session, and what it has started in others."""

@@ -46,6 +46,7 @@ FLAGS = {
     "export": {"-o", "--out", "--json"},
     "gc": {"--sweep", "--yes", "--dry-run", "--json"},
     "schema": {"--json"},
+    "program": set(),
     "store": set(),
     "doctor": {"--store", "--address", "--json"},
 }  # fmt: skip

@@ -32,7 +32,11 @@ MANIFEST = 'protocol = 1\nname = "linear"\ncommand = ["python", "train.py"]\n'
         ("name", "nam", r"program.toml:2: nam: unknown key; did you mean 'name'\?|program.toml:2: nam: unknown key"),
         ('"linear"', '"a/b"', r"program.toml:2: name: must be letters"),
         ("protocol = 1", "protocol = 1\nprotocol = 1", r"program.toml: no TOML: "),
-        ("protocol = 1", 'protocol = 1\nsharing = "most"', r"program.toml:2: sharing: can't be the text 'most'; one of: exact"),
+        (
+            "protocol = 1",
+            'protocol = 1\nsharing = "most"',
+            r"program.toml:2: sharing: can't be the text 'most'; one of: exact",
+        ),
         ("protocol = 1", 'protocol = 1\nsources = ["../*.py"]', r"sources: '../\*.py' leads out of the program's"),
         ("protocol = 1", 'protocol = 1\nsources = ["*.rs"]', r"sources: no file in .*linear matches \*.rs; list the"),
         (

@@ -7,6 +7,7 @@ starts as often as cells do. What the driver asks next is mostly what the proces
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import tempfile
 import time
@@ -256,7 +257,7 @@ class ProgramEngine:
                 seen = self._keep(run, stage, seen, there, checkpointer)
                 if checkpointer.stop_asked and asked_s is None and code is None:
                     asked_s = time.monotonic()
-                    run.process.terminate()
+                    run.process.signal(signal.SIGTERM)
             if code is not None:
                 return self._ended(run, stage, code, checkpointer, stopped=asked_s is not None)
             now = time.monotonic()

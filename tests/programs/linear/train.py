@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import signal
 import sys
 import time
 from pathlib import Path
@@ -65,16 +66,28 @@ def once(name):
 
 def save(folder):
     (folder / "state.json").write_text(json.dumps([weights, bias, momentum]))
+    if bad == "draws as it saves":
+        weights[0] += 1e-12
     if bad == "link":
         (folder / "link").symlink_to("/etc/hostname")
 
 
+if bad == "ignores the amount":
+    task.task["stream_examples"] = task.data["train_examples"]
+if bad == "deaf":
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if bad == "writes to its parent" and task.start_state:
+    (task.start_state / "more.txt").write_text("mine")
 with Path(task.options["outside"], "starts").open("a") as starts:
     starts.write(f"{task.start_step}-{task.stop_step}\n")
 for step in task.steps():
-    noise = random.Random(task.step_seed(step)).gauss(0, 0.01)
+    noise = (drawn if bad == "forgets its generator" else random.Random(task.step_seed(step))).gauss(0, 0.01)
+    rate = task.rate(0 if bad == "ignores the rate" else step)
+    examples = task.examples(step)
+    if bad == "draws over the amount":
+        examples = [random.Random(f"{i} {task.task['stream_examples']}").randrange(400) for i in examples]
     gradient, loss = [0.0] * (width + 1), 0.0
-    for index in task.examples(step):
+    for index in examples:
         x, y = example(index)
         error = predicted(x) - y + noise
         loss += error * error / task.batch_size
@@ -82,8 +95,8 @@ for step in task.steps():
             gradient[k] += 2 * error * value / task.batch_size
     for k in range(width + 1):
         momentum[k] = 0.9 * momentum[k] + gradient[k]
-    weights = [w - task.rate(step) * m for w, m in zip(weights, momentum, strict=False)]
-    bias -= task.rate(step) * momentum[-1]
+    weights = [w - rate * m for w, m in zip(weights, momentum, strict=False)]
+    bias -= rate * momentum[-1]
     time.sleep(task.options.get("step_s", 0))
     if step == 11:
         if bad == "raises" or (bad == "raises once" and once("raised")):
