@@ -15,7 +15,7 @@ A trainer becomes a program by a loop like this one::
         rate, seed, examples = task.rate(step), task.step_seed(step), task.examples(step)
         loss = train_on(examples)
         task.step_done(step, loss, save=lambda folder: torch.save(state(), folder / "state.pt"))
-    task.finish(params_total=..., val_loss=evaluate(task.eval_examples))
+    task.finish(params_total=..., val_loss=evaluate(task.eval_examples) if task.eval_examples else None)
 """
 
 from __future__ import annotations
@@ -64,7 +64,8 @@ class Task:
         self.start_step: int = self.task.get("start_step", 0)
         self.stop_step: int = self.task.get("stop_step", 0)
         self.start_state = Path(self.task["start_state"]) if self.task.get("start_state") else None
-        self.eval_examples: int | None = self.task.get("eval_examples")
+        #: Held-back examples to score, no more than there are; 0 where nothing is to be scored.
+        self.eval_examples: int = min(self.task.get("eval_examples") or 0, self.data.get("val_examples", 0))
         self.stopping = False
         self._save_steps = set(self.task.get("save_steps", ()))
         self._saved_s = time.monotonic()
@@ -189,6 +190,16 @@ class Task:
 
     def _stop(self, *_: object) -> None:
         self.stopping = True
+
+
+def digest_of(*files: str | os.PathLike[str]) -> str:
+    """Return the SHA-256 (hex) of some files' bytes, by which two data sets are told apart."""
+    digest = hashlib.sha256()
+    for file in files:
+        with Path(file).open("rb") as opened:
+            while block := opened.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
 
 
 def number(value: float | None) -> float | None:

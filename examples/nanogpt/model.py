@@ -50,12 +50,13 @@ def dims_for(params, context):
     return {"width": width, "depth": depth, "heads": max(1, width // 32), "context": context}
 
 
-def counted(dims):
-    """Return all parameters, those beside the embeddings, and the FLOPs of training on one window."""
+def described(dims):
+    """Return what scalaw asks of a size: all parameters, those beside the embeddings, FLOPs of training on a window."""
     with torch.device("meta"):
         model = GPT(**dims)
     total = sum(weight.numel() for weight in model.parameters())
-    embeddings = model.tokens.weight.numel() + model.positions.weight.numel()
+    head, positions = model.tokens.weight.numel(), model.positions.weight.numel()
     context, width, depth = dims["context"], dims["width"], dims["depth"]
-    matrices = total - embeddings + model.tokens.weight.numel()
-    return total, total - embeddings, context * (6 * matrices + 12 * depth * width * context)
+    flops = context * (6 * (total - positions) + 12 * depth * width * context)
+    count = {"params_total": total, "params_non_embedding": total - head - positions}
+    return {**count, "train_flops": flops, "dims": dims}

@@ -1,4 +1,4 @@
-"""A trainer as many have one: a GPT on token shards, AdamW, warmup and cosine decay, dropout."""
+"""A trainer as many have one: a GPT on token shards, AdamW, dropout."""
 
 import math
 from pathlib import Path

@@ -1,16 +1,14 @@
-"""A trainer as many have one: a GPT on token shards, AdamW, dropout; its task comes from scalaw."""
+"""A trainer as many have one: a GPT on token shards, AdamW, dropout."""
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
 import torch
-from model import GPT, counted, dims_for
+from model import GPT, described, dims_for
 
-from scalaw.program import Task
+from scalaw.program import Task, digest_of
 
-task = Task()
-context = 64
+task, context = Task(), 64
 shards = Path(__file__).parent / "data"
 train = np.memmap(shards / "train.bin", dtype="<u2", mode="r")
 val = np.memmap(shards / "val.bin", dtype="<u2", mode="r")
@@ -34,35 +32,29 @@ def evaluate(count):
 
 
 if task.do == "describe":
-    sizes = [(dims, *counted(dims)) for dims in (dims_for(n, context) for n in task.params)]
-    names = ("dims", "params_total", "params_non_embedding", "train_flops")
-    digest = hashlib.sha256(train.tobytes() + val.tobytes()).hexdigest()
-    counts = {"train_examples": len(train) // context - 1, "val_examples": len(val) // context - 1}
-    task.describe(
-        {"name": "stdlib-bytes", "digest": digest, "tokens_per_example": context, **counts},
-        [dict(zip(names, size, strict=True)) for size in sizes],
-    )
+    data = {"name": "stdlib-bytes", "digest": digest_of(shards / "train.bin", shards / "val.bin")}
+    data |= {"tokens_per_example": context, "train_examples": len(train) // context - 1}
+    data |= {"val_examples": len(val) // context - 1}
+    task.describe(data, [described(dims_for(params, context)) for params in task.params])
 
 torch.manual_seed(task.seed)
-model = GPT(**task.dims, dropout=task.options.get("dropout", 0.1))
+model = GPT(**task.dims, dropout=task.options["dropout"])
 optimizer = torch.optim.AdamW(model.parameters(), lr=task.rate(0), betas=(0.9, 0.95), weight_decay=0.1)
+parts = {"model": model, "optimizer": optimizer}
 if task.start_state:
-    for part, state in zip(
-        (model, optimizer), torch.load(task.start_state / "state.pt", weights_only=True), strict=True
-    ):
-        part.load_state_dict(state)
+    for name, state in torch.load(task.start_state / "state.pt", weights_only=True).items():
+        parts[name].load_state_dict(state)
 for step in task.steps():
     for group in optimizer.param_groups:
         group["lr"] = task.rate(step)
     torch.manual_seed(task.step_seed(step))
-    loss = model(*windows(train, task.examples(step)))
+    indices = task.examples(step)
+    loss = model(*windows(train, indices))
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     optimizer.step()
-    task.step_done(
-        step, loss.item(), save=lambda to: torch.save((model.state_dict(), optimizer.state_dict()), to / "state.pt")
-    )
-count = min(task.eval_examples or 0, task.data["val_examples"])
-total = sum(weight.numel() for weight in model.parameters())
-task.finish(params_total=total, val_loss=evaluate(count) if count else None)
+    state = {name: part.state_dict() for name, part in parts.items()}
+    task.step_done(step, loss.item(), save=lambda to, state=state: torch.save(state, to / "state.pt"))
+val_loss = evaluate(task.eval_examples) if task.eval_examples else None
+task.finish(params_total=sum(p.numel() for p in model.parameters()), val_loss=val_loss)

@@ -76,7 +76,7 @@ def test_exit_codes_are_those_that_scripts_know():
     assert Interrupted.exit_code == 130
 
 
-@pytest.mark.parametrize("verb", sorted({*FLAGS, "store check"} - {"store"}))
+@pytest.mark.parametrize("verb", sorted({*FLAGS, "program check", "store check"} - {"program", "store"}))
 def test_every_verb_has_help_with_an_example(scalaw, verb):
     answer = scalaw(*verb.split(), "--help")
     assert answer.code == 0

@@ -22,6 +22,7 @@ from orchestrator.planning.tree import Stage
 from orchestrator.programs.exchange import BadAnswer, write_json
 from orchestrator.programs.guardian import Guardian
 from orchestrator.programs.manifest import PROTOCOL, Sharing
+from orchestrator.programs.preload import CannotPreload, ForkedProcess, Preloaded
 from orchestrator.programs.process import REFUSALS, SAVED, TaskProcess, environment, told
 from orchestrator.programs.program import Program
 from workers.checkpointer import Checkpointer, StateGone, Stopped
@@ -56,6 +57,7 @@ class ProgramEngine:
         self._numbers = count(1)
         self._ahead: Sequence[Stage] = ()
         self._run: Run | None = None
+        self._preloaded: Preloaded | None = None
         self._beat: Callable[[], None] = lambda: None
 
     def listen(self, beat: Callable[[], None]) -> None:
@@ -168,7 +170,7 @@ class ProgramEngine:
         if parent is not None and not parent.files:
             raise StateGone((first.parent or first.id,), "the state before this stage was scored, and not kept")
         folder = self._scratch / f"run-{next(self._numbers)}"
-        for name in ("states", "work", "code"):
+        for name in ("states", "work"):
             (folder / name).mkdir(parents=True)
         if parent is not None:
             parent.write(folder / "start")
@@ -177,18 +179,29 @@ class ProgramEngine:
         task["checkpoint_interval_s"] = min(interval_s, INTERVAL_S)
         task["save_steps"] = [each.stop_step for each in stages[: len(stages) - scores] if each.steps]
         write_json(folder / "task.json", task)
-        manifest = self.program.manifest
+        process = self._process(folder)
+        self._run = Run(folder, process, task, self.program.manifest, stages, start, scores)
+
+    def _process(self, folder: Path) -> TaskProcess | ForkedProcess:
+        """Start the program at the task in a folder: a child of the warm interpreter, or a process of its own."""
+        manifest, file = self.program.manifest, folder / "task.json"
+        variables = environment(manifest, threads=self.threads)
+        place = self.program.place(self._scratch / "code")
         try:
-            process = TaskProcess(
-                manifest.command,
-                self.program.place(folder / "code"),
-                folder / "task.json",
-                environment(manifest, threads=self.threads),
-                self._guardian,
-            )
+            if not manifest.preload:
+                return TaskProcess(manifest.command, place, file, variables, self._guardian)
+            if self._preloaded is None:
+                self._preloaded = Preloaded(manifest.preload, place, variables, self._scratch, self._guardian)
+            try:
+                return self._preloaded.start(manifest.command[1:], file, variables)
+            except CannotPreload:  # it was killed, as where memory ran out: the next try starts another one
+                self._preloaded.close()
+                self._preloaded = None
+                raise
+        except CannotPreload as error:
+            raise ProgramFailed(f"{manifest.name} can't be started: {error}") from error
         except OSError as error:
             raise ProgramFailed(f"{manifest.name} can't be started: {error.strerror} ({error.filename})") from error
-        self._run = Run(folder, process, task, manifest, stages, start, scores)
 
     def _task(self, folder: Path, first: Stage, last: Stage, start: ProgramState, *, scores: bool) -> dict[str, Any]:
         recipe = last.recipe

@@ -13,6 +13,7 @@ from typing import Any, Final
 from orchestrator.planning.tree import Stage
 from orchestrator.programs.exchange import BadAnswer, NotANumber, finite, read_json
 from orchestrator.programs.manifest import PROTOCOL, Manifest
+from orchestrator.programs.preload import ForkedProcess
 from orchestrator.programs.process import TaskProcess
 from workers.programs.failures import ProgramDiverged
 from workers.programs.state import ProgramState, read_folder
@@ -40,7 +41,7 @@ class Run:
     """
 
     folder: Path
-    process: TaskProcess
+    process: TaskProcess | ForkedProcess
     task: dict[str, Any]
     manifest: Manifest
     path: Sequence[Stage]
