@@ -69,6 +69,16 @@ def _refuse_what_it_cannot(sweep: Sweep, program: Program) -> None:
             f"{sweep.at('grid', 'compression')}: the weights of {name} are its own, so they aren't compressed; take "
             "grid.compression out"
         )
+    resources = sweep.resources
+    if program.manifest.launch == "one" and resources.world_size > 1 and resources.gpus_per_worker:
+        raise BadInput(
+            f"{sweep.at('resources', 'world_size')}: {name} starts its ranks itself (launch: one), on the GPUs of one "
+            f"worker: write world_size: 1 and gpus_per_worker: {resources.world_size}"
+        )
+    if resources.cpu_workers:
+        raise BadInput(
+            f"{sweep.at('resources', 'cpu_workers')}: {name} scores in the process that trains; take cpu_workers out"
+        )
     for train in sweep.recipes():
         if schedule_named(train.schedule).ending == "merge":
             raise BadInput(
