@@ -7,11 +7,17 @@ from collections.abc import Callable
 from typing import Any
 
 from orchestrator.execution.export import export as export_cell
+from orchestrator.programs.program import read_program
 from orchestrator.submission.submit import silent
 
 
 def export(
-    store: str, cell: str, out: str | os.PathLike[str], *, tell: Callable[[str], None] = silent
+    store: str,
+    cell: str,
+    out: str | os.PathLike[str],
+    *,
+    program: str | os.PathLike[str] | None = None,
+    tell: Callable[[str], None] = silent,
 ) -> dict[str, Any]:
     """Write the model of a cell, trained anew from the sweep in the store, with a loader example.
 
@@ -21,6 +27,8 @@ def export(
         Its id, or a beginning of it that no other cell has.
     out
         A folder that does not exist or is empty.
+    program
+        The ``program.toml`` of a cell of ``family: program``; to give it is the consent to run it.
     tell
         Takes a sentence of progress.
 
@@ -34,4 +42,5 @@ def export(
     BadInput
         If there is no such cell, it failed, it is simulated, or the folder holds something or can't be written.
     """
-    return export_cell(store, cell, os.fspath(out), tell)
+    own = None if program is None else read_program(program)
+    return export_cell(store, cell, os.fspath(out), tell, own)

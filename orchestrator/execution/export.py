@@ -11,14 +11,18 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import BadInput
 from orchestrator.planning import Plan, make_plan
 from orchestrator.planning.tree import StageTree
+from orchestrator.programs.program import Program
 from orchestrator.spec import parse_sweep
 from orchestrator.store import Store, open_store
 from orchestrator.store.cell_row import last_line
+
+if TYPE_CHECKING:
+    from workers.programs.state import ProgramState
 
 #: What stands beside the model: enough to run it.
 LOADER = '''"""Runs the exported model on some input of the right shape; needs scalaw installed."""
@@ -36,7 +40,9 @@ with torch.inference_mode():
 '''
 
 
-def export(store_uri: str, cell: str, folder: str, say: Callable[[str], None]) -> dict[str, Any]:
+def export(
+    store_uri: str, cell: str, folder: str, say: Callable[[str], None], program: Program | None = None
+) -> dict[str, Any]:
     """Write a cell's model, a loader example and its row to a folder; return what was written.
 
     Parameters
@@ -47,6 +53,8 @@ def export(store_uri: str, cell: str, folder: str, say: Callable[[str], None]) -
         Must not exist, or be empty.
     say
         Takes a line of progress.
+    program
+        The trainer of a cell of ``family: program``; its state at the cell's end is what is written.
 
     Raises
     ------
@@ -58,18 +66,24 @@ def export(store_uri: str, cell: str, folder: str, say: Callable[[str], None]) -
     target = Path(folder)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise BadInput(f"{folder} is there already: name a new folder as `out`")
-    plan = _plan_with(store, row["cell_id"])
+    plan = _plan_with(store, row["cell_id"], program)
     tree = plan.tree.towards({row["cell_id"]})
     with _new_folder(target):
         say(f"training cell {row['cell_id'][:12]} anew: {sum(stage.steps for stage in tree)} steps")
-        data, val_loss, shape = _trained(plan, tree, row)
-        (target / "model.safetensors").write_bytes(data)
+        if program is None:
+            data, val_loss, shape = _trained(plan, tree, row)
+            (target / "model.safetensors").write_bytes(data)
+            (target / "load.py").write_text(LOADER.format(example=shape))
+            size = len(data)
+        else:
+            state, val_loss = _trained_by_program(plan, tree, row)
+            state.write(target / "state")
+            size = state.nbytes
         (target / "row.json").write_text(json.dumps(row, indent=1, default=str, sort_keys=True) + "\n")
-        (target / "load.py").write_text(LOADER.format(example=shape))
     return {
         "cell_id": row["cell_id"],
         "folder": str(target),
-        "model_bytes": len(data),
+        "model_bytes": size,
         "val_loss": val_loss,
         "val_loss_of_row": row["val_loss"],
     }
@@ -103,21 +117,36 @@ def _row(store: Store, cell: str) -> dict[str, Any]:
     return row
 
 
-def _plan_with(store: Store, cell_id: str) -> Plan:
+def _plan_with(store: Store, cell_id: str, program: Program | None) -> Plan:
     """Return the plan of a sweep that has a cell, as it is resolved now."""
     named = {
         name: document for name, document in store.sweeps(every_version=True).items() if cell_id in document["cells"]
     }
     for document in named.values():
-        plan = make_plan(parse_sweep(json.dumps(document["sweep"])))
+        plan = make_plan(parse_sweep(json.dumps(document["sweep"])), program=program)
         if any(cell.id == cell_id for cell in plan.cells):
             return plan
     why = (
-        f"the data or this scalaw differ from those of sweep {next(iter(named))}"
+        f"the data, the program's sources or this scalaw differ from those of sweep {next(iter(named))}"
         if named
         else "no sweep in the store has it"
     )
     raise BadInput(f"cell {cell_id[:12]} can't be trained again: {why}")
+
+
+def _trained_by_program(plan: Plan, tree: StageTree, row: dict[str, Any]) -> tuple[ProgramState, float]:
+    """Return a program's state at the end of a cell, and the validation loss that it gives for it."""
+    from workers.programs.engine import ProgramEngine
+
+    on_gpu = plan.sweep.resources.gpus_per_worker > 0
+    engine = ProgramEngine(plan.context, on_gpu=on_gpu, threads=row["threads"] or 1)
+    state: ProgramState | None = None
+    for stage in tree:
+        if stage.kind != "evaluate":
+            state = engine.train(stage, state)
+    leaf = next(stage for stage in tree if stage.kind == "evaluate")
+    assert state is not None
+    return state, engine.measure(leaf, state)["val_loss"]
 
 
 def _trained(plan: Plan, tree: StageTree, row: dict[str, Any]) -> tuple[bytes, float, str]:

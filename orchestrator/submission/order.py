@@ -30,6 +30,9 @@ class JobOrder:
         Key of the mark that `submit` left in the store, which the cluster must see; ``None`` where it could not.
     python
         Version of the Python that submits, ``3.11``.
+    program, program_digest
+        The ``program.toml`` of a trainer of one's own, below the working folder, and the digest of what was consented
+        to.
     """
 
     file: str
@@ -41,6 +44,8 @@ class JobOrder:
     budget_fraction: float | None
     proof: str | None
     python: str
+    program: str | None = None
+    program_digest: str | None = None
 
     def to_text(self) -> str:
         """Return the order as JSON."""

@@ -14,6 +14,8 @@ from typing import Any, Final, TypedDict
 
 from orchestrator.errors import BadInput, Interrupted, ScalawError, Unreachable
 from orchestrator.planning.content_id import content_id
+from orchestrator.planning.own_trainer import check_consent
+from orchestrator.programs.program import Program, read_program
 from orchestrator.spec import Sweep, load_sweep
 from orchestrator.store import Store, open_store
 from orchestrator.store.heartbeat import ADDRESS_VARIABLE, JOB_VARIABLE
@@ -69,6 +71,7 @@ def submit(
     working_dir: str | Path = ".",
     exclude: Sequence[str] = (),
     overrides: Sequence[str] = (),
+    program: str | Path | None = None,
     tell: Callable[[str], None] = silent,
 ) -> Submission:
     """Send a sweep to a cluster as a job and return when it has begun; sent again while it runs, nothing is doubled.
@@ -87,6 +90,9 @@ def submit(
         Folder that is sent along, in which the job runs, and patterns of files in it that aren't.
     overrides
         ``KEY=VALUE`` each, as `load_sweep` takes them.
+    program
+        The ``program.toml`` of a trainer of one's own, below the working folder; its whole folder is sent. To give it
+        is the consent to run it there.
     tell
         Takes a sentence of progress.
 
@@ -100,6 +106,8 @@ def submit(
         By Ctrl-C once the job was sent; it goes on.
     """
     sweep = load_sweep(path, overrides=overrides)
+    own = None if program is None else _below(Path(working_dir), program)
+    check_consent(sweep, None if own is None else own[0])
     server = JobServer(address)
     where, proof = _prove(store, tell)
     looked = True
@@ -114,6 +122,8 @@ def submit(
             budget_fraction=budget_fraction,
             proof=None if proof is None else proof[1],
             python=f"{sys.version_info.major}.{sys.version_info.minor}",
+            program=None if own is None else f"{own[1]}/program.toml",
+            program_digest=None if own is None else own[0].digest,
         )
         if len(order.to_text().encode()) > MOST_BYTES:
             raise BadInput(
@@ -125,7 +135,9 @@ def submit(
             return _submission(server, sweep, running, attached=True, begun=True)
         job_id = f"scalaw-{sweep.name}-{identity[:8]}-{earlier + 1}"
         with tempfile.TemporaryDirectory() as scratch:
-            package = pack(Path(working_dir), Path(scratch) / "sweep.zip", job_id, exclude)
+            package = pack(
+                Path(working_dir), Path(scratch) / "sweep.zip", job_id, exclude, () if own is None else (own[1],)
+            )
             size_kb = package.size_bytes / 1e3
             tell(f"sending {package.files:,} files of {working_dir} and scalaw itself, {size_kb:,.0f} kB")
             looked = False
@@ -162,8 +174,26 @@ def waited(job_id: str, *, address: str | None = None, tell: Callable[[str], Non
 
 def _identity(sweep: Sweep, order: JobOrder) -> str:
     """Return what two orders have in common that ask for the same."""
-    asked = {"share": order.share, "retry_failed": order.retry_failed, "budget_fraction": order.budget_fraction}
+    asked: dict[str, Any] = {
+        "share": order.share,
+        "retry_failed": order.retry_failed,
+        "budget_fraction": order.budget_fraction,
+    }
+    if order.program_digest is not None:
+        asked["program"] = order.program_digest
     return content_id({"sweep": sweep.canonical(), "store": order.store, "asked": asked})
+
+
+def _below(working_dir: Path, path: str | Path) -> tuple[Program, str]:
+    """Return a program, and its folder as it is called below the folder that is sent."""
+    program, root = read_program(path), working_dir.resolve()
+    if not Path(program.folder).is_relative_to(root):
+        raise BadInput(
+            f"{path} is not below {root}, the folder that is sent: name one that holds both as `working_dir`"
+        )
+    if Path(path).name != "program.toml" and not Path(path).is_dir():
+        raise BadInput(f"{path}: a program that is sent has its manifest in program.toml; rename it")
+    return program, Path(program.folder).relative_to(root).as_posix()
 
 
 def _submission(

@@ -21,7 +21,7 @@ FLAGS = {
     },
     "submit": {
         "--store", "--address", "--wait", "--share", "--no-share", "--retry-failed", "--select", "--budget-fraction",
-        "--working-dir", "--exclude", "--set", "--json",
+        "--working-dir", "--exclude", "--set", "--program", "--json",
     },
     "list": {"--address", "--json"},
     "status": {"--sweep", "--json"},
@@ -43,7 +43,7 @@ FLAGS = {
         "--cost", "--predict", "--budget-fraction", "--target-interval", "--target", "--seed", *SOURCE,
     },
     "plot": {"-o", "--output", "--kind", "--law", "--target", *SOURCE},
-    "export": {"-o", "--out", "--json"},
+    "export": {"-o", "--out", "--program", "--json"},
     "gc": {"--sweep", "--yes", "--dry-run", "--json"},
     "schema": {"--json"},
     "program": set(),
