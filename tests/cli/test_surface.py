@@ -13,7 +13,7 @@ SOURCE = {
     "--map", "--where", "--drop-empty", "--envelope", "--group", "--decimal", "--task", "--recipe", "--sweep", "--json",
 }  # fmt: skip
 FLAGS = {
-    "init": {"--json"},
+    "init": {"--program", "--json"},
     "plan": {"--share", "--no-share", "--set", "--program", "--json"},
     "run": {
         "--store", "--address", "--share", "--no-share", "--retry-failed", "--select", "--budget-fraction",
