@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from orchestrator.analysis.select import select
     from orchestrator.analysis.tables import read_table
     from orchestrator.errors import BadInput, BadOption, Interrupted, ScalawError, Unreachable
+    from orchestrator.execution.plugin_check import check_plugin
     from orchestrator.execution.run import RunResult, run_sweep
     from orchestrator.fitting import FitReport, LawFit
     from orchestrator.fitting.comparison import Comparison
@@ -77,6 +78,7 @@ _HOME = {
     "Sweep": "orchestrator.spec",
     "Unreachable": "orchestrator.errors",
     "batch_like": "workers.sources.batch_like",
+    "check_plugin": "orchestrator.execution.plugin_check",
     "compare_groups": "orchestrator.analysis.fit_source",
     "doctor": "scalaw.diagnosis",
     "export": "scalaw.cell_export",
@@ -135,6 +137,7 @@ __all__ = [
     "Unreachable",
     "__version__",
     "batch_like",
+    "check_plugin",
     "compare_groups",
     "doctor",
     "export",

@@ -16,9 +16,9 @@ from orchestrator import __version__
 
 ROOT = Path(__file__).parents[1]
 FUNCTIONS = {
-    "batch_like", "compare_groups", "doctor", "export", "fit", "fit_source", "gc", "jobs", "json_schema", "load_sweep",
-    "logs", "make_plan", "open_store", "optimal", "parse_sweep", "plot", "predict", "query", "read_table", "run_sweep",
-    "select", "status", "stop", "submit",
+    "batch_like", "check_plugin", "compare_groups", "doctor", "export", "fit", "fit_source", "gc", "jobs",
+    "json_schema", "load_sweep", "logs", "make_plan", "open_store", "optimal", "parse_sweep", "plot", "predict",
+    "query", "read_table", "run_sweep", "select", "status", "stop", "submit",
 }  # fmt: skip
 TYPES = {
     "BadInput", "BadOption", "Cell", "Comparison", "Compressor", "DataManifest", "Dataset", "Estimate", "Family",

@@ -56,6 +56,7 @@ def trained(plan: Plan, *, disturbed: bool = False, cut: bool = False) -> dict[s
         Whether each stage is stopped in its middle, and another engine goes on from what was written down.
     """
     engine = engine_of(plan)
+    other = engine_of(plan) if cut else engine
     found: dict[str, dict[str, Any]] = {}
     waiting: list[tuple[Stage, Any]] = [(root, None) for root in plan.tree.children[None]]
     while waiting:
@@ -68,7 +69,8 @@ def trained(plan: Plan, *, disturbed: bool = False, cut: bool = False) -> dict[s
             continue
         before = None if parent is None else engine.pack(parent)
         if cut and stage.steps > 1 and stage.kind != "merge":
-            engine, state = _cut_and_taken_up(plan, engine, stage, parent)
+            state = _cut_and_taken_up(engine, other, stage, parent)
+            engine, other = other, engine
         else:
             state = engine.train(stage, parent)
         if before is not None and engine.pack(parent) != before:
@@ -113,15 +115,14 @@ def _difference(expected: Mapping[str, dict[str, Any]], found: Mapping[str, dict
     return ""
 
 
-def _cut_and_taken_up(plan: Plan, engine: Engine, stage: Stage, parent: Any) -> tuple[Engine, Any]:
-    """Return another engine, and the state that it ends a stage with which the first one has begun."""
+def _cut_and_taken_up(engine: Engine, other: Engine, stage: Stage, parent: Any) -> Any:
+    """Return the state that another engine ends a stage with which the first one has begun."""
     first = 0 if stage.kind == "compress" else stage.start_step
     stopper: Any = _Stopper(engine, first + max(1, stage.steps // 2))
     try:
-        return engine, engine.train(stage, parent, stopper)
+        return engine.train(stage, parent, stopper)
     except _Cut:
-        other = engine_of(plan)
-        return other, other.train(stage, other.unpack(stopper.kept))
+        return other.train(stage, other.unpack(stopper.kept))
 
 
 def _disturb(number: int) -> None:

@@ -50,9 +50,9 @@ class PlannedFamily:
         code: PluginCode,
         facts: Mapping[str, Any],
         where: Mapping[str, str],
-        trained: Callable[[], Any],
+        trained: Callable[[Any], Any],
     ) -> None:
-        self.name, self.code, self.trained = name, code, trained
+        self.name, self.code, self._trained = name, code, trained
         self.code_digest = code.digest
         self.defaults: Mapping[str, Mapping[str, Any]] = facts["defaults"]
         self.head: str = facts["head"]
@@ -63,6 +63,10 @@ class PlannedFamily:
 
     def __call__(self) -> PlannedFamily:
         return self
+
+    def trained(self) -> Any:
+        """Return what makes the half that trains; its module imports torch."""
+        return self._trained(self)
 
     def shape_for(self, params: int, options: Mapping[str, Any], data: DataManifest) -> ModelShape:
         """Return the shape of the candidate whose N is nearest.
@@ -114,8 +118,8 @@ class PlannedFamily:
 def planned(code: PluginCode, facts: Mapping[str, Any]) -> PlannedFamily:
     """Return the half that plans of a family in a file, which this process has not imported."""
 
-    def trained() -> Any:
-        return import_target(f"{_TRAINING}:trained_in")(code, facts["name"])
+    def trained(half: PlannedFamily) -> Any:
+        return import_target(f"{_TRAINING}:trained_in")(code, facts["name"], half)
 
     return PlannedFamily(facts["name"], code, facts, {}, trained)
 
@@ -131,8 +135,8 @@ def adapted(family: Any, target: str) -> Any:
     text = inspect.getsource(inspect.getmodule(family) or family)
     code = PluginCode(target, ((ENTRY, text),))
 
-    def trained() -> Any:
-        return import_target(f"{_TRAINING}:trained")(family, code)
+    def trained(half: PlannedFamily) -> Any:
+        return import_target(f"{_TRAINING}:trained")(family, code, half)
 
     return PlannedFamily(family.name, code, family_facts(family), {"target": target}, trained)
 

@@ -27,17 +27,29 @@ class TrainedFamily:
         The person's class.
     code
         Where it stands, for messages.
+    planned
+        The half that plans, in a process that has it; a worker has none, and asks for no sizes.
     """
 
     simulated = False
     training = ""
 
-    def __init__(self, family: type[Family], code: PluginCode) -> None:
-        self.family, self.code = family, code
+    def __init__(self, family: type[Family], code: PluginCode, planned: Any = None) -> None:
+        self.family, self.code, self._planned = family, code, planned
         self.name, self.Options, self.defaults = family.name, family.Options, family.defaults
         self.head = family.head
         self._weights: dict[ModelShape, list[tuple[str, tuple[int, ...]]]] = {}
         self._last: Family | None = None
+
+    def shape_for(self, params: int, options: Mapping[str, Any], data: DataManifest) -> ModelShape:
+        """See the half that plans."""
+        shape: ModelShape = self._planned.shape_for(params, options, data)
+        return shape
+
+    def shape_on(self, shape: ModelShape, options: Mapping[str, Any], data: DataManifest) -> ModelShape:
+        """See the half that plans."""
+        other: ModelShape = self._planned.shape_on(shape, options, data)
+        return other
 
     def build(self, shape: ModelShape, options: Mapping[str, Any], data: DataManifest) -> torch.nn.Module:
         """Return the freshly initialised module.
@@ -92,13 +104,13 @@ class TrainedFamily:
         return TorchEngine
 
 
-def trained(family: type[Family], code: PluginCode) -> Callable[[], TrainedFamily]:
+def trained(family: type[Family], code: PluginCode, planned: Any = None) -> Callable[[], TrainedFamily]:
     """Return what makes the half that trains."""
-    return lambda: TrainedFamily(family, code)
+    return lambda: TrainedFamily(family, code, planned)
 
 
-def trained_in(code: PluginCode, name: str) -> Callable[[], TrainedFamily]:
+def trained_in(code: PluginCode, name: str, planned: Any) -> Callable[[], TrainedFamily]:
     """Return what makes the half that trains of a family in a file."""
     found = plugins_in(import_plugin(code), code)
     (family,) = (one.entry for one in found if one.name == name and issubclass(one.entry, Family))
-    return trained(family, code)
+    return trained(family, code, planned)
