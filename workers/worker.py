@@ -16,6 +16,7 @@ from typing import Any
 
 from orchestrator.planning.context import RunContext
 from orchestrator.planning.tree import Stage
+from orchestrator.spec.plugins.admission import admit_to_work
 from orchestrator.spec.registries import FAMILIES
 from orchestrator.store import Store
 from orchestrator.store.cell_row import cell_columns
@@ -73,6 +74,7 @@ class Worker:
     ) -> None:
         self.name, self.context, self.rank, self.on_gpu = name, context, rank, on_gpu
         self.threads = threads
+        admit_to_work(context.plugins)  # before the first order comes, which may hold objects of theirs
         self._store_uri, self._store_id, self._store_patience_s = store_uri, store_id, store_patience_s
         self._checkpoint_interval_s = checkpoint_interval_s
         self._lock = threading.Lock()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestrator.cli.output import Json, Overrides, Share, SweepFile, emit_json, show, warn
+from orchestrator.cli.output import Json, Overrides, Plugins, Share, SweepFile, emit_json, show, warn
 
 NAME = "plan"
 
@@ -11,6 +11,7 @@ def command(
     sweep: SweepFile,
     share: Share = True,
     overrides: Overrides = None,
+    plugins: Plugins = None,
     json_: Json = False,
 ) -> None:
     """Show cells, stages, FLOPs, hours and price; starts nothing.
@@ -20,7 +21,7 @@ def command(
     from orchestrator.planning import make_plan
     from orchestrator.spec import load_sweep
 
-    document = make_plan(load_sweep(sweep, overrides=overrides or ()), share=share).to_json()
+    document = make_plan(load_sweep(sweep, overrides=overrides or (), plugins=plugins or ()), share=share).to_json()
     warn(document["warnings"])
     if json_:
         emit_json(document)

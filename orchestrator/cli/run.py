@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.output import Json, Overrides, RetryFailed, Share, SweepFile, emit_json, show, tell, warn
+from orchestrator.cli.output import Json, Overrides, Plugins, RetryFailed, Share, SweepFile, emit_json, show, tell, warn
 from orchestrator.cli.selection import BudgetFraction, Select, Selection, fraction_of
 from orchestrator.errors import Interrupted
 from orchestrator.execution import guard
@@ -28,6 +28,7 @@ def command(
     budget_fraction: BudgetFraction = None,
     dashboard: Annotated[bool, typer.Option("--dashboard/--no-dashboard", help="Serve Ray's dashboard.")] = True,
     overrides: Overrides = None,
+    plugins: Plugins = None,
     json_: Json = False,
 ) -> None:
     """Run a sweep here or on a cluster and fit its rows; safe to repeat: only missing cells are trained.
@@ -39,7 +40,7 @@ def command(
     from orchestrator.spec import load_sweep  # pydantic
 
     fraction = fraction_of(select, budget_fraction)
-    parsed = load_sweep(sweep, overrides=overrides or ())
+    parsed = load_sweep(sweep, overrides=overrides or (), plugins=plugins or ())
     if guard.wanted():
         sys.exit(guard.lead())
     from orchestrator.execution.run import run_sweep  # Ray, once the sweep is known to be in order

@@ -256,5 +256,6 @@ def _commit_sweep(store: Store, plan: Plan, chooser: CellChooser | None) -> Swee
             "tasks": [data.manifest.task for data in plan.context.data.values()],
             "data_digest": plan.context.manifest.digest,
             "cells": [cell.id for cell in plan.cells],
+            **({"plugins": own} if (own := {code.name: code.digest for code in plan.context.plugins}) else {}),
         },
     )

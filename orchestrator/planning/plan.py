@@ -26,7 +26,7 @@ from orchestrator.planning.family import Family
 from orchestrator.planning.machine import usable_cores
 from orchestrator.planning.memory import most_bytes
 from orchestrator.planning.plan_warnings import cautions
-from orchestrator.planning.plugins import check_plugins
+from orchestrator.planning.plugins import check_plugins, plugins_of
 from orchestrator.planning.recipe import Recipe
 from orchestrator.planning.schedules.schedule import schedule_named
 from orchestrator.planning.sharing import build_tree
@@ -242,6 +242,7 @@ def make_plan(sweep: Sweep, *, share: bool = True) -> Plan:
         eval_examples=sweep.data.eval_examples,
         simulated=family.simulated,
         inference=sweep.inference,
+        plugins=plugins_of(sweep),
     )
     tree = _tree(cells, context, share=share)
     memory = most_bytes(tree, family, context)

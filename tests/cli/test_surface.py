@@ -14,14 +14,14 @@ SOURCE = {
 }  # fmt: skip
 FLAGS = {
     "init": {"--json"},
-    "plan": {"--share", "--no-share", "--set", "--json"},
+    "plan": {"--share", "--no-share", "--set", "--plugin", "--json"},
     "run": {
         "--store", "--address", "--share", "--no-share", "--retry-failed", "--select", "--budget-fraction",
-        "--dashboard", "--no-dashboard", "--set", "--json",
+        "--dashboard", "--no-dashboard", "--set", "--plugin", "--json",
     },
     "submit": {
         "--store", "--address", "--wait", "--share", "--no-share", "--retry-failed", "--select", "--budget-fraction",
-        "--working-dir", "--exclude", "--set", "--json",
+        "--working-dir", "--exclude", "--set", "--plugin", "--json",
     },
     "list": {"--address", "--json"},
     "status": {"--sweep", "--json"},
@@ -43,10 +43,11 @@ FLAGS = {
         "--cost", "--predict", "--budget-fraction", "--target-interval", "--target", "--seed", *SOURCE,
     },
     "plot": {"-o", "--output", "--kind", "--law", "--target", *SOURCE},
-    "export": {"-o", "--out", "--json"},
+    "export": {"-o", "--out", "--plugin", "--json"},
     "gc": {"--sweep", "--yes", "--dry-run", "--json"},
     "schema": {"--json"},
     "store": set(),
+    "plugin": set(),
     "doctor": {"--store", "--address", "--json"},
 }  # fmt: skip
 
@@ -75,7 +76,7 @@ def test_exit_codes_are_those_that_scripts_know():
     assert Interrupted.exit_code == 130
 
 
-@pytest.mark.parametrize("verb", sorted({*FLAGS, "store check"} - {"store"}))
+@pytest.mark.parametrize("verb", sorted({*FLAGS, "store check", "plugin check"} - {"store", "plugin"}))
 def test_every_verb_has_help_with_an_example(scalaw, verb):
     answer = scalaw(*verb.split(), "--help")
     assert answer.code == 0
