@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any, Final
 
@@ -97,31 +98,31 @@ def meta_module(family: Family, dims: Mapping[str, int | str]) -> nn.Module:
 
 
 def shape_facts(family: Family, dims: Mapping[str, int | str]) -> dict[str, Any]:
-    """Return all that planning knows of a candidate: counts, FLOPs of one example, and what may be compressed."""
+    """Return all that planning knows of a candidate: counts, FLOPs and memory of an example, what may be compressed."""
     module = meta_module(family, dims)
     head = head_of(family, module)
     try:
-        flops = _flops(family, module, head, META)
+        costs = _costs(family, module, head, META)
     except (NotImplementedError, RuntimeError):  # reads values, which there are none of on the meta device
         torch.manual_seed(0)
-        flops = _flops(family, built(family, dict(dims)), head, torch.device("cpu"))
+        costs = _costs(family, built(family, dict(dims)), head, torch.device("cpu"))
     return {
         "dims": dict(dims),
         "params_total": sum(parameter.numel() for parameter in module.parameters()),
         "params_non_embedding": non_embedding(family, module),
-        **flops,
+        **costs,
         "weights": [[name, list(size)] for name, size in weights_of(family, module)],
         "head": head,
     }
 
 
-def _flops(family: Family, module: nn.Module, head: str, device: torch.device) -> dict[str, int]:
+def _costs(family: Family, module: nn.Module, head: str, device: torch.device) -> dict[str, int]:
     batch = batch_of(family.data, EXAMPLES, device)
     module.train()
     with sdpa_kernel(SDPBackend.MATH):  # torch counts nothing for its fused attention on CPU
         with FlopCounterMode(display=False) as forward, torch.no_grad():
             loss_on(family, module, batch)
-        with FlopCounterMode(display=False) as both:
+        with FlopCounterMode(display=False) as both, _kept_for_backward(module) as kept:
             loss_on(family, module, batch).backward()
         last = 0
         if head:
@@ -134,7 +135,24 @@ def _flops(family: Family, module: nn.Module, head: str, device: torch.device) -
         "forward_flops": forward.get_total_flops() // EXAMPLES,
         "train_flops": both.get_total_flops() // EXAMPLES,
         "head_flops": last // EXAMPLES,
+        "activation_bytes": sum(kept.values()) // EXAMPLES,
     }
+
+
+@contextmanager
+def _kept_for_backward(module: nn.Module) -> Iterator[dict[int, int]]:
+    """Count the bytes that a backward pass needs of the forward pass beside weights, each storage once."""
+    known = {tensor.untyped_storage()._cdata for tensor in (*module.parameters(), *module.buffers())}
+    kept: dict[int, int] = {}
+
+    def noticed(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in known:
+            kept[storage._cdata] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(noticed, lambda tensor: tensor):
+        yield kept
 
 
 def loss_on(family: Family, module: nn.Module, batch: Any) -> torch.Tensor:
