@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.planning.manifest import DataManifest
+from orchestrator.programs.program import Program
 from orchestrator.spec.plugins.code import PluginCode
 from orchestrator.spec.sections.inference import Inference
 
@@ -53,6 +54,8 @@ class RunContext:
         How latency and memory are measured.
     plugins
         Code of people's own that the stages run.
+    program
+        The trainer of ``family: program``.
     """
 
     family: str
@@ -62,6 +65,7 @@ class RunContext:
     simulated: bool
     inference: Inference
     plugins: tuple[PluginCode, ...] = ()
+    program: Program | None = None
 
     @property
     def manifest(self) -> DataManifest:
