@@ -155,18 +155,18 @@ def _plan_with(store: Store, cell_id: str) -> Plan:
 def _trained(plan: Plan, tree: StageTree, row: dict[str, Any]) -> tuple[bytes, float, str]:
     """Return the model file, the validation loss, and the source text of an example input."""
     import torch
-    from threadpoolctl import threadpool_limits
 
     from orchestrator.spec.registries import FAMILIES
     from workers.accounting import model_of
     from workers.serving.load import module_of
     from workers.serving.model_file import from_bytes, to_bytes
+    from workers.threads import ThreadCount
 
     on_gpu = plan.sweep.resources.gpus_per_worker > 0 and torch.cuda.is_available()
     engine = FAMILIES.load_training(plan.context.family)().engine()(plan.context, on_gpu=on_gpu)
     state: Any = None
     leaf = None
-    with threadpool_limits(limits=row["threads"] or 1):
+    with ThreadCount()(row["threads"] or 1):
         for stage in tree:
             if stage.kind == "evaluate":
                 leaf = stage

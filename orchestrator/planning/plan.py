@@ -24,6 +24,7 @@ from orchestrator.planning.cost import (
 )
 from orchestrator.planning.family import Family
 from orchestrator.planning.machine import usable_cores
+from orchestrator.planning.memory import most_bytes
 from orchestrator.planning.plan_warnings import cautions
 from orchestrator.planning.plugins import check_plugins, plugins_of
 from orchestrator.planning.recipe import Recipe
@@ -54,6 +55,8 @@ class Plan:
         Stages that measure them.
     gangs
         Cells that the estimate assumes to train at once, each on ``world_size`` workers.
+    memory_bytes
+        Most bytes that a worker holds while it trains, beside its data, torch and Ray.
     warnings
         Sentences about sizes and fractions that were not taken as written.
     """
@@ -64,6 +67,7 @@ class Plan:
     tree: StageTree
     gangs: int
     rate: Rate
+    memory_bytes: int
     warnings: list[str]
     share: bool
 
@@ -172,6 +176,7 @@ class Plan:
             },
             "workers": self.workers,
             "est_hours": self.est_s / 3600,
+            "est_memory_bytes": self.memory_bytes,
             "est_price": gpu_hours * resources.price_per_gpu_hour,
             "warnings": self.warnings,
         }
@@ -240,6 +245,7 @@ def make_plan(sweep: Sweep, *, share: bool = True) -> Plan:
         plugins=plugins_of(sweep),
     )
     tree = _tree(cells, context, share=share)
+    memory = most_bytes(tree, family, context)
     return Plan(
         sweep=sweep,
         context=context,
@@ -247,7 +253,8 @@ def make_plan(sweep: Sweep, *, share: bool = True) -> Plan:
         tree=tree,
         gangs=planned_gangs(resources, cores=usable_cores()),
         rate=_rate(sweep, simulated=family.simulated),
-        warnings=[*expansion.warnings, *cautions(sweep, cells)],
+        memory_bytes=memory,
+        warnings=[*expansion.warnings, *cautions(sweep, cells, memory)],
         share=share,
     )
 
