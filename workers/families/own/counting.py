@@ -17,6 +17,7 @@ from orchestrator.errors import BadInput
 from orchestrator.planning.manifest import DataManifest
 from workers.families.own.family import Family
 from workers.families.own.modules import built, head_of, non_embedding, weights_of
+from workers.training.nested import leaves
 
 #: Candidates that are looked at; a family that offers more has to take larger steps.
 MOST_CANDIDATES: Final = 100_000
@@ -131,10 +132,37 @@ def _flops(family: Family, module: nn.Module, head: str, device: torch.device) -
                 loss_on(family, module, batch).backward()
             last = of_head.get_total_flops() - forward.get_total_flops()
     return {
+        "activation_bytes": _kept_bytes(family, module, batch) // EXAMPLES,
         "forward_flops": forward.get_total_flops() // EXAMPLES,
         "train_flops": both.get_total_flops() // EXAMPLES,
         "head_flops": last // EXAMPLES,
     }
+
+
+def _kept_bytes(family: Family, module: nn.Module, batch: Any) -> int:
+    """Return what the graph holds for the backward pass, beside weights and batch, and the largest of it once more.
+
+    At its turning point the backward pass has a gradient as large as what it begins with, mostly the logits.
+    """
+    for parameter in module.parameters():
+        parameter.requires_grad_(True)
+    known = {t.untyped_storage()._cdata for t in (*module.parameters(), *module.buffers(), *_tensors(batch))}
+    kept: dict[int, torch.UntypedStorage] = {}
+
+    def noticed(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage._cdata] = storage  # held, so that no other storage gets its place
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(noticed, lambda tensor: tensor):
+        loss = loss_on(family, module, batch)
+    sizes = [storage.nbytes() for place, storage in kept.items() if place not in known]
+    del loss
+    return sum(sizes) + max(sizes, default=0)
+
+
+def _tensors(batch: Any) -> list[torch.Tensor]:
+    return [leaf for leaf in leaves(batch) if isinstance(leaf, torch.Tensor)]
 
 
 def loss_on(family: Family, module: nn.Module, batch: Any) -> torch.Tensor:

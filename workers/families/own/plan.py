@@ -59,6 +59,7 @@ class PlannedFamily:
         self.own_loss: bool = facts["own_loss"]
         self._where = where
         self._weights: dict[ModelShape, list[tuple[str, tuple[int, ...]]]] = {}
+        self._activations: dict[ModelShape, int] = {}
         self.Options = _options(facts["options"], lambda given: self._ask({"ask": "options", "given": given}))
 
     def __call__(self) -> PlannedFamily:
@@ -92,6 +93,10 @@ class PlannedFamily:
         question = {"ask": "shape", "dims": dict(shape.dims), "options": dict(options), "data": _facts(data)}
         return self._shape(self._ask(question)["shape"])
 
+    def activation_bytes(self, shape: ModelShape, data: DataManifest, *, half: bool) -> int:
+        """Return what the graph of a batch holds, by example; counted in float32, of which bf16 takes no more."""
+        return self._activations[shape]
+
     def weights(self, shape: ModelShape) -> list[tuple[str, tuple[int, ...]]]:
         """Return what may be compressed of a shape that this has given."""
         return self._weights[shape]
@@ -111,6 +116,7 @@ class PlannedFamily:
             **{name: facts[name] for name in counts},
         )
         self._weights[shape] = [(name, tuple(size)) for name, size in facts["weights"]]
+        self._activations[shape] = facts["activation_bytes"]
         self.head = facts["head"]
         return shape
 
