@@ -11,7 +11,7 @@ from orchestrator.errors import BadInput, refused_at
 from orchestrator.planning.cell import Cell
 from orchestrator.planning.cells import expand
 from orchestrator.planning.children import with_children
-from orchestrator.planning.context import RunContext, TaskData
+from orchestrator.planning.context import KeepOrder, RunContext, TaskData
 from orchestrator.planning.cost import (
     CPU_CORE,
     GPU,
@@ -32,6 +32,7 @@ from orchestrator.planning.schedules.schedule import schedule_named
 from orchestrator.planning.sharing import build_tree
 from orchestrator.planning.tree import StageTree
 from orchestrator.spec.registries import FAMILIES, SCHEDULES, SOURCES
+from orchestrator.spec.sections.keep import most_kept
 from orchestrator.spec.sections.resources import Resources
 from orchestrator.spec.sweep import Sweep
 
@@ -243,7 +244,10 @@ def make_plan(sweep: Sweep, *, share: bool = True) -> Plan:
         simulated=family.simulated,
         inference=sweep.inference,
         plugins=plugins_of(sweep),
+        keep=None if sweep.keep == "none" else KeepOrder(sweep=sweep.name, most=most_kept(sweep.keep)),
     )
+    if context.keep is not None and family.simulated:
+        raise BadInput(f"{sweep.at('keep')}: simulated trains nothing, so there are no weights to keep; leave it out")
     tree = _tree(cells, context, share=share)
     memory = most_bytes(tree, family, context)
     return Plan(
