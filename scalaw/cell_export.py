@@ -18,7 +18,7 @@ def export(
     plugins: Sequence[str | os.PathLike[str]] = (),
     tell: Callable[[str], None] = silent,
 ) -> dict[str, Any]:
-    """Write the model of a cell, trained anew from the sweep in the store, with a loader example.
+    """Write the model of a cell, as it was kept or trained anew from the sweep in the store, with a loader example.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def export(
     Returns
     -------
     dict
-        ``cell_id``, ``folder``, ``model_bytes``, and the validation loss now and in the row.
+        ``cell_id``, ``folder``, ``model_bytes``, whether it was ``kept``, and the validation loss now and in the row.
 
     Raises
     ------

@@ -309,6 +309,12 @@ class TorchEngine:
             return {}, ["not timed: its batches don't begin with a tensor that the model alone could answer"]
         return measured(module.eval(), lambda examples: some(examples)[0], self.context.inference.backend)
 
+    def model_file(self, stage: Stage, parent: TrainState | None) -> bytes:
+        """Return the model that an ``evaluate`` stage measures, as a file."""
+        if parent is None:
+            parent = TrainState(step=0, model=arrays_of(self.build_shape(stage.shape, stage.seed, stage.data)))
+        return model_bytes(model_of(self.context, stage.shape, parent, data=stage.data))
+
     def measure(self, stage: Stage, parent: TrainState | None) -> dict[str, Any]:
         """Return scores, sizes and times of a cell's model; what is fitted comes from validation."""
         begun = time.perf_counter()

@@ -18,7 +18,7 @@ def command(
     plugins: Plugins = None,
     json_: Json = False,
 ) -> None:
-    """Write the model of a cell, trained anew from the sweep in the store, with a loader example.
+    """Write the model of a cell, as it was kept or trained anew from the sweep in the store, with a loader example.
 
     Example: scalaw export runs/quickstart 3fa9 -o model
     """
@@ -31,7 +31,8 @@ def command(
     same = (
         "as in its row" if found["val_loss"] == found["val_loss_of_row"] else f"{found['val_loss_of_row']} in its row"
     )
+    came = "kept" if found["kept"] else "trained anew"
     say(
-        f"{found['folder']}: model.safetensors ({found['model_bytes']:,} bytes), load.py, row.json; "
+        f"{found['folder']}: {came}, model.safetensors ({found['model_bytes']:,} bytes), load.py, row.json; "
         f"validation loss {found['val_loss']:.6f}, {same}"
     )

@@ -1,7 +1,8 @@
 """A cell of a store → its model in a folder.
 
-A store keeps measurements, not weights. Since a cell's result depends on its sweep alone, its model is trained anew
-here, from the sweep as the store has it; the loss says whether it is the same one.
+Where the cell's weights were kept (``keep:``), they are taken. Else a store keeps measurements, not weights. Since a
+cell's result depends on its sweep alone, its model is trained anew here, from the sweep as the store has it; the loss
+says whether it is the same one.
 """
 
 from __future__ import annotations
@@ -19,8 +20,11 @@ from orchestrator.planning import Plan, make_plan
 from orchestrator.planning.tree import StageTree
 from orchestrator.spec import parse_sweep
 from orchestrator.spec.plugins.admission import admit
+from orchestrator.spec.plugins.code import PluginCode
+from orchestrator.spec.registries import FAMILIES
 from orchestrator.store import Store, open_store
 from orchestrator.store.cell_row import last_line
+from workers.serving.model_file import header_of
 
 #: What stands beside the model: enough to run it.
 LOADER = '''"""Runs the exported model on some input of the right shape; needs scalaw installed."""
@@ -69,26 +73,36 @@ def export(
     BadInput
         If there is no such cell, it failed, it is simulated, or the folder holds something or can't be written.
     """
-    admit(plugins)
+    codes = admit(plugins)
     store = open_store(store_uri)
     row = _row(store, cell)
     target = Path(folder)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise BadInput(f"{folder} is there already: name a new folder as `out`")
-    plan = _plan_with(store, row["cell_id"])
-    tree = plan.tree.towards({row["cell_id"]})
+    kept = store.weights.find(row["cell_id"])
     with _new_folder(target):
-        say(f"training cell {row['cell_id'][:12]} anew: {sum(stage.steps for stage in tree)} steps")
-        data, val_loss, shape = _trained(plan, tree, row)
+        if kept is not None:
+            data, val_loss = store.weights.load(kept), kept.val_loss
+            family = header_of(data)["family"]
+            if family not in FAMILIES:
+                raise BadInput(f"its family {family!r} is somebody's own: give the code as `plugins`")
+            shape, own = _example(data), codes
+        else:
+            plan = _plan_with(store, row["cell_id"])
+            tree = plan.tree.towards({row["cell_id"]})
+            say(f"training cell {row['cell_id'][:12]} anew: {sum(stage.steps for stage in tree)} steps")
+            data, val_loss, shape = _trained(plan, tree, row)
+            own = list(plan.context.plugins)
         (target / "model.safetensors").write_bytes(data)
         (target / "row.json").write_text(json.dumps(row, indent=1, default=str, sort_keys=True) + "\n")
-        (target / "load.py").write_text(LOADER.format(example=shape, plugins=_written(plan, target)))
+        (target / "load.py").write_text(LOADER.format(example=shape, plugins=_written(own, target)))
     return {
         "cell_id": row["cell_id"],
         "folder": str(target),
         "model_bytes": len(data),
         "val_loss": val_loss,
         "val_loss_of_row": row["val_loss"],
+        "kept": kept is not None,
     }
 
 
@@ -107,10 +121,10 @@ def _new_folder(target: Path) -> Iterator[None]:
         raise BadInput(f"{target} can't be written: {error.strerror}; name another folder as `out`") from error
 
 
-def _written(plan: Plan, folder: Path) -> str:
+def _written(plugins: Sequence[PluginCode], folder: Path) -> str:
     """Write the plug-ins that a model is made of beside it; return the lines by which its loader admits them."""
     places = []
-    for number, code in enumerate(plan.context.plugins):
+    for number, code in enumerate(plugins):
         place = Path("plugins", str(number), code.name)
         for path, text in code.files:
             file = folder / place if code.name.endswith(".py") else folder / place / path
@@ -156,7 +170,6 @@ def _trained(plan: Plan, tree: StageTree, row: dict[str, Any]) -> tuple[bytes, f
     """Return the model file, the validation loss, and the source text of an example input."""
     import torch
 
-    from orchestrator.spec.registries import FAMILIES
     from workers.accounting import model_of
     from workers.serving.load import module_of
     from workers.serving.model_file import from_bytes, to_bytes
@@ -176,7 +189,12 @@ def _trained(plan: Plan, tree: StageTree, row: dict[str, Any]) -> tuple[bytes, f
         assert leaf.cell is not None
         data = to_bytes(model_of(plan.context, leaf.shape, state, data=leaf.data))
         scores = engine.data(leaf.data).val_scores(module_of(from_bytes(data)).to(engine.device))
-    manifest = plan.context.data[leaf.data].manifest
-    size = ", ".join(map(str, (1, *manifest.input_shape)))
-    tokens = manifest.tokens_per_example is not None
-    return data, scores["val_loss"], f"torch.zeros({size}, dtype=torch.long)" if tokens else f"torch.zeros({size})"
+    return data, scores["val_loss"], _example(data)
+
+
+def _example(data: bytes) -> str:
+    """Return the source text of an input that a model file's model takes."""
+    about = header_of(data)["data"]
+    size = ", ".join(map(str, (1, *about["input_shape"])))
+    tokens = about["tokens_per_example"] is not None
+    return f"torch.zeros({size}, dtype=torch.long)" if tokens else f"torch.zeros({size})"

@@ -17,7 +17,7 @@ FLAGS = {
     "plan": {"--share", "--no-share", "--set", "--plugin", "--program", "--json"},
     "run": {
         "--store", "--address", "--share", "--no-share", "--retry-failed", "--select", "--budget-fraction",
-        "--dashboard", "--no-dashboard", "--set", "--plugin", "--program", "--json",
+        "--keep-weights", "--dashboard", "--no-dashboard", "--set", "--plugin", "--program", "--json",
     },
     "submit": {
         "--store", "--address", "--wait", "--share", "--no-share", "--retry-failed", "--select", "--budget-fraction",
@@ -44,7 +44,7 @@ FLAGS = {
     },
     "plot": {"-o", "--output", "--kind", "--law", "--target", *SOURCE},
     "export": {"-o", "--out", "--plugin", "--json"},
-    "gc": {"--sweep", "--yes", "--dry-run", "--json"},
+    "gc": {"--sweep", "--weights", "--yes", "--dry-run", "--json"},
     "schema": {"--json"},
     "program": set(),
     "store": set(),
