@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from orchestrator.execution.export import export as export_cell
@@ -16,10 +16,11 @@ def export(
     cell: str,
     out: str | os.PathLike[str],
     *,
+    plugins: Sequence[str | os.PathLike[str]] = (),
     program: str | os.PathLike[str] | None = None,
     tell: Callable[[str], None] = silent,
 ) -> dict[str, Any]:
-    """Write the model of a cell, trained anew from the sweep in the store, with a loader example.
+    """Write the model of a cell, as it was kept or trained anew from the sweep in the store, with a loader example.
 
     Parameters
     ----------
@@ -27,6 +28,8 @@ def export(
         Its id, or a beginning of it that no other cell has.
     out
         A folder that does not exist or is empty.
+    plugins
+        Files and folders of the code that it was trained with, as `load_sweep` takes them.
     program
         The ``program.toml`` of a cell of ``family: program``; to give it is the consent to run it.
     tell
@@ -35,7 +38,7 @@ def export(
     Returns
     -------
     dict
-        ``cell_id``, ``folder``, ``model_bytes``, and the validation loss now and in the row.
+        ``cell_id``, ``folder``, ``model_bytes``, whether it was ``kept``, and the validation loss now and in the row.
 
     Raises
     ------
@@ -43,4 +46,4 @@ def export(
         If there is no such cell, it failed, it is simulated, or the folder holds something or can't be written.
     """
     own = None if program is None else read_program(program)
-    return export_cell(store, cell, os.fspath(out), tell, own)
+    return export_cell(store, cell, os.fspath(out), tell, plugins, own)

@@ -13,10 +13,12 @@ from orchestrator.planning.recipe import Recipe
 from orchestrator.spec.registries import SOURCES
 from workers.device import give_memory_back
 from workers.rank import Rank
+from workers.sources.example_split import batched
 from workers.sources.order import Order
 from workers.sources.source import Dataset
 from workers.training.batches import Batch, Feed, Pick
-from workers.training.score import SCORE_BATCH, class_scores, mean_loss, score
+from workers.training.objective import Objective
+from workers.training.score import SCORE_BATCH, class_scores, mean_loss, own_scores, score
 
 Found = TypeVar("Found")
 
@@ -32,6 +34,8 @@ class LoadedData:
         Where batches are wanted.
     eval_examples
         Most examples of a held-back split that are scored.
+    objective
+        What the family has of its own in place of logits and cross-entropy.
 
     Raises
     ------
@@ -39,8 +43,11 @@ class LoadedData:
         If the data differs from what was planned.
     """
 
-    def __init__(self, data: TaskData, device: torch.device, eval_examples: int) -> None:
+    def __init__(
+        self, data: TaskData, device: torch.device, eval_examples: int, objective: Objective | None = None
+    ) -> None:
         self.manifest, self.eval_examples = data.manifest, eval_examples
+        self.objective = objective or Objective()
         tokens = self.manifest.tokens_per_example
         loaded: Dataset = SOURCES.load(data.source)().load(data.options, context=tokens or 64)
         if loaded.manifest.digest != self.manifest.digest:
@@ -48,7 +55,9 @@ class LoadedData:
                 f"the data of {data.source} on this node differs from what was planned "
                 f"(digest {loaded.manifest.digest[:12]}, planned {self.manifest.digest[:12]})"
             )
-        self.feeds = {name: Feed(split, device) for name, split in loaded.splits.items()}
+        self.feeds = {
+            name: Feed(batched(split, self.objective.collate), device) for name, split in loaded.splits.items()
+        }
         self._orders: dict[int, Order] = {}
 
     def order(self, seed: int) -> Order:
@@ -68,11 +77,17 @@ class LoadedData:
 
     def val_scores(self, module: torch.nn.Module) -> dict[str, float]:
         """Return loss and accuracy on the validation split."""
+        if self.objective.loss is not None:
+            return _fitting(lambda batch: self._own("val", module, self._first(self.manifest.val_examples), batch))[0]
         return _fitting(lambda batch: self._val_scores(module, batch)[0])[0]
 
     def _val_scores(self, module: torch.nn.Module, batch: int) -> tuple[dict[str, float], np.ndarray, np.ndarray]:
-        loss, predicted, true = score(module, self.feeds["val"], self._first(self.manifest.val_examples), batch)
-        return {"val_loss": loss, "accuracy": float((predicted == true).mean())}, predicted, true
+        held_back = self._first(self.manifest.val_examples)
+        loss, predicted, true = score(module, self.feeds["val"], held_back, batch)
+        found = {"val_loss": loss, "accuracy": float((predicted == true).mean())}
+        if self.objective.metrics is not None:
+            found |= own_scores(module, self.feeds["val"], held_back, self.objective, batch)
+        return found, predicted, true
 
     def scores(self, module: torch.nn.Module, seed: int, examples: int) -> tuple[dict[str, float], list[str]]:
         """Return losses on all splits, accuracy and, for labels, macro scores; and what is to be said of them.
@@ -89,11 +104,22 @@ class LoadedData:
 
     def _scores(self, module: torch.nn.Module, seed: int, examples: int, batch: int) -> dict[str, float]:
         sample = self.order(seed).indices(examples, 0, min(examples, TRAIN_SCORE_EXAMPLES))
+        if self.objective.loss is not None:
+            losses = {
+                f"{name}_loss": self._own(name, module, indices, batch)[f"{name}_loss"]
+                for name, indices in (("train", sample), ("test", self._first(self.manifest.test_examples)))
+            }
+            return losses | self._own("val", module, self._first(self.manifest.val_examples), batch)
         train_loss = mean_loss(module, self.feeds["train"], sample, batch)
         val, predicted, true = self._val_scores(module, batch)
         test_loss = mean_loss(module, self.feeds["test"], self._first(self.manifest.test_examples), batch)
         labels = {} if self.manifest.tokens_per_example else class_scores(predicted, true)
         return {"train_loss": train_loss, **val, "test_loss": test_loss, **labels}
+
+    def _own(self, name: str, module: torch.nn.Module, indices: np.ndarray, batch: int) -> dict[str, float]:
+        """Return the loss and the scores of a family that has a loss of its own."""
+        found = own_scores(module, self.feeds[name], indices, self.objective, batch)
+        return {f"{name}_loss": found.pop("loss"), **found}
 
     def _first(self, there: int) -> np.ndarray:
         return np.arange(min(there, self.eval_examples))

@@ -6,30 +6,29 @@ It knows nothing of Ray: `workers.actor` is the same thing as an actor, and test
 from __future__ import annotations
 
 import math
-import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import takewhile
 from typing import Any
 
-from threadpoolctl import ThreadpoolController
-
 from orchestrator.planning.context import RunContext
 from orchestrator.planning.tree import Stage
+from orchestrator.spec.plugins.admission import admit_to_work
 from orchestrator.spec.registries import FAMILIES
 from orchestrator.store import Store
 from orchestrator.store.cell_row import cell_columns
 from orchestrator.store.checkpoints import Progress
 from orchestrator.store.location import open_blobs
+from orchestrator.store.weights import best_of
 from workers.checkpointer import Checkpointer, StateGone, Stopped
 from workers.faults import failure_of
 from workers.messages import Kept, Pulse, StageResult, WorkOrder
-from workers.protocols import Engine
+from workers.protocols import Engine, HasWeights
 from workers.rank import Rank
+from workers.threads import ThreadCount
 
 
 class Worker:
@@ -76,6 +75,7 @@ class Worker:
     ) -> None:
         self.name, self.context, self.rank, self.on_gpu = name, context, rank, on_gpu
         self.threads = threads
+        admit_to_work(context.plugins)  # before the first order comes, which may hold objects of theirs
         self._store_uri, self._store_id, self._store_patience_s = store_uri, store_id, store_patience_s
         self._checkpoint_interval_s = checkpoint_interval_s
         self._lock = threading.Lock()
@@ -102,7 +102,7 @@ class Worker:
         engine = FAMILIES.load_training(self.context.family)().engine()
         self.engine: Engine = engine(self.context, self.rank, on_gpu=self.on_gpu, threads=self.threads)
         self.engine.listen(self.checkpointer.beat)
-        self._controller = ThreadpoolController()  # sees the libraries that are loaded by now
+        self._own_threads = ThreadCount()
         self._warm = True
         return str(self.engine.device_kind)
 
@@ -141,7 +141,7 @@ class Worker:
         with self._lock:
             keeper.start(max(order.unkept_s for order in orders))
             keeper.stop_asked = self._stop_asked
-        with self._own_threads():
+        with self._own_threads(self.threads):
             if len(orders) == 1:
                 done = [self._run_chain(orders[0], parents[0], started)]
             else:
@@ -155,25 +155,6 @@ class Worker:
         """Write the state of a finished stage that this sweep still needs to the checkpoints."""
         if not isinstance(state, Kept):
             self.checkpointer.keep(stage, state)
-
-    @contextmanager
-    def _own_threads(self) -> Iterator[None]:
-        """Give this thread's BLAS and OpenMP calls the threads that the result belongs to (I3).
-
-        OpenMP counts them by calling thread, and an actor with a second queue runs its tasks in threads of a pool.
-        Torch's MKL is out of threadpoolctl's sight and has a number of its own as soon as anybody in the process has
-        called ``torch.set_num_threads``.
-        """
-        torch = sys.modules.get("torch")
-        before = torch.get_num_threads() if torch else 0
-        with self._controller.limit(limits=self.threads):
-            if torch:
-                torch.set_num_threads(self.threads)
-            try:
-                yield
-            finally:
-                if torch:
-                    torch.set_num_threads(before)
 
     def _run_chain(self, order: WorkOrder, parent: Any, started: datetime) -> tuple[StageResult, Any]:
         done: Stage | None = None
@@ -289,8 +270,20 @@ class Worker:
         }
         if not math.isfinite(row["val_loss"]):
             raise ArithmeticError(f"the validation loss is {row['val_loss']}: the model has diverged")
+        self._keep_weights(stage, parent, row)  # before the row: a cell that has one is not measured again
         self.commit(row)
         return row
+
+    def _keep_weights(self, stage: Stage, parent: Any, row: dict[str, Any]) -> None:
+        keep = self.context.keep
+        if keep is None or not isinstance(self.engine, HasWeights):
+            return
+        cell, loss = row["cell_id"], row["val_loss"]
+        if keep.most is None or cell in keep.cells:
+            self.store.weights.keep(cell, loss, self.engine.model_file(stage, parent))
+        elif keep.most:
+            group = best_of(keep.sweep, row["task"])
+            self.store.weights.keep(cell, loss, self.engine.model_file(stage, parent), group=group, most=keep.most)
 
     def commit(self, row: dict[str, Any]) -> None:
         """Write a row to the store."""

@@ -23,6 +23,7 @@ from orchestrator.cli import (
     optimal,
     plan,
     plot,
+    plugin,
     predict,
     program,
     query,
@@ -95,6 +96,7 @@ for verb in (
     app.command(verb.NAME, cls=Verb)(verb.command)
 app.add_typer(program.app, name=program.NAME)
 app.add_typer(store.app, name=store.NAME)
+app.add_typer(plugin.app, name=plugin.NAME)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -11,6 +11,7 @@ import typer
 from orchestrator.cli.output import (
     Json,
     Overrides,
+    Plugins,
     ProgramFile,
     RetryFailed,
     Share,
@@ -37,8 +38,13 @@ def command(
     retry_failed: RetryFailed = False,
     select: Select = Selection.grid,
     budget_fraction: BudgetFraction = None,
+    keep_weights: Annotated[
+        list[str] | None,
+        typer.Option("--keep-weights", metavar="CELL", help="Keep this cell's final weights in the store; repeatable."),
+    ] = None,
     dashboard: Annotated[bool, typer.Option("--dashboard/--no-dashboard", help="Serve Ray's dashboard.")] = True,
     overrides: Overrides = None,
+    plugins: Plugins = None,
     program: ProgramFile = None,
     json_: Json = False,
 ) -> None:
@@ -52,7 +58,7 @@ def command(
     from orchestrator.spec import load_sweep
 
     fraction = fraction_of(select, budget_fraction)
-    parsed = load_sweep(sweep, overrides=overrides or ())
+    parsed = load_sweep(sweep, overrides=overrides or (), plugins=plugins or ())
     own = None if program is None else read_program(program)
     if guard.wanted():
         sys.exit(guard.lead())
@@ -67,6 +73,7 @@ def command(
             share=share,
             retry_failed=retry_failed,
             budget_fraction=fraction,
+            keep_weights=keep_weights or (),
             dashboard=dashboard,
             program=own,
         )

@@ -12,6 +12,7 @@ from orchestrator.cli.output import (
     ClusterAddress,
     Json,
     Overrides,
+    Plugins,
     ProgramFile,
     RetryFailed,
     Share,
@@ -43,6 +44,7 @@ def command(
         list[str] | None, typer.Option("--exclude", metavar="PATTERN", help="Files not to send, such as 'data/*'.")
     ] = None,
     overrides: Overrides = None,
+    plugins: Plugins = None,
     program: ProgramFile = None,
     json_: Json = False,
 ) -> None:
@@ -63,6 +65,7 @@ def command(
             working_dir=working_dir,
             exclude=exclude or (),
             overrides=overrides or (),
+            plugins=plugins or (),
             program=program,
             tell=tell,
         )

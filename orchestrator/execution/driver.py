@@ -313,12 +313,8 @@ class Driver:
         attempt = self.scheduler.attempts[stage.id]
         if failure.cause in (Cause.WORKER_DIED, Cause.NODE_LOST, Cause.STALLED):
             self._look_how_far(chain)
-        verdict = self.policy.judge(
-            stage.id,
-            failure,
-            now_s=time.monotonic(),
-            batch_size=stage.recipe.batch_size // stage.recipe.world_size,
-        )
+        share = stage.recipe.batch_size // stage.recipe.world_size
+        verdict = self.policy.judge(stage.id, failure, now_s=time.monotonic(), batch_size=share)
         if not isinstance(verdict, Fail):
             if failure.cause in SHARED_WITH_OTHERS:
                 self.scheduler.part(chain)

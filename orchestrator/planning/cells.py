@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from orchestrator.errors import BadInput, UnbuildableSize, refused_at
 from orchestrator.planning.cell import Cell, cell_identity
@@ -12,6 +13,8 @@ from orchestrator.planning.family import Family, ModelShape
 from orchestrator.planning.manifest import DataManifest
 from orchestrator.planning.recipe import RECIPE_VERSION, Recipe
 from orchestrator.programs.program import Program
+from orchestrator.spec.plugins.admission import digests
+from orchestrator.spec.registries import FAMILIES, OPTIMIZERS, SCHEDULES, SOURCES, Registry
 from orchestrator.spec.sweep import Sweep
 
 #: A warning is given where the nearest buildable size is further off than this share.
@@ -91,9 +94,20 @@ def _common(sweep: Sweep, manifest: DataManifest, recipe: Recipe, program: Progr
             "data": manifest.digest,
             "eval_examples": sweep.data.eval_examples,
             "model": sweep.model.options,
+            **plugin_digests([(FAMILIES, sweep.model.family), (SOURCES, sweep.data.source), *_named(recipe)]),
             **({} if program is None else {"program": program.digest}),
         }
     )
+
+
+def _named(recipe: Recipe) -> list[tuple[Registry, str]]:
+    return [(OPTIMIZERS, recipe.optimizer), (SCHEDULES, recipe.schedule)]
+
+
+def plugin_digests(named: Sequence[tuple[Registry, str]]) -> dict[str, Any]:
+    """Return what names of people's own code add to an identity (I8); names of ours add nothing, so ids stay."""
+    found = digests(named)
+    return {"plugins": found} if found else {}
 
 
 def _full_set(sweep: Sweep, manifest: DataManifest) -> int:

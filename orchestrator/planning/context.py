@@ -8,6 +8,7 @@ from typing import Any
 
 from orchestrator.planning.manifest import DataManifest
 from orchestrator.programs.program import Program
+from orchestrator.spec.plugins.code import PluginCode
 from orchestrator.spec.sections.inference import Inference
 
 #: Training examples scored for a row's ``train_loss``.
@@ -36,6 +37,25 @@ class TaskData:
 
 
 @dataclass(frozen=True, kw_only=True)
+class KeepOrder:
+    """Whose final weights a worker writes to the store.
+
+    Parameters
+    ----------
+    sweep
+        Whose cells compete.
+    most
+        How many of the best of each task; ``None`` for all.
+    cells
+        Ids of those that are kept however they do.
+    """
+
+    sweep: str
+    most: int | None
+    cells: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunContext:
     """The part of a sweep that its stages share; plain data that travels to any worker.
 
@@ -51,6 +71,10 @@ class RunContext:
         True where nothing is trained.
     inference
         How latency and memory are measured.
+    keep
+        Whose final weights go to the store.
+    plugins
+        Code of people's own that the stages run.
     program
         The trainer of ``family: program``.
     """
@@ -61,7 +85,9 @@ class RunContext:
     eval_examples: int
     simulated: bool
     inference: Inference
+    plugins: tuple[PluginCode, ...] = ()
     program: Program | None = None
+    keep: KeepOrder | None = None
 
     @property
     def manifest(self) -> DataManifest:

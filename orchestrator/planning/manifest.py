@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +24,9 @@ class DataManifest:
         Shape of one input: ``(context,)`` or ``(channels, height, width)``.
     classes
         Vocabulary size or number of labels.
+    batch
+        What an example looks like where the three before don't say it: leaves ``{"dtype": "float32", "shape": [3, 8]}``
+        in lists and mappings, as :func:`workers.sources.batch_like.batch_like` returns them.
     """
 
     task: str
@@ -30,6 +34,7 @@ class DataManifest:
     train_examples: int
     val_examples: int
     test_examples: int
-    tokens_per_example: int | None
-    input_shape: tuple[int, ...]
-    classes: int
+    tokens_per_example: int | None = None
+    input_shape: tuple[int, ...] = ()
+    classes: int = 0
+    batch: Any = field(default=None, hash=False)

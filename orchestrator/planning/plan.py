@@ -11,7 +11,7 @@ from orchestrator.errors import BadInput, refused_at
 from orchestrator.planning.cell import Cell
 from orchestrator.planning.cells import expand
 from orchestrator.planning.children import with_children
-from orchestrator.planning.context import RunContext, TaskData
+from orchestrator.planning.context import KeepOrder, RunContext, TaskData
 from orchestrator.planning.cost import (
     CPU_CORE,
     GPU,
@@ -26,7 +26,7 @@ from orchestrator.planning.machine import usable_cores
 from orchestrator.planning.memory import most_bytes
 from orchestrator.planning.own_trainer import described, family_of, manifest_of
 from orchestrator.planning.plan_warnings import cautions
-from orchestrator.planning.plugins import check_plugins
+from orchestrator.planning.plugins import check_plugins, plugins_of
 from orchestrator.planning.recipe import Recipe
 from orchestrator.planning.schedules.schedule import schedule_named
 from orchestrator.planning.sharing import build_tree
@@ -35,6 +35,7 @@ from orchestrator.programs.description import Description
 from orchestrator.programs.manifest import Sharing
 from orchestrator.programs.program import Program
 from orchestrator.spec.registries import SCHEDULES, SOURCES
+from orchestrator.spec.sections.keep import most_kept
 from orchestrator.spec.sections.resources import Resources
 from orchestrator.spec.sweep import Sweep
 
@@ -256,8 +257,12 @@ def make_plan(sweep: Sweep, *, share: bool = True, program: Program | None = Non
         eval_examples=sweep.data.eval_examples,
         simulated=family.simulated,
         inference=sweep.inference,
+        plugins=plugins_of(sweep),
         program=program,
+        keep=None if sweep.keep == "none" else KeepOrder(sweep=sweep.name, most=most_kept(sweep.keep)),
     )
+    if context.keep is not None and family.simulated:
+        raise BadInput(f"{sweep.at('keep')}: simulated trains nothing, so there are no weights to keep; leave it out")
     tree = _tree(cells, context, share=share)
     memory = most_bytes(tree, family, context)
     return Plan(

@@ -22,6 +22,7 @@ from orchestrator.store.part_reader import THREADS, PartReader
 from orchestrator.store.results import check_part
 from orchestrator.store.schema import FITS_SCHEMA, ROW_SCHEMA
 from orchestrator.store.sweeps import Sweeps
+from orchestrator.store.weights import DamagedWeights, Weights
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class CheckReport:
 
     Attributes
     ----------
-    parts, compacted, fits, documents, checkpoints
+    parts, compacted, fits, documents, checkpoints, weights
         How many of each were opened and read to their last byte.
     set_aside
         Keys of what readers have moved out of the way before.
@@ -54,6 +55,7 @@ class CheckReport:
     fits: int = 0
     documents: int = 0
     checkpoints: int = 0
+    weights: int = 0
     set_aside: list[str] = field(default_factory=list)
     unsealed: list[str] = field(default_factory=list)
     damaged: list[Broken] = field(default_factory=list)
@@ -89,6 +91,9 @@ def check_blobs(blobs: Blobs) -> CheckReport:
     verdicts = blobs.list("programs")
     report.documents += _look(report, verdicts, lambda key: _heartbeat(blobs, key))
     report.checkpoints = _look(report, checkpoints.keys(), lambda key: _checkpoint(checkpoints, key))
+    weights = Weights(blobs)
+    kept = {one.key: one for one in weights.files()}
+    report.weights = _look(report, kept, lambda key: bool(weights.load(kept[key])))
     report.set_aside = blobs.list("damaged")
     report.unsealed.sort()
     report.damaged.sort(key=lambda broken: broken.key)
@@ -111,7 +116,7 @@ def _look(report: CheckReport, keys: Iterable[str], is_covered: Callable[[str], 
             return None
         except DamagedDocument as damage:
             return damage.reason
-        except (DamagedPart, DamagedCheckpoint, UnreadableBlob, BadInput) as reason:
+        except (DamagedPart, DamagedCheckpoint, DamagedWeights, UnreadableBlob, BadInput) as reason:
             return str(reason)
 
     names = sorted(keys)

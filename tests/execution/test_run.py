@@ -51,6 +51,7 @@ def test_a_larger_grid_trains_only_the_new_cells(cluster, sweep, tmp_path, conso
     assert result.flops_spent == sum(s.flops for s in plan.tree if s.shape.params_total == 30_000)
 
 
+@pytest.mark.nightly
 def test_a_real_transformer_run_has_shared_rows_equal_to_those_alone(
     cluster, sweep, transformer_yaml, tmp_path, console
 ):
