@@ -90,6 +90,15 @@ class RunContext:
     keep: KeepOrder | None = None
 
     @property
+    def why_no_weights(self) -> str | None:
+        """Why there are no weights to keep, or ``None`` where there are."""
+        if self.simulated:
+            return "simulated trains nothing, so there are no weights to keep"
+        if self.program is not None:
+            return f"the weights of the program {self.program.manifest.name} are its own; let it save them itself"
+        return None
+
+    @property
     def manifest(self) -> DataManifest:
         """Of the pretraining data."""
         return self.data["pretrain"].manifest

@@ -261,8 +261,8 @@ def make_plan(sweep: Sweep, *, share: bool = True, program: Program | None = Non
         program=program,
         keep=None if sweep.keep == "none" else KeepOrder(sweep=sweep.name, most=most_kept(sweep.keep)),
     )
-    if context.keep is not None and family.simulated:
-        raise BadInput(f"{sweep.at('keep')}: simulated trains nothing, so there are no weights to keep; leave it out")
+    if context.keep is not None and context.why_no_weights:
+        raise BadInput(f"{sweep.at('keep')}: {context.why_no_weights}; leave it out")
     tree = _tree(cells, context, share=share)
     memory = most_bytes(tree, family, context)
     return Plan(
