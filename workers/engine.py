@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -311,7 +310,6 @@ class TorchEngine:
             **times,
             **accounted,
             "warnings": "; ".join(warnings) or None,
-            "bits_per_byte": scores["val_loss"] / math.log(2) if data.manifest.tokens_per_example else None,
             "wall_s": spent_s + parent.wall_s,
             "device_s": spent_s * self.rank.world_size + parent.wall_s * stage.recipe.world_size,
             "threads": torch.get_num_threads(),

@@ -23,6 +23,10 @@ class DataManifest:
         Shape of one input: ``(context,)`` or ``(channels, height, width)``.
     classes
         Vocabulary size or number of labels.
+    document_end
+        The token after which attention begins anew; ``None``: it reaches over the whole window.
+    notes
+        Sentences for a person to read before anything is trained on it.
     """
 
     task: str
@@ -33,3 +37,5 @@ class DataManifest:
     tokens_per_example: int | None
     input_shape: tuple[int, ...]
     classes: int
+    document_end: int | None = None
+    notes: tuple[str, ...] = ()

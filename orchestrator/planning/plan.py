@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -246,7 +247,7 @@ def make_plan(sweep: Sweep, *, share: bool = True) -> Plan:
         tree=tree,
         gangs=planned_gangs(resources, cores=usable_cores()),
         rate=_rate(sweep, simulated=family.simulated),
-        warnings=[*expansion.warnings, *cautions(sweep, cells)],
+        warnings=[*expansion.warnings, *_notes(data), *cautions(sweep, cells)],
         share=share,
     )
 
@@ -263,6 +264,11 @@ def _data(sweep: Sweep) -> dict[str, TaskData]:
             manifest = SOURCES.load(choice.source)().manifest(choice.options, context=window)
         found[name] = TaskData(source=choice.source, options=choice.options, manifest=manifest)
     return found
+
+
+def _notes(data: Mapping[str, TaskData]) -> list[str]:
+    """Return what the data sets have to say of themselves, each sentence once."""
+    return list(dict.fromkeys(note for one in data.values() for note in one.manifest.notes))
 
 
 def planned_gangs(resources: Resources, cores: int) -> int:
