@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from scalaw.cell_export import export
     from scalaw.diagnosis import doctor
     from workers.sources.source import Source
+    from workers.tokenizing.job import tokenize
 
 #: Where each name stands, as the imports above say it.
 _HOME = {
@@ -94,6 +95,7 @@ _HOME = {
     "status": "orchestrator.analysis.answers",
     "stop": "orchestrator.submission.runs",
     "submit": "orchestrator.submission.submit",
+    "tokenize": "workers.tokenizing.job",
 }
 
 __all__ = [
@@ -149,6 +151,7 @@ __all__ = [
     "status",
     "stop",
     "submit",
+    "tokenize",
 ]
 
 

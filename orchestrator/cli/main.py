@@ -32,6 +32,7 @@ from orchestrator.cli import (
     stop,
     store,
     submit,
+    tokenize,
 )
 from orchestrator.cli.machine_faults import machine_fault
 from orchestrator.cli.output import tell
@@ -73,6 +74,7 @@ def root(
 
 for verb in (
     init,
+    tokenize,
     plan,
     run,
     submit,

@@ -25,6 +25,7 @@ from orchestrator.planning.cost import (
 )
 from orchestrator.planning.family import Family
 from orchestrator.planning.machine import usable_cores
+from orchestrator.planning.manifest import DataManifest
 from orchestrator.planning.plan_warnings import cautions
 from orchestrator.planning.plugins import check_plugins
 from orchestrator.planning.recipe import Recipe
@@ -261,8 +262,18 @@ def _data(sweep: Sweep) -> dict[str, TaskData]:
     found = {}
     for name, (choice, path) in chosen.items():
         with sweep.blamed(*path):
-            manifest = SOURCES.load(choice.source)().manifest(choice.options, context=window)
+            manifest: DataManifest = SOURCES.load(choice.source)().manifest(choice.options, context=window)
+        if choice.name is not None:
+            manifest = replace(manifest, task=choice.name)
         found[name] = TaskData(source=choice.source, options=choice.options, manifest=manifest)
+    named = {data.manifest.task: data.manifest.digest for data in found.values()}
+    if sweep.data.name is not None and any(
+        named[data.manifest.task] != data.manifest.digest for data in found.values()
+    ):
+        raise BadInput(
+            f"{sweep.at('grid', 'finetune', 'data', 'name')}: other data is called {sweep.data.name!r} too: name it "
+            "otherwise"
+        )
     return found
 
 

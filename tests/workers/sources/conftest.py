@@ -79,9 +79,9 @@ def source_options(
         "c-headers": {},
         "text": {"paths": [str(text_folder)]},
         "tokens": {
-            "paths": [str(token_folder)],
-            "val": [],
-            "test": [],
+            "paths": (str(token_folder),),
+            "val": (),
+            "test": (),
             "vocabulary": 512,
             "dtype": "auto",
             "column": "auto",

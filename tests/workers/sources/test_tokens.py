@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from orchestrator.errors import BadOption
-from workers.sources.tokens import fingerprint, shard_maps
+from workers.sources.tokens import fingerprint, shard_reader
 from workers.sources.tokens.source import Tokens
 
 TRAIN = np.random.default_rng(0).integers(0, 500, 1_001)
@@ -191,16 +191,21 @@ def test_a_token_beyond_the_vocabulary_that_no_sample_met_is_refused_when_it_is_
         data.train.batch(np.array([10]))
 
 
-def test_pages_and_files_are_given_back(shards, monkeypatch):
-    monkeypatch.setattr(shard_maps, "RESIDENT_BYTES", 100)
-    monkeypatch.setattr(shard_maps, "OPEN_SHARE", 0.0)
+def test_a_large_set_is_read_at_places_with_few_files_open(shards, monkeypatch):
+    mapped = load(shards)
+    monkeypatch.setattr(shard_reader, "MAPPED_BYTES", 100)
     data = load(shards)
-    data.train.maps._most = 1
-    wanted = expected(shards)
+    data.train.reader._most = 1
+    assert mapped.train.reader.mapped
+    assert not data.train.reader.mapped
     for index in (0, 13, 4, 5, 0):
-        np.testing.assert_array_equal(data.train.batch(np.array([index]))[0][0], wanted[index, :-1])
-        assert len(data.train.maps._open) == 1
-        assert data.train.maps._touched_bytes == 0
+        for there, here in zip(data.train.batch(np.array([index])), mapped.train.batch(np.array([index])), strict=True):
+            np.testing.assert_array_equal(there, here)
+        assert len(data.train.reader._files) == 1
+    (shards / "a_002.bin").write_bytes(b"")
+    data.train.reader._files.clear()
+    with pytest.raises(BadOption, match=r"a_002\.bin was cut off while it was read"):
+        data.train.batch(np.array([13]))
 
 
 def tokens_of(path: Path, data: bytes) -> Path:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from orchestrator.errors import BadOption
-from workers.sources.tokens.shard_maps import ShardMaps
+from workers.sources.tokens.shard_reader import ShardReader
 from workers.sources.tokens.shard_set import ShardSet
 
 #: Where no file is held back, validation and test are each this share of the windows, at the end, and at most so many.
@@ -18,7 +18,7 @@ class WindowRange:
     """Windows of one split: a range of those that the files of a split hold, by name ``of``."""
 
     of: str
-    maps: ShardMaps
+    reader: ShardReader
     first: int
     count: int
 
@@ -34,14 +34,14 @@ def split_ranges(found: ShardSet, context: int) -> Ranges:
     BadOption
         If one of them has none.
     """
-    maps = {name: ShardMaps(shards) for name, shards in found.shards.items()}
+    readers = {name: ShardReader(shards) for name, shards in found.shards.items()}
     windows = {name: sum(shard.windows(context) for shard in shards) for name, shards in found.shards.items()}
 
     def all_of(name: str) -> WindowRange:
-        return WindowRange(name, maps[name], 0, windows[name])
+        return WindowRange(name, readers[name], 0, windows[name])
 
     def cut(name: str, first: int, count: int) -> WindowRange:
-        return WindowRange(name, maps[name], first, count)
+        return WindowRange(name, readers[name], first, count)
 
     if found.shards["val"]:
         if found.shards["test"]:

@@ -49,10 +49,12 @@ class ShardSet:
     notes: tuple[str, ...] = ()
     manifest: ShardsManifest | None = None
 
-    def token_bytes(self) -> npt.NDArray[np.uint16] | None:
-        """Return the bytes of text behind each token, where they are known."""
+    def token_bytes(self) -> npt.NDArray[np.uint16] | float | None:
+        """Return the bytes of text behind each token, or in the mean of the validation shards, where they are known."""
         if self.manifest is None:
             return None
+        if not self.manifest.table_sha256:
+            return self.manifest.bytes_per_token("val")
         table = np.zeros(self.vocabulary, np.uint16)
         known = self.manifest.table()[: self.vocabulary]
         table[: len(known)] = known
@@ -109,7 +111,7 @@ def _named(options: TokensOptions, manifest: ShardsManifest) -> ShardSet:
         digests={split: tuple(entry.sha256 for _, entry in pairs) for split, pairs in opened.items()},
         vocabulary=vocabulary,
         end_of_text=manifest.end_of_text if options.end_of_text is None else options.end_of_text,
-        notes=() if whole else (f"{note}; scalaw tokenize --check {manifest.folder} reads everything",),
+        notes=() if whole else (f"{note}; the check of scalaw tokenize reads everything",),
         manifest=manifest,
     )
 
@@ -168,8 +170,7 @@ def _sampled(shards: Sequence[Shard]) -> str:
     size = sum(shard.nbytes for shard in shards)
     return (
         f"{shards[0].path} and the other shards ({size:,} bytes) are more than {WHOLE_BYTES:,} bytes without a {NAME}: "
-        "they are known by their sizes and by samples, so a change between the samples would not be seen; "
-        "scalaw tokenize --index writes their checksums"
+        "they are known by their sizes and by samples, so a change between the samples would not be seen"
     )
 
 

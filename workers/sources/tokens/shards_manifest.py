@@ -61,7 +61,8 @@ class ShardsManifest:
     dtype
         ``uint16`` or ``uint32``.
     table_sha256
-        Of ``token_bytes.npy``, uint16 (vocabulary,): bytes of text that each token stands for.
+        Of ``token_bytes.npy``, uint16 (vocabulary,): bytes of text that each token stands for; empty where the
+        spelling of a token doesn't tell.
     """
 
     folder: Path
@@ -80,9 +81,15 @@ class ShardsManifest:
             "vocabulary": self.vocabulary,
             "end_of_text": self.end_of_text,
             "dtype": self.dtype,
-            "token_bytes": {"file": TABLE, "sha256": self.table_sha256},
+            "token_bytes": {"file": TABLE, "sha256": self.table_sha256} if self.table_sha256 else None,
             "shards": [asdict(shard) for shard in self.shards],
         }
+
+    def bytes_per_token(self, split: str) -> float | None:
+        """Return how many bytes of text a token of a split stands for in the mean, where that was counted."""
+        shards = [entry for entry in self.shards if entry.split == split]
+        text_bytes = sum(entry.text_bytes for entry in shards)
+        return text_bytes / sum(entry.tokens for entry in shards) if text_bytes else None
 
     def table(self) -> npt.NDArray[np.uint16]:
         """Return the bytes of text behind each token.
@@ -156,7 +163,7 @@ def read_manifest(folder: Path) -> ShardsManifest | None:
             vocabulary=int(document["vocabulary"]),
             end_of_text=int(document["end_of_text"]),
             dtype=np.dtype(document["dtype"]).name,
-            table_sha256=str(document["token_bytes"]["sha256"]),
+            table_sha256=str((document["token_bytes"] or {"sha256": ""})["sha256"]),
             shards=tuple(ShardEntry(**entry) for entry in document["shards"]),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -11,9 +11,8 @@ from pydantic import BeforeValidator, Field
 
 from orchestrator.errors import BadOption
 from orchestrator.planning.manifest import DataManifest
-from orchestrator.spec.bounds import Vocabulary
+from orchestrator.spec.bounds import Token, Vocabulary
 from orchestrator.spec.options import Options
-from orchestrator.spec.quantities import NonNegativeCount
 from workers.sources.keyed_order import KEYED_ORDER, KeyedOrder
 from workers.sources.source import Dataset
 from workers.sources.tokens.ranges import Ranges, split_ranges
@@ -25,7 +24,7 @@ def _listed(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-Paths = Annotated[list[str], BeforeValidator(_listed)]
+Paths = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 
 
 class TokensOptions(Options):
@@ -34,14 +33,14 @@ class TokensOptions(Options):
     paths: Annotated[Paths, Field(min_length=1)] = Field(
         description="token files (.bin, .npy, .parquet, .arrow) and folders of them, here or in a bucket"
     )
-    val: Paths = Field([], description="validation files; left out: those whose names say so, else the last windows")
-    test: Paths = Field([], description="test files; left out: those whose names say so, else half of validation")
+    val: Paths = Field((), description="validation files; left out: those whose names say so, else the last windows")
+    test: Paths = Field((), description="test files; left out: those whose names say so, else half of validation")
     vocabulary: Vocabulary | None = Field(None, description="tokens of the tokenizer; left out: as tokens.json says")
     dtype: Literal["auto", "uint16", "uint32"] = Field(
         "auto", description="of files that don't say; auto: uint16 where the vocabulary allows"
     )
     column: str = Field("auto", description="token column of Parquet and Arrow files; auto: tokens, input_ids or ids")
-    end_of_text: NonNegativeCount | None = Field(None, description="the token that ends a document")
+    end_of_text: Token | None = Field(None, description="the token that ends a document")
     document_mask: bool = Field(False, description="a token attends to its own document alone; needs end_of_text")
 
 
@@ -71,7 +70,7 @@ class Tokens:
         found = find_shards(chosen)
         ranges = split_ranges(found, context)
         splits = {
-            name: TokenWindows(part.maps, context, first=part.first, count=part.count, vocabulary=found.vocabulary)
+            name: TokenWindows(part.reader, context, first=part.first, count=part.count, vocabulary=found.vocabulary)
             for name, part in ranges.items()
         }
         return Dataset(

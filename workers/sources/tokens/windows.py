@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from numpy.lib.stride_tricks import as_strided
 
 from orchestrator.errors import BadOption
 from workers.sources.source import Gather, Indices
-from workers.sources.tokens.shard_maps import ShardMaps
+from workers.sources.tokens.shard_reader import ShardReader
 
 if TYPE_CHECKING:  # planning counts windows without torch
     import torch
+
+#: Tokens that go to a device in one copy.
+UPLOADED = 2**24
 
 
 class TokenWindows:
@@ -21,8 +23,8 @@ class TokenWindows:
 
     Parameters
     ----------
-    maps
-        The shards, one or more, all of one type.
+    reader
+        Reads the shards.
     context
         T, the length of a window in tokens.
     first, count
@@ -31,11 +33,11 @@ class TokenWindows:
         Every token is below it.
     """
 
-    def __init__(self, maps: ShardMaps, context: int, *, first: int, count: int, vocabulary: int) -> None:
-        self.maps, self.context, self.first, self.count = maps, context, first, count
+    def __init__(self, reader: ShardReader, context: int, *, first: int, count: int, vocabulary: int) -> None:
+        self.reader, self.context, self.first, self.count = reader, context, first, count
         self.vocabulary = vocabulary
-        self.dtype = np.dtype(maps.shards[0].dtype)
-        counts = [shard.windows(context) for shard in maps.shards]
+        self.dtype = reader.dtype
+        counts = [shard.windows(context) for shard in reader.shards]
         #: Number of the first window of each shard, and of the one after the last.
         self._starts = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
 
@@ -54,45 +56,23 @@ class TokenWindows:
         """
         if len(indices) and not 0 <= indices.min() <= indices.max() < self.count:
             raise IndexError(f"no window {indices.max()} among {self.count}")
-        window = self._read(indices + self.first)
-        self.maps.touched(len(indices), self.context * self.dtype.itemsize)
+        windows = indices + self.first
+        shard_of = np.searchsorted(self._starts, windows, side="right") - 1
+        window = self.reader.runs(shard_of, (windows - self._starts[shard_of]) * self.context, self.context + 1)
         if len(indices) and (largest := int(window.max())) >= self.vocabulary:
-            where = self.maps.shards[int(self._shard_of(indices + self.first)[int(window.max(axis=1).argmax())])]
+            where = self.reader.shards[int(shard_of[window.max(axis=1).argmax()])]
             raise BadOption(
                 "data",
                 "vocabulary",
-                f"is {self.vocabulary:,}, and {where.path} holds token {largest:,}: raise it to the tokenizer's, or "
-                "look at data.dtype",
+                f"is {self.vocabulary:,}, and {where.path} holds token {largest:,}: write the tokenizer's, or look at "
+                "data.dtype",
             )
         return window[:, :-1].astype(np.int64, order="C"), window[:, 1:].astype(np.int64, order="C")
-
-    def _shard_of(self, windows: Indices) -> Indices:
-        return np.searchsorted(self._starts, windows, side="right") - 1
-
-    def _read(self, windows: Indices) -> npt.NDArray[Any]:
-        if len(self.maps.shards) == 1:
-            return self._of_shard(0, windows)
-        found = np.empty((len(windows), self.context + 1), self.dtype)
-        shard_of = self._shard_of(windows)
-        for index in np.unique(shard_of):
-            mine = shard_of == index
-            found[mine] = self._of_shard(int(index), windows[mine] - self._starts[index])
-        return found
-
-    def _of_shard(self, index: int, windows: Indices) -> npt.NDArray[Any]:
-        tokens = self.maps.tokens(index)
-        rows = self.maps.shards[index].windows(self.context)
-        # Row i is window i and the token after it, which is also the first of row i + 1: nothing is copied.
-        view = as_strided(
-            tokens, (rows, self.context + 1), (self.context * tokens.itemsize, tokens.itemsize), writeable=False
-        )
-        copied: npt.NDArray[Any] = view[windows]
-        return copied
 
     @property
     def resident_bytes(self) -> int:
         """Return the bytes of the tokens."""
-        return sum(shard.nbytes for shard in self.maps.shards)
+        return sum(shard.nbytes for shard in self.reader.shards)
 
     def upload(self, device: torch.device) -> Gather:
         """Copy the tokens of all shards to a device, in the type that they have in the files."""
@@ -100,14 +80,12 @@ class TokenWindows:
 
         signed = np.dtype(f"i{self.dtype.itemsize}") if self.dtype.itemsize > 1 else self.dtype
         bits = 8 * self.dtype.itemsize
-        offsets = np.concatenate([[0], np.cumsum([shard.tokens for shard in self.maps.shards], dtype=np.int64)])
+        offsets = np.concatenate([[0], np.cumsum([shard.tokens for shard in self.reader.shards], dtype=np.int64)])
         text = torch.empty(int(offsets[-1]), dtype=torch.from_numpy(np.empty(0, signed)).dtype, device=device)
-        for k, start in enumerate(offsets[:-1]):
-            run = self.maps.tokens(k).view(signed)
-            for at in range(0, len(run), 2**24):  # the pages that are copied are given back on the way
-                piece = run[at : at + 2**24]
-                text[start + at : start + at + len(piece)] = torch.from_numpy(piece.copy()).to(device)
-                self.maps.touched(len(piece) // self.context + 1, self.context * self.dtype.itemsize)
+        for start, shard in zip(offsets.tolist(), self.reader.shards, strict=False):
+            for at in range(0, shard.tokens, UPLOADED):
+                piece = shard.read(at, min(at + UPLOADED, shard.tokens)).view(signed)
+                text[start + at : start + at + len(piece)] = torch.from_numpy(piece).to(device)
         # Window w of shard k begins at w · T plus what the shards before it hold beyond their windows.
         shifts = torch.tensor(offsets[:-1] - self._starts[:-1] * self.context, device=device)
         bounds = torch.tensor(self._starts[1:-1], device=device)
