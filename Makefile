@@ -16,7 +16,7 @@ quickstart: $(STAMP)  ## run the quickstart sweep, print its exponents, write qu
 	$(BIN)/scalaw plot runs/quickstart -o runs/quickstart.png
 
 test: $(STAMP) check  ## everything that CI runs
-	$(BIN)/python -m pytest -q -m "not nightly"
+	$(BIN)/python -m pytest -q -m "not nightly" -n 2 --dist loadscope
 
 nightly: $(STAMP) check  ## all tests, the long stories too, with coverage; then the planted faults
 	rm -f .coverage .coverage.*

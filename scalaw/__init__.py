@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from orchestrator.analysis.select import select
     from orchestrator.analysis.tables import read_table
     from orchestrator.errors import BadInput, BadOption, Interrupted, ScalawError, Unreachable
+    from orchestrator.execution.plugin_check import check_plugin
     from orchestrator.execution.run import RunResult, run_sweep
     from orchestrator.fitting import FitReport, LawFit
     from orchestrator.fitting.comparison import Comparison
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from orchestrator.fitting.result import Estimate
     from orchestrator.planning import Cell, DataManifest, Plan, Stage, StageTree, make_plan
     from orchestrator.planning.compressor import Compressor
-    from orchestrator.planning.family import Family, ModelShape
+    from orchestrator.planning.family import ModelShape
     from orchestrator.planning.recipe import Recipe
     from orchestrator.planning.schedules.schedule import Schedule
     from orchestrator.reporting.plot import plot
@@ -39,7 +40,10 @@ if TYPE_CHECKING:
     from orchestrator.submission.submit import Submission, submit
     from scalaw.cell_export import export
     from scalaw.diagnosis import doctor
-    from workers.sources.source import Source
+    from workers.families.own.family import Family
+    from workers.optimizers.own import Optimizer
+    from workers.sources.batch_like import batch_like
+    from workers.sources.source import Dataset, Source
     from workers.tokenizing.job import tokenize
 
 #: Where each name stands, as the imports above say it.
@@ -50,13 +54,15 @@ _HOME = {
     "Comparison": "orchestrator.fitting.comparison",
     "Compressor": "orchestrator.planning.compressor",
     "DataManifest": "orchestrator.planning",
+    "Dataset": "workers.sources.source",
     "Estimate": "orchestrator.fitting.result",
-    "Family": "orchestrator.planning.family",
+    "Family": "workers.families.own.family",
     "FitReport": "orchestrator.fitting",
     "Interrupted": "orchestrator.errors",
     "Law": "orchestrator.fitting.law",
     "LawFit": "orchestrator.fitting",
     "ModelShape": "orchestrator.planning.family",
+    "Optimizer": "workers.optimizers.own",
     "Options": "orchestrator.spec.options",
     "Plan": "orchestrator.planning",
     "Recipe": "orchestrator.planning.recipe",
@@ -72,6 +78,8 @@ _HOME = {
     "Submission": "orchestrator.submission.submit",
     "Sweep": "orchestrator.spec",
     "Unreachable": "orchestrator.errors",
+    "batch_like": "workers.sources.batch_like",
+    "check_plugin": "orchestrator.execution.plugin_check",
     "compare_groups": "orchestrator.analysis.fit_source",
     "doctor": "scalaw.diagnosis",
     "export": "scalaw.cell_export",
@@ -105,6 +113,7 @@ __all__ = [
     "Comparison",
     "Compressor",
     "DataManifest",
+    "Dataset",
     "Estimate",
     "Family",
     "FitReport",
@@ -112,6 +121,7 @@ __all__ = [
     "Law",
     "LawFit",
     "ModelShape",
+    "Optimizer",
     "Options",
     "Plan",
     "Recipe",
@@ -128,6 +138,8 @@ __all__ = [
     "Sweep",
     "Unreachable",
     "__version__",
+    "batch_like",
+    "check_plugin",
     "compare_groups",
     "doctor",
     "export",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from orchestrator.execution.export import export as export_cell
@@ -11,7 +11,12 @@ from orchestrator.submission.submit import silent
 
 
 def export(
-    store: str, cell: str, out: str | os.PathLike[str], *, tell: Callable[[str], None] = silent
+    store: str,
+    cell: str,
+    out: str | os.PathLike[str],
+    *,
+    plugins: Sequence[str | os.PathLike[str]] = (),
+    tell: Callable[[str], None] = silent,
 ) -> dict[str, Any]:
     """Write the model of a cell, trained anew from the sweep in the store, with a loader example.
 
@@ -21,6 +26,8 @@ def export(
         Its id, or a beginning of it that no other cell has.
     out
         A folder that does not exist or is empty.
+    plugins
+        Files and folders of the code that it was trained with, as `load_sweep` takes them.
     tell
         Takes a sentence of progress.
 
@@ -34,4 +41,4 @@ def export(
     BadInput
         If there is no such cell, it failed, it is simulated, or the folder holds something or can't be written.
     """
-    return export_cell(store, cell, os.fspath(out), tell)
+    return export_cell(store, cell, os.fspath(out), tell, plugins)

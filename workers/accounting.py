@@ -36,12 +36,19 @@ def model_of(context: RunContext, shape: ModelShape, state: TrainState, *, data:
 
 
 def account(
-    context: RunContext, cell: Cell, module: torch.nn.Module, state: TrainState, scores: dict[str, float]
+    context: RunContext,
+    cell: Cell,
+    module: torch.nn.Module,
+    state: TrainState,
+    scores: dict[str, float],
+    *,
+    in_nats: bool,
 ) -> dict[str, Any]:
     """Return bytes, bits, density, rank ratio, ε and fidelity of a cell's model.
 
     ``bits_per_param`` counts what is written for the parameters, scales and masks included, over the parent's number of
-    parameters (a student's own). ``fidelity`` is the share of accuracy kept, of a language model ``e^-Δloss``.
+    parameters (a student's own). ``fidelity`` is the share of accuracy kept, of a language model ``e^-Δloss``; it is
+    null where the loss is a family's own (not ``in_nats``) and there is no accuracy.
     """
     model = model_of(context, cell.shape, state, data=cell.data)
     size = len(to_bytes(model))
@@ -54,10 +61,10 @@ def account(
     }
     if state.reference:
         was = state.reference
-        if context.data[cell.data].manifest.tokens_per_example is not None:
+        if in_nats and context.data[cell.data].manifest.tokens_per_example is not None:
             fidelity: float | None = math.exp(was["val_loss"] - scores["val_loss"])
         else:
-            fidelity = scores["accuracy"] / was["accuracy"] if was["accuracy"] else None
+            fidelity = scores["accuracy"] / was["accuracy"] if was.get("accuracy") and "accuracy" in scores else None
         found |= {"epsilon": size / was["model_bytes"], "fidelity": fidelity}
     return found
 

@@ -117,7 +117,8 @@ def _recover(
     step = stage.compress
     assert step is not None
     data, module = engine.data(stage.data), session.module
-    model = engine.warm.wrapped(module, step.recipe, lambda recipe: data.sample(recipe, engine.rank))
+    own = data.objective.loss
+    model = engine.warm.wrapped(module, step.recipe, lambda recipe: data.sample(recipe, engine.rank), own)
     optimizer: torch.optim.Optimizer = OPTIMIZERS.load(step.recipe.optimizer)(
         engine.family.parameter_groups(module, stage.shape), step.recipe
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -20,7 +21,7 @@ from workers.checkpointer import Checkpointer
 from workers.compressing import compress, restored
 from workers.derived_seed import derived_seed
 from workers.device import algorithms, give_memory_back, prepared_device
-from workers.families.trained import TorchFamily
+from workers.families.trained import HasObjective, TorchFamily
 from workers.rank import ALONE, Rank
 from workers.serving.latency import measured, slower
 from workers.serving.model_file import to_bytes as model_bytes
@@ -34,6 +35,19 @@ from workers.training.merge import OpenWindows, merged
 from workers.training.model_cache import WarmModels
 from workers.training.state import TrainState, arrays_of, load_arrays, load_model, load_optimizer, save_state
 
+#: Scores that have columns of their own; what else a family measures stands together in ``metrics``.
+SCORED = frozenset(
+    [
+        "train_loss",
+        "val_loss",
+        "test_loss",
+        "bits_per_byte",
+        "accuracy",
+        "precision_macro",
+        "recall_macro",
+        "f1_macro",
+    ]  # columns of a row
+)
 #: Parents whose scores are remembered, so that their compressed variants needn't score them again.
 REFERENCES_KEPT = 32
 
@@ -41,7 +55,7 @@ REFERENCES_KEPT = 32
 class TorchEngine:
     """Trains and scores ``torch.nn.Module`` families."""
 
-    def __init__(self, context: RunContext, rank: Rank = ALONE, *, on_gpu: bool = False) -> None:
+    def __init__(self, context: RunContext, rank: Rank = ALONE, *, on_gpu: bool = False, threads: int = 1) -> None:
         self.context, self.rank = context, rank
         self.family: TorchFamily = FAMILIES.load_training(context.family)()
         self.device = prepared_device(on_gpu=on_gpu)
@@ -63,7 +77,11 @@ class TorchEngine:
     def data(self, name: str) -> LoadedData:
         """Return the data that ``pretrain`` or ``finetune`` stands for, loaded once."""
         if name not in self._data:
-            self._data[name] = LoadedData(self.context.data[name], self.device, self.context.eval_examples)
+            data = self.context.data[name]
+            objective = None
+            if isinstance(self.family, HasObjective):
+                objective = self.family.objective(self.context.model_options, data.manifest)
+            self._data[name] = LoadedData(data, self.device, self.context.eval_examples, objective)
             for feed in self._data[name].feeds.values():
                 feed.beat = self._beat
         return self._data[name]
@@ -109,7 +127,9 @@ class TorchEngine:
         begun = time.perf_counter()
         recipe, data = stage.recipe, self.data(stage.data)
         goes_on = parent if parent is not None and parent.phase == stage.phase else None
-        model = self.warm.get(stage, self.build, lambda recipe: data.sample(recipe, self.rank))
+        model = self.warm.get(
+            stage, self.build, lambda recipe: data.sample(recipe, self.rank), loss=data.objective.loss
+        )
         module = model.module
         optimizer = self._start(stage, parent, module)
         windows = OpenWindows(recipe, stage.windows if self.rank.leads else (), goes_on.sums if goes_on else {})
@@ -145,6 +165,9 @@ class TorchEngine:
             micro_batches=micro_batches,
         )
         return state(stage.stop_step)
+
+    def foresee(self, stages: Sequence[Stage]) -> None:
+        """Nothing need be prepared: a model is built when its stage begins."""
 
     def pack(self, state: TrainState) -> bytes:
         """Return a state as one safetensors file."""
@@ -233,6 +256,8 @@ class TorchEngine:
         self, stage: Stage, modules: Sequence[torch.nn.Module], optimizers: Sequence[torch.optim.Optimizer]
     ) -> bool:
         """Return whether so many models of a shape can train as one and that pays; probed once."""
+        if self.data(stage.data).objective.loss is not None:
+            return False
         key = stage.shape, stage.recipe, len(modules)
         if key not in self._fusing:
             sample = self.data(stage.data).sample(stage.recipe, self.rank)
@@ -280,6 +305,8 @@ class TorchEngine:
         if not self.context.inference.measure:
             return {}, []
         some = self.data(data).some
+        if not isinstance(some(1), tuple) or not isinstance(some(1)[0], torch.Tensor):
+            return {}, ["not timed: its batches don't begin with a tensor that the model alone could answer"]
         return measured(module.eval(), lambda examples: some(examples)[0], self.context.inference.backend)
 
     def measure(self, stage: Stage, parent: TrainState | None) -> dict[str, Any]:
@@ -298,7 +325,9 @@ class TorchEngine:
         warnings += slowly
         warnings += slower(times, parent.reference)
         spent_s = time.perf_counter() - begun
-        accounted = account(self.context, cell, module, parent, scores)
+        in_nats = data.objective.loss is None
+        accounted = account(self.context, cell, module, parent, scores, in_nats=in_nats)
+        more = {name: scores.pop(name) for name in sorted(scores.keys() - SCORED)}
         warnings += unmet(accounted, parent.facts)
         if parent.micro_batches > 1:
             warnings.append(
@@ -310,6 +339,7 @@ class TorchEngine:
             **times,
             **accounted,
             "warnings": "; ".join(warnings) or None,
+            "metrics": json.dumps(more) if more else None,
             "wall_s": spent_s + parent.wall_s,
             "device_s": spent_s * self.rank.world_size + parent.wall_s * stage.recipe.world_size,
             "threads": torch.get_num_threads(),

@@ -14,10 +14,12 @@ from orchestrator.planning.recipe import Recipe
 from orchestrator.spec.registries import SOURCES
 from workers.device import give_memory_back
 from workers.rank import Rank
+from workers.sources.example_split import batched
 from workers.sources.order import EpochOrder, Order
 from workers.sources.source import Dataset
 from workers.training.batches import Batch, Feed, Pick
-from workers.training.score import SCORE_BATCH, class_scores, mean_loss, score
+from workers.training.objective import Objective
+from workers.training.score import SCORE_BATCH, class_scores, mean_loss, own_scores, score
 
 Found = TypeVar("Found")
 #: Logits that are made at once in scoring where there are more tokens than bytes: 256 MB.
@@ -36,6 +38,8 @@ class LoadedData:
         Where batches are wanted.
     eval_examples
         Most examples of a held-back split that are scored.
+    objective
+        What the family has of its own in place of logits and cross-entropy.
 
     Raises
     ------
@@ -43,8 +47,11 @@ class LoadedData:
         If the data differs from what was planned.
     """
 
-    def __init__(self, data: TaskData, device: torch.device, eval_examples: int) -> None:
+    def __init__(
+        self, data: TaskData, device: torch.device, eval_examples: int, objective: Objective | None = None
+    ) -> None:
         self.manifest, self.eval_examples = data.manifest, eval_examples
+        self.objective = objective or Objective()
         tokens = self.manifest.tokens_per_example
         loaded: Dataset = SOURCES.load(data.source)().load(data.options, context=tokens or 64)
         if loaded.manifest.digest != self.manifest.digest:
@@ -52,7 +59,9 @@ class LoadedData:
                 f"the data of {data.source} on this node differs from what was planned "
                 f"(digest {loaded.manifest.digest[:12]}, planned {self.manifest.digest[:12]})"
             )
-        self.feeds = {name: Feed(split, device) for name, split in loaded.splits.items()}
+        self.feeds = {
+            name: Feed(batched(split, self.objective.collate), device) for name, split in loaded.splits.items()
+        }
         self._ordered = loaded.ordered or Order
         self._token_bytes = loaded.token_bytes
         self._orders: dict[int, EpochOrder] = {}
@@ -74,12 +83,18 @@ class LoadedData:
 
     def val_scores(self, module: torch.nn.Module) -> dict[str, float]:
         """Return loss, accuracy and, of text, bits per byte on the validation split."""
+        if self.objective.loss is not None:
+            held_back = self._first(self.manifest.val_examples)
+            return _fitting(lambda batch: self._own("val", module, held_back, batch), self._score_batch)[0]
         return _fitting(lambda batch: self._val_scores(module, batch)[0], self._score_batch)[0]
 
     def _val_scores(self, module: torch.nn.Module, batch: int) -> tuple[dict[str, float], np.ndarray, np.ndarray]:
-        loss, predicted, true = score(module, self.feeds["val"], self._first(self.manifest.val_examples), batch)
-        scores = {"val_loss": loss, "accuracy": float((predicted == true).mean())}
-        return scores | self._bits(loss, true), predicted, true
+        held_back = self._first(self.manifest.val_examples)
+        loss, predicted, true = score(module, self.feeds["val"], held_back, batch)
+        found = {"val_loss": loss, "accuracy": float((predicted == true).mean()), **self._bits(loss, true)}
+        if self.objective.metrics is not None:
+            found |= own_scores(module, self.feeds["val"], held_back, self.objective, batch)
+        return found, predicted, true
 
     def _bits(self, loss: float, true: np.ndarray) -> dict[str, float]:
         """Return a loss in bits per byte of the text that was predicted, where the bytes behind tokens are known."""
@@ -116,11 +131,22 @@ class LoadedData:
 
     def _scores(self, module: torch.nn.Module, seed: int, examples: int, batch: int) -> dict[str, float]:
         sample = self.order(seed).indices(examples, 0, min(examples, TRAIN_SCORE_EXAMPLES))
+        if self.objective.loss is not None:
+            losses = {
+                f"{name}_loss": self._own(name, module, indices, batch)[f"{name}_loss"]
+                for name, indices in (("train", sample), ("test", self._first(self.manifest.test_examples)))
+            }
+            return losses | self._own("val", module, self._first(self.manifest.val_examples), batch)
         train_loss = mean_loss(module, self.feeds["train"], sample, batch)
         val, predicted, true = self._val_scores(module, batch)
         test_loss = mean_loss(module, self.feeds["test"], self._first(self.manifest.test_examples), batch)
         labels = {} if self.manifest.tokens_per_example else class_scores(predicted, true)
         return {"train_loss": train_loss, **val, "test_loss": test_loss, **labels}
+
+    def _own(self, name: str, module: torch.nn.Module, indices: np.ndarray, batch: int) -> dict[str, float]:
+        """Return the loss and the scores of a family that has a loss of its own."""
+        found = own_scores(module, self.feeds[name], indices, self.objective, batch)
+        return {f"{name}_loss": found.pop("loss"), **found}
 
     def _first(self, there: int) -> np.ndarray:
         return np.arange(min(there, self.eval_examples))

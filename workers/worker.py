@@ -6,20 +6,17 @@ It knows nothing of Ray: `workers.actor` is the same thing as an actor, and test
 from __future__ import annotations
 
 import math
-import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import takewhile
 from typing import Any
 
-from threadpoolctl import ThreadpoolController
-
 from orchestrator.planning.context import RunContext
 from orchestrator.planning.tree import Stage
+from orchestrator.spec.plugins.admission import admit_to_work
 from orchestrator.spec.registries import FAMILIES
 from orchestrator.store import Store
 from orchestrator.store.cell_row import cell_columns
@@ -30,6 +27,7 @@ from workers.faults import failure_of
 from workers.messages import Kept, Pulse, StageResult, WorkOrder
 from workers.protocols import Engine
 from workers.rank import Rank
+from workers.threads import ThreadCount
 
 
 class Worker:
@@ -76,6 +74,7 @@ class Worker:
     ) -> None:
         self.name, self.context, self.rank, self.on_gpu = name, context, rank, on_gpu
         self.threads = threads
+        admit_to_work(context.plugins)  # before the first order comes, which may hold objects of theirs
         self._store_uri, self._store_id, self._store_patience_s = store_uri, store_id, store_patience_s
         self._checkpoint_interval_s = checkpoint_interval_s
         self._lock = threading.Lock()
@@ -100,9 +99,9 @@ class Worker:
             leads=self.rank.leads,
         )
         engine = FAMILIES.load_training(self.context.family)().engine()
-        self.engine: Engine = engine(self.context, self.rank, on_gpu=self.on_gpu)
+        self.engine: Engine = engine(self.context, self.rank, on_gpu=self.on_gpu, threads=self.threads)
         self.engine.listen(self.checkpointer.beat)
-        self._controller = ThreadpoolController()  # sees the libraries that are loaded by now
+        self._own_threads = ThreadCount()
         self._warm = True
         return str(self.engine.device_kind)
 
@@ -141,7 +140,7 @@ class Worker:
         with self._lock:
             keeper.start(max(order.unkept_s for order in orders))
             keeper.stop_asked = self._stop_asked
-        with self._own_threads():
+        with self._own_threads(self.threads):
             if len(orders) == 1:
                 done = [self._run_chain(orders[0], parents[0], started)]
             else:
@@ -156,29 +155,11 @@ class Worker:
         if not isinstance(state, Kept):
             self.checkpointer.keep(stage, state)
 
-    @contextmanager
-    def _own_threads(self) -> Iterator[None]:
-        """Give this thread's BLAS and OpenMP calls the threads that the result belongs to (I3).
-
-        OpenMP counts them by calling thread, and an actor with a second queue runs its tasks in threads of a pool.
-        Torch's MKL is out of threadpoolctl's sight and has a number of its own as soon as anybody in the process has
-        called ``torch.set_num_threads``.
-        """
-        torch = sys.modules.get("torch")
-        before = torch.get_num_threads() if torch else 0
-        with self._controller.limit(limits=self.threads):
-            if torch:
-                torch.set_num_threads(self.threads)
-            try:
-                yield
-            finally:
-                if torch:
-                    torch.set_num_threads(before)
-
     def _run_chain(self, order: WorkOrder, parent: Any, started: datetime) -> tuple[StageResult, Any]:
         done: Stage | None = None
         try:
             chain, state, spared = self._from(order, parent)
+            self.engine.foresee([*chain, *order.ahead])
             row = None
             for stage in chain:
                 if self.checkpointer.stop_asked and done is not None:

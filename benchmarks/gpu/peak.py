@@ -1,8 +1,4 @@
-"""The most memory that training holds, measured against a closed form of the model and its recipe.
-
-The form is that of a planner, which has no device: weights, gradients and two moments in float32, bf16 copies of the
-weights that autocast keeps, and what the backward pass needs of each layer and token.
-"""
+"""The most memory that training holds, measured against what `scalaw plan` says of it, which has no device."""
 
 from __future__ import annotations
 
@@ -11,32 +7,14 @@ from pathlib import Path
 import torch
 from findings import Findings, step
 
-from orchestrator.planning.family import ModelShape
+from orchestrator.planning.memory import training_bytes
+from orchestrator.spec.registries import FAMILIES
 from sweeps import text_plan, trunk_of
 from workers.engine import TorchEngine
 from workers.serving.peak_memory import _Watch
 
 #: Largest distance of the estimate from what was measured.
 WITHIN = 0.15
-
-
-def estimated_bytes(shape: ModelShape, examples: int, precision: str) -> int:
-    """Return the peak of training a transformer, eagerly, with AdamW.
-
-    For each token a block keeps the inputs of its two norms (float32, as the residual stream is), their outputs as the
-    matrices read them, queries, keys and values, what attention returns, and the MLP's hidden layer before and after
-    its activation: twice a width in float32, and 14 widths in the precision of the matrices. Gradients take the place
-    of activations as the backward pass goes on, so the larger of the two counts.
-    """
-    width, depth, vocabulary = (shape.dim(name) for name in ("width", "depth", "vocabulary"))
-    tokens = examples * shape.dim("context")
-    half = precision == "bf16"
-    each = 2 if half else 4
-    block = tokens * width * (2 * 4 + 14 * each)
-    logits = tokens * vocabulary * (each + 3 * 4)
-    weights = shape.params_total
-    state = weights * (4 + 8)
-    return state + (2 * weights if half else 0) + max(depth * block + logits + tokens * width * 8, 4 * weights)
 
 
 class _Step:
@@ -73,7 +51,7 @@ def run(findings: Findings, words: list[str], traces: Path) -> None:
                 engine = TorchEngine(plan.context, on_gpu=not findings.dry)
                 trunk = trunk_of(plan, 4)
                 found = measured_bytes(engine, trunk)
-                estimate = estimated_bytes(trunk.shape, batch, precision)
+                estimate = training_bytes(trunk, FAMILIES.load(plan.context.family)(), plan.context)
                 findings.row(
                     "peak",
                     N=f"{trunk.shape.params_non_embedding:,}",

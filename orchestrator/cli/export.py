@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.output import Json, StoreUri, emit_json, say, tell
+from orchestrator.cli.output import Json, Plugins, StoreUri, emit_json, say, tell
 
 NAME = "export"
 
@@ -15,6 +15,7 @@ def command(
     store: StoreUri,
     cell: Annotated[str, typer.Argument(metavar="CELL", help="The cell's id, or the beginning of it.")],
     out: Annotated[str, typer.Option("-o", "--out", metavar="DIR", help="New folder for the model and its loader.")],
+    plugins: Plugins = None,
     json_: Json = False,
 ) -> None:
     """Write the model of a cell, trained anew from the sweep in the store, with a loader example.
@@ -23,7 +24,7 @@ def command(
     """
     from orchestrator.execution.export import export
 
-    found = export(store, cell, out, tell)
+    found = export(store, cell, out, tell, plugins or ())
     if json_:
         emit_json(found)
         return

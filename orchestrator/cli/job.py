@@ -38,6 +38,7 @@ def words(order: JobOrder, sweep: str) -> list[str]:
     """Return the words of ``scalaw run`` that do what is ordered."""
     said = ["run", sweep, "--store", order.store, "--address", "auto"]
     said += [word for change in order.overrides for word in ("--set", change)]
+    said += [word for path in order.plugins for word in ("--plugin", path)]
     said += [] if order.share else ["--no-share"]
     said += ["--retry-failed"] if order.retry_failed else []
     if order.budget_fraction is not None:

@@ -23,7 +23,9 @@ from orchestrator.cli import (
     optimal,
     plan,
     plot,
+    plugin,
     predict,
+    program,
     query,
     run,
     schema,
@@ -94,7 +96,9 @@ for verb in (
     doctor,
 ):
     app.command(verb.NAME, cls=Verb)(verb.command)
+app.add_typer(program.app, name=program.NAME)
 app.add_typer(store.app, name=store.NAME)
+app.add_typer(plugin.app, name=plugin.NAME)
 
 
 def main(arguments: list[str] | None = None) -> None:

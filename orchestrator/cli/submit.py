@@ -8,7 +8,18 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.output import ClusterAddress, Json, Overrides, RetryFailed, Share, SweepFile, emit_json, say, tell
+from orchestrator.cli.output import (
+    ClusterAddress,
+    Json,
+    Overrides,
+    Plugins,
+    RetryFailed,
+    Share,
+    SweepFile,
+    emit_json,
+    say,
+    tell,
+)
 from orchestrator.cli.selection import BudgetFraction, Select, Selection, fraction_of
 
 NAME = "submit"
@@ -32,6 +43,7 @@ def command(
         list[str] | None, typer.Option("--exclude", metavar="PATTERN", help="Files not to send, such as 'data/*'.")
     ] = None,
     overrides: Overrides = None,
+    plugins: Plugins = None,
     json_: Json = False,
 ) -> None:
     """Send a sweep to a Ray cluster and return when it has begun; sent again while it runs, nothing is doubled.
@@ -51,6 +63,7 @@ def command(
             working_dir=working_dir,
             exclude=exclude or (),
             overrides=overrides or (),
+            plugins=plugins or (),
             tell=tell,
         )
     job_id, at = found["job_id"], found["address"]

@@ -18,9 +18,10 @@ from orchestrator.execution.progress.progress import Progress
 from orchestrator.execution.signals import StopSignal
 from orchestrator.execution.stage_scheduler import StageScheduler
 from orchestrator.execution.stall import StallRule
-from orchestrator.execution.state_memory import StateMemory, expected_bytes
+from orchestrator.execution.state_memory import StateMemory
 from orchestrator.execution.store_writer import StoreWriter
 from orchestrator.planning.context import RunContext
+from orchestrator.planning.memory import state_bytes
 from orchestrator.planning.tree import Role, Stage
 from orchestrator.store import Store
 from orchestrator.store.cell_row import failure_row
@@ -207,10 +208,11 @@ class Driver:
             chain=chain,
             attempt=self.scheduler.attempts[stage.id],
             look_for_kept=self.scheduler.may_be_kept(chain),
-            spill=not self.memory.reserve(last.id, expected_bytes(last)),
+            spill=not self.memory.reserve(last.id, state_bytes(last)),
             copy=self.copies,
             unkept_s=self.scheduler.unkept_s(chain),
             micro_batches=self.policy.micro_batches(stage.id),
+            ahead=() if self.context.program is None else self.scheduler.ahead(chain),
         )
 
     def _free(self, role: Role) -> list[str]:
@@ -311,12 +313,8 @@ class Driver:
         attempt = self.scheduler.attempts[stage.id]
         if failure.cause in (Cause.WORKER_DIED, Cause.NODE_LOST, Cause.STALLED):
             self._look_how_far(chain)
-        verdict = self.policy.judge(
-            stage.id,
-            failure,
-            now_s=time.monotonic(),
-            batch_size=stage.recipe.batch_size // stage.recipe.world_size,
-        )
+        share = stage.recipe.batch_size // stage.recipe.world_size
+        verdict = self.policy.judge(stage.id, failure, now_s=time.monotonic(), batch_size=share)
         if not isinstance(verdict, Fail):
             if failure.cause in SHARED_WITH_OTHERS:
                 self.scheduler.part(chain)

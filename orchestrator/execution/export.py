@@ -7,8 +7,9 @@ here, from the sweep as the store has it; the loss says whether it is the same o
 from __future__ import annotations
 
 import json
+import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from orchestrator.errors import BadInput
 from orchestrator.planning import Plan, make_plan
 from orchestrator.planning.tree import StageTree
 from orchestrator.spec import parse_sweep
+from orchestrator.spec.plugins.admission import admit
 from orchestrator.store import Store, open_store
 from orchestrator.store.cell_row import last_line
 
@@ -28,15 +30,27 @@ from pathlib import Path
 import torch
 
 from workers.serving.load import load_model
-
+{plugins}
 model = load_model(Path(__file__).with_name("model.safetensors"))
 example = {example}
 with torch.inference_mode():
     print(model(example).shape)
 '''
+#: What the loader of a model of somebody's own does first.
+PLUGIN_LINES = """from orchestrator.spec.plugins.admission import admit_to_work
+from orchestrator.spec.plugins.code import read_plugin
+
+admit_to_work(read_plugin(Path(__file__).parent / place) for place in {places})
+"""
 
 
-def export(store_uri: str, cell: str, folder: str, say: Callable[[str], None]) -> dict[str, Any]:
+def export(
+    store_uri: str,
+    cell: str,
+    folder: str,
+    say: Callable[[str], None],
+    plugins: Sequence[str | os.PathLike[str]] = (),
+) -> dict[str, Any]:
     """Write a cell's model, a loader example and its row to a folder; return what was written.
 
     Parameters
@@ -47,12 +61,15 @@ def export(store_uri: str, cell: str, folder: str, say: Callable[[str], None]) -
         Must not exist, or be empty.
     say
         Takes a line of progress.
+    plugins
+        The code of people's own that it was trained with, which goes with the model.
 
     Raises
     ------
     BadInput
         If there is no such cell, it failed, it is simulated, or the folder holds something or can't be written.
     """
+    admit(plugins)
     store = open_store(store_uri)
     row = _row(store, cell)
     target = Path(folder)
@@ -65,7 +82,7 @@ def export(store_uri: str, cell: str, folder: str, say: Callable[[str], None]) -
         data, val_loss, shape = _trained(plan, tree, row)
         (target / "model.safetensors").write_bytes(data)
         (target / "row.json").write_text(json.dumps(row, indent=1, default=str, sort_keys=True) + "\n")
-        (target / "load.py").write_text(LOADER.format(example=shape))
+        (target / "load.py").write_text(LOADER.format(example=shape, plugins=_written(plan, target)))
     return {
         "cell_id": row["cell_id"],
         "folder": str(target),
@@ -90,6 +107,19 @@ def _new_folder(target: Path) -> Iterator[None]:
         raise BadInput(f"{target} can't be written: {error.strerror}; name another folder as `out`") from error
 
 
+def _written(plan: Plan, folder: Path) -> str:
+    """Write the plug-ins that a model is made of beside it; return the lines by which its loader admits them."""
+    places = []
+    for number, code in enumerate(plan.context.plugins):
+        place = Path("plugins", str(number), code.name)
+        for path, text in code.files:
+            file = folder / place if code.name.endswith(".py") else folder / place / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text, encoding="utf-8")
+        places.append(place.as_posix())
+    return PLUGIN_LINES.format(places=places) if places else ""
+
+
 def _row(store: Store, cell: str) -> dict[str, Any]:
     rows = [row for row in store.results().to_pylist() if row["cell_id"].startswith(cell.lower())]
     if len(rows) != 1:
@@ -112,8 +142,10 @@ def _plan_with(store: Store, cell_id: str) -> Plan:
         plan = make_plan(parse_sweep(json.dumps(document["sweep"])))
         if any(cell.id == cell_id for cell in plan.cells):
             return plan
+    own = {name for document in named.values() for name in document.get("plugins", {})}
+    code = f", or the code given as `plugins` ({', '.join(sorted(own))})" if own else ""
     why = (
-        f"the data or this scalaw differ from those of sweep {next(iter(named))}"
+        f"the data or this scalaw{code} differ from those of sweep {next(iter(named))}"
         if named
         else "no sweep in the store has it"
     )
@@ -123,18 +155,18 @@ def _plan_with(store: Store, cell_id: str) -> Plan:
 def _trained(plan: Plan, tree: StageTree, row: dict[str, Any]) -> tuple[bytes, float, str]:
     """Return the model file, the validation loss, and the source text of an example input."""
     import torch
-    from threadpoolctl import threadpool_limits
 
     from orchestrator.spec.registries import FAMILIES
     from workers.accounting import model_of
     from workers.serving.load import module_of
     from workers.serving.model_file import from_bytes, to_bytes
+    from workers.threads import ThreadCount
 
     on_gpu = plan.sweep.resources.gpus_per_worker > 0 and torch.cuda.is_available()
     engine = FAMILIES.load_training(plan.context.family)().engine()(plan.context, on_gpu=on_gpu)
     state: Any = None
     leaf = None
-    with threadpool_limits(limits=row["threads"] or 1):
+    with ThreadCount()(row["threads"] or 1):
         for stage in tree:
             if stage.kind == "evaluate":
                 leaf = stage

@@ -13,7 +13,7 @@ from typing import Final
 
 from orchestrator.execution.estimates import Estimates
 from orchestrator.execution.pool.protocol import Holding, Parent
-from orchestrator.execution.stage_status import ASKING, OPEN, Status
+from orchestrator.execution.stage_status import ASKING, OPEN, Status, Statuses
 from orchestrator.planning.cost import Rate
 from orchestrator.planning.priority import ReadyQueue
 from orchestrator.planning.tree import Role, Stage, StageTree, first_flops, seedless
@@ -53,26 +53,23 @@ class StageScheduler:
     flops_spent: int = 0
     #: Times that a stage which was done had to be done again.
     derived_again: int = 0
-    _status: dict[str, Status] = field(default_factory=dict)
-    _count: Counter[Status] = field(default_factory=Counter)
     _in_memory: dict[str, Holding] = field(default_factory=dict)
     _kept: dict[str, Progress] = field(default_factory=dict)
     _tried: set[str] = field(default_factory=set)
     _alone: set[str] = field(default_factory=set)
     _unkept_s: dict[str, float] = field(default_factory=dict)
     _obsolete: list[str] = field(default_factory=list)
+    _remaining_s: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.estimates = Estimates(self.tree, self.rate)
-        remaining_s = self.tree.remaining_s(self.estimates.stages_s)
-        self._ready: dict[Role, ReadyQueue] = {"train": ReadyQueue(remaining_s), "score": ReadyQueue(remaining_s)}
+        self._remaining_s = self.tree.remaining_s(self.estimates.stages_s)
+        self._ready: dict[Role, ReadyQueue] = {role: ReadyQueue(self._remaining_s) for role in ("train", "score")}
         self._kept.update({stage_id: how for stage_id, how in self.kept.items() if stage_id in self.tree.stages})
         needed = self._leading_to(None)
         first = Status.WAITING if self.wanted is None else Status.DORMANT
-        for stage in self.tree:
-            self._status[stage.id] = first if stage.id in needed else Status.DONE
-            self._count[self._status[stage.id]] += 1
-        self.estimates.close([stage for stage in self.tree if self._status[stage.id] not in OPEN])
+        firsts = {stage.id: first if stage.id in needed else Status.DONE for stage in self.tree}
+        self._status = Statuses(self.tree, self.estimates, firsts)
         for stage in self.tree:
             if self._status[stage.id] is Status.WAITING:
                 self._set_going(stage)
@@ -86,12 +83,12 @@ class StageScheduler:
     @property
     def unfinished(self) -> int:
         """Stages that are to be done, and are neither done nor failed."""
-        return sum(self._count[status] for status in OPEN)
+        return sum(self._status.count[status] for status in OPEN)
 
     @property
     def done(self) -> int:
         """Stages that are done, or that nothing left to do needs."""
-        return self._count[Status.DONE]
+        return self._status.count[Status.DONE]
 
     def status(self, stage_id: str) -> Status:
         """Return where a stage stands."""
@@ -109,7 +106,7 @@ class StageScheduler:
         """Wake the stages that lead to some cells."""
         woken = [i for i in self._leading_to(cell_ids) if self._status[i] is Status.DORMANT]
         for stage_id in woken:
-            self._set(self.tree.stages[stage_id], Status.WAITING)
+            self._status.set(self.tree.stages[stage_id], Status.WAITING)
         for stage_id in woken:
             if self._status[stage_id] is Status.WAITING:
                 self._set_going(self.tree.stages[stage_id])
@@ -137,6 +134,21 @@ class StageScheduler:
         for first in share:
             self._ready["train"].remove(first)
         return [self._sent(first) for first in share]
+
+    def ahead(self, chain: Sequence[Stage]) -> tuple[Stage, ...]:
+        """Return the stages that one worker would do after a chain if it went on along the longest open path."""
+        found: list[Stage] = []
+        last = chain[-1]
+        while True:
+            below = [
+                child
+                for child in self.tree.children.get(last.id, ())
+                if self._status[child.id] is Status.WAITING and self.tree.follows(child, chain[0])
+            ]
+            if not below:
+                return tuple(found)
+            last = max(below, key=lambda child: self._remaining_s[child.id])
+            found.append(last)
 
     def parent(self, chain: Sequence[Stage]) -> Parent:
         """Return what a chain starts from: its parent's state, or nothing where it has none or needs none."""
@@ -180,7 +192,7 @@ class StageScheduler:
         unkept_s = self.unkept_s(chain) + seconds
         self.note_kept(begun, done)
         for stage in chain:
-            self._set(stage, Status.DONE)
+            self._status.set(stage, Status.DONE)
         self.flops_spent += sum(stage.flops for stage in chain) - first_flops(chain, spared_steps)
         if state is not None and self._is_asked_for(last.id):
             self._in_memory[last.id] = state
@@ -191,9 +203,9 @@ class StageScheduler:
         for stage in chain:  # only the last has children that wait, unless states were lost in the meantime
             self._wake_children(stage)
         if self.estimates.learn(chain, seconds):
-            remaining_s = self.tree.remaining_s(self.estimates.stages_s)
+            self._remaining_s = self.tree.remaining_s(self.estimates.stages_s)
             for queue in self._ready.values():
-                queue.reorder(remaining_s)
+                queue.reorder(self._remaining_s)
 
     def note_kept(self, begun: Collection[str] = (), done: Collection[str] = ()) -> None:
         """Note checkpoints that a worker wrote."""
@@ -219,7 +231,7 @@ class StageScheduler:
             if stage.id in self._kept:
                 first = k + (self._kept[stage.id] is Progress.DONE)
         for k, stage in enumerate(chain):
-            self._set(stage, Status.DONE if k < first else Status.WAITING)
+            self._status.set(stage, Status.DONE if k < first else Status.WAITING)
         self.flops_spent += sum(stage.flops for stage in chain[:first])
         if first:
             self.attempts[chain[min(first, len(chain) - 1)].id] += self.attempts[chain[0].id]
@@ -239,7 +251,7 @@ class StageScheduler:
     def hold(self, chain: Sequence[Stage]) -> None:
         """Let a chain that was in flight wait until `retry`."""
         for stage in chain:
-            self._set(stage, Status.HELD)
+            self._status.set(stage, Status.HELD)
 
     def fail(self, chain: Sequence[Stage]) -> list[Stage]:
         """Note a chain that was in flight, and all that needs it, as failed; return them, dormant ones included.
@@ -247,12 +259,12 @@ class StageScheduler:
         A child that is in flight has the state that it needs, from before that was lost, and goes on.
         """
         for stage in chain:
-            self._set(stage, Status.FAILED)
+            self._status.set(stage, Status.FAILED)
         lost = list(chain)
         for known in lost:
             for child in self.tree.children.get(known.id, ()):
                 if self._status[child.id] in ASKING - {Status.IN_FLIGHT} and not self._goes_on_by_itself(child):
-                    self._set(child, Status.FAILED)
+                    self._status.set(child, Status.FAILED)
                     lost.append(child)
         for each in lost:
             self._let_go_unless_asked_for(each.id)
@@ -294,12 +306,8 @@ class StageScheduler:
 
     def held(self) -> list[tuple[Stage, Holding, float]]:
         """Return the states in memory that a stop would lose, with the training time that each has cost."""
-        found = [
-            (self.tree.stages[stage_id], state, self._unkept_s.get(stage_id, 0.0))
-            for stage_id, state in self._in_memory.items()
-            if self._unkept_s.get(stage_id, 0.0) > 0
-        ]
-        return sorted(found, key=lambda each: -each[2])
+        found = [(self.tree.stages[i], state, self._unkept_s.get(i, 0.0)) for i, state in self._in_memory.items()]
+        return sorted((each for each in found if each[2] > 0), key=lambda each: -each[2])
 
     def obsolete(self) -> list[str]:
         """Return the stages whose checkpoints nothing needs any more, each once."""
@@ -313,21 +321,11 @@ class StageScheduler:
 
     # How it is kept
 
-    def _set(self, stage: Stage, status: Status) -> None:
-        before = self._status[stage.id]
-        self._status[stage.id] = status
-        self._count[before] -= 1
-        self._count[status] += 1
-        if (before in OPEN) and (status not in OPEN):
-            self.estimates.close([stage])
-        elif (before not in OPEN) and (status in OPEN):
-            self.estimates.reopen([stage])
-
     def _sent(self, stage: Stage) -> list[Stage]:
         chain = self._chain(stage)
         self.attempts[stage.id] += 1
         for each in chain:
-            self._set(each, Status.IN_FLIGHT)
+            self._status.set(each, Status.IN_FLIGHT)
             if self.attempts[stage.id] > 1:
                 self._tried.add(each.id)
         return chain
@@ -370,9 +368,9 @@ class StageScheduler:
             if self._status[parent.id] in OPEN:
                 return  # it comes about without further ado, and wakes its children
             self.derived_again += self._status[parent.id] is Status.DONE
-            self._set(parent, Status.WAITING)
+            self._status.set(parent, Status.WAITING)
             stage = parent
-        self._set(stage, Status.READY)
+        self._status.set(stage, Status.READY)
         self._ready[self.tree.role(stage)].push(stage)
 
     def _forget(self, stage_id: str) -> None:
@@ -385,7 +383,7 @@ class StageScheduler:
             for asking in (self.tree.stages[stage_id], *self.tree.children.get(stage_id, ())):
                 if self._status[asking.id] is Status.READY and not self._can_start(asking):
                     self._ready[self.tree.role(asking)].remove(asking)
-                    self._set(asking, Status.WAITING)
+                    self._status.set(asking, Status.WAITING)
                     self._set_going(asking)
 
     def _wake_children(self, stage: Stage) -> None:

@@ -4,21 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from orchestrator.planning.tree import Stage
-
-#: Arrays of a parameter's size that an optimiser keeps; of an optimiser from elsewhere as many as of adamw.
-SLOTS = {"sgd": 1, "adamw": 2}
-
-
-def expected_bytes(last: Stage) -> int:
-    """Return the size of a stage's state: weights, optimiser and open windows; buffers are small beside them."""
-    if last.kind == "evaluate":
-        return 0
-    if last.kind in ("merge", "compress"):
-        return 4 * last.shape.params_total
-    arrays = 1 + SLOTS.get(last.recipe.optimizer, 2)
-    return last.shape.params_total * (4 * arrays + 8 * len(last.windows))
-
 
 @dataclass
 class StateMemory:

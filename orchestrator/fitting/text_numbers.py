@@ -51,10 +51,9 @@ def _number(text: str, where: str) -> float:
     try:
         return float(plain) if plain else float("nan")
     except ValueError:
-        pass
-    from orchestrator.spec.quantities import parse_real  # pydantic, which most fits do without
+        from orchestrator.spec.quantities import parse_real  # pydantic, which most fits do without
 
-    try:
-        return parse_real(plain)
-    except ValueError:
-        raise BadInput(f"{where} is {text!r}: not a number") from None
+        try:
+            return parse_real(plain)
+        except ValueError:
+            raise BadInput(f"{where} is {text!r}: not a number") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from orchestrator.errors import BadInput, UnbuildableSize, refused_at
 from orchestrator.planning.cell import Cell, cell_identity
@@ -11,6 +12,9 @@ from orchestrator.planning.content_id import content_id
 from orchestrator.planning.family import Family, ModelShape
 from orchestrator.planning.manifest import DataManifest
 from orchestrator.planning.recipe import RECIPE_VERSION, Recipe
+from orchestrator.programs.program import Program
+from orchestrator.spec.plugins.admission import digests
+from orchestrator.spec.registries import FAMILIES, OPTIMIZERS, SCHEDULES, SOURCES, Registry
 from orchestrator.spec.sweep import Sweep
 
 #: A warning is given where the nearest buildable size is further off than this share.
@@ -25,7 +29,9 @@ class Expansion:
     warnings: list[str]
 
 
-def expand(sweep: Sweep, family: Family, manifest: DataManifest, recipes: Sequence[Recipe]) -> Expansion:
+def expand(
+    sweep: Sweep, family: Family, manifest: DataManifest, recipes: Sequence[Recipe], program: Program | None = None
+) -> Expansion:
     """Return the distinct cells of a sweep's grid.
 
     Parameters
@@ -34,6 +40,8 @@ def expand(sweep: Sweep, family: Family, manifest: DataManifest, recipes: Sequen
         The parsed sweep.
     recipes
         How each point of the grid is trained; equal ones count once.
+    program
+        Whose sources the cells depend on, of ``family: program``.
 
     Raises
     ------
@@ -44,7 +52,7 @@ def expand(sweep: Sweep, family: Family, manifest: DataManifest, recipes: Sequen
     full = _full_set(sweep, manifest)
     shapes = _shapes(sweep, family, manifest, warnings)
     amounts = _amounts(sweep, full, warnings)
-    commons = {recipe: _common(sweep, manifest, recipe) for recipe in recipes}
+    commons = {recipe: _common(sweep, manifest, recipe, program) for recipe in recipes}
     if len(commons) < len(recipes):
         warnings.append("two entries of grid.recipes come to the same: trained once")
     digests = {shape: content_id([shape.family, dict(shape.dims)]) for shape in shapes}
@@ -77,7 +85,7 @@ def expand(sweep: Sweep, family: Family, manifest: DataManifest, recipes: Sequen
     return Expansion(cells, warnings)
 
 
-def _common(sweep: Sweep, manifest: DataManifest, recipe: Recipe) -> str:
+def _common(sweep: Sweep, manifest: DataManifest, recipe: Recipe, program: Program | None) -> str:
     """Return the digest of what all cells of a recipe have in common."""
     return content_id(
         {
@@ -86,8 +94,20 @@ def _common(sweep: Sweep, manifest: DataManifest, recipe: Recipe) -> str:
             "data": manifest.digest,
             "eval_examples": sweep.data.eval_examples,
             "model": sweep.model.options,
+            **plugin_digests([(FAMILIES, sweep.model.family), (SOURCES, sweep.data.source), *_named(recipe)]),
+            **({} if program is None else {"program": program.digest}),
         }
     )
+
+
+def _named(recipe: Recipe) -> list[tuple[Registry, str]]:
+    return [(OPTIMIZERS, recipe.optimizer), (SCHEDULES, recipe.schedule)]
+
+
+def plugin_digests(named: Sequence[tuple[Registry, str]]) -> dict[str, Any]:
+    """Return what names of people's own code add to an identity (I8); names of ours add nothing, so ids stay."""
+    found = digests(named)
+    return {"plugins": found} if found else {}
 
 
 def _full_set(sweep: Sweep, manifest: DataManifest) -> int:

@@ -7,12 +7,14 @@ from dataclasses import dataclass, replace
 
 from orchestrator.errors import BadInput
 from orchestrator.planning.cell import Cell
+from orchestrator.planning.cells import plugin_digests
 from orchestrator.planning.compress_plan import CompressPlanner
 from orchestrator.planning.content_id import content_id
 from orchestrator.planning.context import TaskData
 from orchestrator.planning.family import Family, ModelShape
 from orchestrator.planning.finetuning import AUTO_RATE_SHARE, Tuning
 from orchestrator.planning.recipe import Recipe
+from orchestrator.spec.registries import SOURCES
 from orchestrator.spec.sections.finetune import Finetune
 from orchestrator.spec.sweep import Sweep
 
@@ -78,7 +80,7 @@ class _Tuner:
         shape = self._shape(cell.shape)
         manifest = self.data["finetune"].manifest
         new_head = finetune.head == "new" or (finetune.head == "auto" and manifest.tokens_per_example is None)
-        if not new_head and shape != cell.shape and dict(shape.dims)["classes"] != dict(cell.shape.dims)["classes"]:
+        if not new_head and shape != cell.shape and manifest.classes != self.data["pretrain"].manifest.classes:
             raise BadInput(
                 f"{self.sweep.at('grid', 'finetune', 'head')}: keep, but {manifest.task} has {manifest.classes:,} "
                 "classes and the pretraining data another number; write head: new"
@@ -90,6 +92,7 @@ class _Tuner:
                 "freeze": finetune.freeze,
                 "new_head": new_head,
                 "shape": dict(shape.dims),
+                **plugin_digests([(SOURCES, finetune.data.source)]),
             }
         )
         found = []

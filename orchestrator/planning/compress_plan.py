@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from orchestrator.errors import BadInput, UnbuildableSize, refused_at
 from orchestrator.planning.cell import Cell
+from orchestrator.planning.cells import plugin_digests
 from orchestrator.planning.compressed import Compressed, CompressStep
 from orchestrator.planning.compressor import Compressor
 from orchestrator.planning.content_id import content_id
@@ -109,6 +110,7 @@ class CompressPlanner:
             "steps": steps,
             "examples": examples,
             "recipe": recipe.to_json() if steps else None,
+            **plugin_digests([(COMPRESSORS, options.method)]),
         }
         return CompressStep(
             method=options.method,

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.planning.manifest import DataManifest
+from orchestrator.programs.program import Program
+from orchestrator.spec.plugins.code import PluginCode
 from orchestrator.spec.sections.inference import Inference
 
 #: Training examples scored for a row's ``train_loss``.
@@ -50,6 +52,10 @@ class RunContext:
         True where nothing is trained.
     inference
         How latency and memory are measured.
+    plugins
+        Code of people's own that the stages run.
+    program
+        The trainer of ``family: program``.
     """
 
     family: str
@@ -58,6 +64,8 @@ class RunContext:
     eval_examples: int
     simulated: bool
     inference: Inference
+    plugins: tuple[PluginCode, ...] = ()
+    program: Program | None = None
 
     @property
     def manifest(self) -> DataManifest:

@@ -131,6 +131,13 @@ class Family(Protocol):
             If the model can't read that data.
         """
 
+    def activation_bytes(self, shape: ModelShape, data: DataManifest, *, half: bool) -> int:
+        """Return the most bytes that training takes for one example, beside weights, gradients and optimizer.
+
+        That is what the backward pass needs of the forward pass and, at its turning point, logits and their gradients;
+        ``half`` where matrices multiply in bf16. Models that run eagerly; a compiled one takes no more.
+        """
+
     def weights(self, shape: ModelShape) -> list[tuple[str, tuple[int, ...]]]:
         """Return name and shape of every weight that may be compressed: (outputs, inputs, …), in the module's order.
 

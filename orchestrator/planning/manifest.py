@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +28,9 @@ class DataManifest:
         The token after which attention begins anew; ``None``: it reaches over the whole window.
     notes
         Sentences for a person to read before anything is trained on it.
+    batch
+        What an example looks like where the three before don't say it: leaves ``{"dtype": "float32", "shape": [3, 8]}``
+        in lists and mappings, as :func:`workers.sources.batch_like.batch_like` returns them.
     """
 
     task: str
@@ -34,8 +38,9 @@ class DataManifest:
     train_examples: int
     val_examples: int
     test_examples: int
-    tokens_per_example: int | None
-    input_shape: tuple[int, ...]
-    classes: int
+    tokens_per_example: int | None = None
+    input_shape: tuple[int, ...] = ()
+    classes: int = 0
     document_end: int | None = None
     notes: tuple[str, ...] = ()
+    batch: Any = field(default=None, hash=False)

@@ -23,16 +23,20 @@ from orchestrator.planning.cost import (
     schedule_s,
     simulated_rate,
 )
-from orchestrator.planning.family import Family
 from orchestrator.planning.machine import usable_cores
 from orchestrator.planning.manifest import DataManifest
+from orchestrator.planning.memory import most_bytes
+from orchestrator.planning.own_trainer import described, family_of, manifest_of
 from orchestrator.planning.plan_warnings import cautions
-from orchestrator.planning.plugins import check_plugins
+from orchestrator.planning.plugins import check_plugins, plugins_of
 from orchestrator.planning.recipe import Recipe
 from orchestrator.planning.schedules.schedule import schedule_named
 from orchestrator.planning.sharing import build_tree
 from orchestrator.planning.tree import StageTree
-from orchestrator.spec.registries import FAMILIES, SCHEDULES, SOURCES
+from orchestrator.programs.description import Description
+from orchestrator.programs.manifest import Sharing
+from orchestrator.programs.program import Program
+from orchestrator.spec.registries import SCHEDULES, SOURCES
 from orchestrator.spec.sections.resources import Resources
 from orchestrator.spec.sweep import Sweep
 
@@ -56,6 +60,8 @@ class Plan:
         Stages that measure them.
     gangs
         Cells that the estimate assumes to train at once, each on ``world_size`` workers.
+    memory_bytes
+        Most bytes that a worker holds while it trains, beside its data, torch and Ray.
     warnings
         Sentences about sizes and fractions that were not taken as written.
     """
@@ -66,6 +72,7 @@ class Plan:
     tree: StageTree
     gangs: int
     rate: Rate
+    memory_bytes: int
     warnings: list[str]
     share: bool
 
@@ -107,6 +114,9 @@ class Plan:
     @property
     def why_alone(self) -> str | None:
         """Why cells share no training, or ``None`` where they do."""
+        program = self.context.program
+        if program is not None and program.level is not Sharing.EXACT:
+            return f"{program.manifest.name} shares no training (sharing: {program.level.value})"
         if not self.share:
             return "sharing is switched off"
         reasons = [
@@ -174,6 +184,7 @@ class Plan:
             },
             "workers": self.workers,
             "est_hours": self.est_s / 3600,
+            "est_memory_bytes": self.memory_bytes,
             "est_price": gpu_hours * resources.price_per_gpu_hour,
             "warnings": self.warnings,
         }
@@ -197,10 +208,11 @@ def _tree(cells: list[Cell], context: RunContext, *, share: bool) -> StageTree:
         train_examples=lambda data: examples.get(data, 0),
         eval_examples=lambda data: scored.get(data, 0),
         share=share,
+        prefix=context.program is None or context.program.manifest.data_prefix,
     )
 
 
-def make_plan(sweep: Sweep, *, share: bool = True) -> Plan:
+def make_plan(sweep: Sweep, *, share: bool = True, program: Program | None = None, remembered: bool = False) -> Plan:
     """Return the plan of a parsed sweep.
 
     Parameters
@@ -209,6 +221,11 @@ def make_plan(sweep: Sweep, *, share: bool = True) -> Plan:
         From :func:`orchestrator.load_sweep`.
     share
         False plans every cell alone.
+    program
+        The trainer of ``family: program``, from :func:`orchestrator.programs.program.read_program`: to give it is the
+        consent to run it.
+    remembered
+        Whether what a program said of its data and sizes before will do.
 
     Raises
     ------
@@ -222,15 +239,17 @@ def make_plan(sweep: Sweep, *, share: bool = True) -> Plan:
             f"{sweep.at('resources', 'gpus_per_worker')}: {resources.gpus_per_worker:g} with world_size "
             f"{resources.world_size}: ranks of one cell need a whole GPU each (NCCL); use 1, or world_size 1"
         )
-    family: Family = FAMILIES.load(sweep.model.family)()
-    data = _data(sweep)
+    said = described(sweep, program, remembered=remembered)
+    family = family_of(sweep, said)
+    share = share and (program is None or program.level is Sharing.EXACT)
+    data = _data(sweep, said)
     on_gpu = resources.gpus_per_worker > 0
     with refused_at(sweep.at("train")):
         recipes = [
             Recipe.resolve(train, family.defaults, world_size=resources.world_size, on_gpu=on_gpu)
             for train in sweep.recipes()
         ]
-    expansion = expand(sweep, family, data["pretrain"].manifest, recipes)
+    expansion = expand(sweep, family, data["pretrain"].manifest, recipes, program)
     cells = with_children(sweep, family, data, expansion.cells, expansion.warnings)
     context = RunContext(
         family=sweep.model.family,
@@ -239,8 +258,11 @@ def make_plan(sweep: Sweep, *, share: bool = True) -> Plan:
         eval_examples=sweep.data.eval_examples,
         simulated=family.simulated,
         inference=sweep.inference,
+        plugins=plugins_of(sweep),
+        program=program,
     )
     tree = _tree(cells, context, share=share)
+    memory = most_bytes(tree, family, context)
     return Plan(
         sweep=sweep,
         context=context,
@@ -248,13 +270,19 @@ def make_plan(sweep: Sweep, *, share: bool = True) -> Plan:
         tree=tree,
         gangs=planned_gangs(resources, cores=usable_cores()),
         rate=_rate(sweep, simulated=family.simulated),
-        warnings=[*expansion.warnings, *_notes(data), *cautions(sweep, cells)],
+        memory_bytes=memory,
+        warnings=[*expansion.warnings, *_notes(data), *cautions(sweep, cells, memory)],
         share=share,
     )
 
 
-def _data(sweep: Sweep) -> dict[str, TaskData]:
+def _data(sweep: Sweep, said: Description | None) -> dict[str, TaskData]:
     """Return the data sets of a sweep with their manifests."""
+    if said is not None:
+        manifest: DataManifest = manifest_of(said.data)
+        if sweep.data.name is not None:
+            manifest = replace(manifest, task=sweep.data.name)
+        return {"pretrain": TaskData(source=sweep.data.source, options=sweep.data.options, manifest=manifest)}
     chosen: dict[str, tuple[Any, tuple[str, ...]]] = {"pretrain": (sweep.data, ("data",))}
     if sweep.grid.finetune is not None:
         chosen["finetune"] = sweep.grid.finetune.data, ("grid", "finetune", "data")
@@ -262,7 +290,7 @@ def _data(sweep: Sweep) -> dict[str, TaskData]:
     found = {}
     for name, (choice, path) in chosen.items():
         with sweep.blamed(*path):
-            manifest: DataManifest = SOURCES.load(choice.source)().manifest(choice.options, context=window)
+            manifest = SOURCES.load(choice.source)().manifest(choice.options, context=window)
         if choice.name is not None:
             manifest = replace(manifest, task=choice.name)
         found[name] = TaskData(source=choice.source, options=choice.options, manifest=manifest)
@@ -293,5 +321,6 @@ def _rate(sweep: Sweep, *, simulated: bool) -> Rate:
     if simulated:
         return simulated_rate(sweep.model.options["stage_s"])
     one = GPU if sweep.resources.gpus_per_worker else CPU_CORE
-    measure_s = MEASURE_S[sweep.inference.backend] if sweep.inference.measure else 0.0
+    timed = sweep.inference.measure and sweep.model.family != "program"
+    measure_s = MEASURE_S[sweep.inference.backend] if timed else 0.0
     return replace(one, flops_per_s=one.flops_per_s * sweep.resources.world_size, measure_s=measure_s)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from orchestrator.planning.cell import Cell
 from orchestrator.planning.machine import usable_cores
+from orchestrator.planning.memory import in_words
 from orchestrator.planning.schedules.schedule import SCHEDULE_KEYS, schedule_named
 from orchestrator.spec.sweep import Sweep
 
@@ -13,7 +14,7 @@ from orchestrator.spec.sweep import Sweep
 IDLE = {"adamw": ("momentum",), "sgd": ("beta1", "beta2")}
 
 
-def cautions(sweep: Sweep, cells: Sequence[Cell]) -> list[str]:
+def cautions(sweep: Sweep, cells: Sequence[Cell], memory_bytes: int = 0) -> list[str]:
     """Return sentences on settings without effect, on training too short to warm up, and on more ranks than cores.
 
     Parameters
@@ -22,8 +23,16 @@ def cautions(sweep: Sweep, cells: Sequence[Cell]) -> list[str]:
         The parsed sweep.
     cells
         All that it comes to.
+    memory_bytes
+        What the largest of them takes of a worker in training.
     """
-    return [*dict.fromkeys(_idle(sweep)), *_cold(sweep, cells), *_long(sweep, cells), *_crowded(sweep)]
+    return [
+        *dict.fromkeys(_idle(sweep)),
+        *_cold(sweep, cells),
+        *_long(sweep, cells),
+        *_crowded(sweep),
+        *_cramped(sweep, memory_bytes),
+    ]
 
 
 def _idle(sweep: Sweep) -> Iterator[str]:
@@ -82,4 +91,14 @@ def _crowded(sweep: Sweep) -> Iterator[str]:
         yield (
             f"{sweep.at('resources', 'world_size')}: the {resources.world_size:,} ranks of a cell take {needed:,} "
             f"cores; this machine has {cores}, on which they take turns and the time is longer than estimated"
+        )
+
+
+def _cramped(sweep: Sweep, needed: int) -> Iterator[str]:
+    reserved = sweep.resources.memory_bytes_per_worker
+    if reserved is not None and sweep.resources.gpus_per_worker == 0 and needed > reserved:
+        yield (
+            f"{sweep.at('resources', 'memory_bytes_per_worker')}: training the largest model takes about "
+            f"{in_words(needed)} of a worker and {in_words(reserved)} are reserved; reserve more, or lower "
+            "train.batch_size"
         )

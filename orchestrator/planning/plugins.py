@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 from orchestrator.errors import BadInput
 from orchestrator.spec import Sweep
+from orchestrator.spec.plugins.admission import codes_of
+from orchestrator.spec.plugins.code import PluginCode
 from orchestrator.spec.registries import COMPRESSORS, FAMILIES, LAWS, OPTIMIZERS, SCHEDULES, SOURCES, Registry
 from orchestrator.spec.sections.compression import chained
 
@@ -30,6 +32,11 @@ def check_plugins(sweep: Sweep) -> None:
                 registry.load_training(name)
         except BadInput as refusal:
             raise BadInput(f"{sweep.at(*path)}: {refusal}") from refusal
+
+
+def plugins_of(sweep: Sweep) -> tuple[PluginCode, ...]:
+    """Return the code of people's own that a sweep's stages need; laws are needed by nobody who trains."""
+    return codes_of([(registry, name) for registry, name, _ in _named(sweep) if registry is not LAWS])
 
 
 def _named(sweep: Sweep) -> Iterator[tuple[Registry, str, tuple[str | int, ...]]]:

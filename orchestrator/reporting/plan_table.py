@@ -9,6 +9,8 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.planning.memory import in_words
+
 #: What the estimate leaves out: seconds, mostly.
 WITHOUT = "(estimate, Ray's start and the fit left out)"
 
@@ -39,6 +41,7 @@ def plan_table(document: dict[str, Any]) -> Table:
         ("evaluation FLOPs", f"{document['flops_evaluation']:.3g}"),
         ("time", f"{_duration(document['est_hours'])} on {_count(document['workers'], 'worker')} {WITHOUT}"),
         *_no_faster(document.get("critical_path_hours")),
+        *_memory(document["est_memory_bytes"]),
         ("price", _price(document["est_price"])),
     ):
         table.add_row(name, Text(value))
@@ -58,6 +61,14 @@ def _schedules(flops: dict[str, int] | None) -> list[tuple[str, str]]:
     if not flops:
         return []
     return [("by schedule", ", ".join(f"{name} {value:.3g} FLOPs" for name, value in flops.items()))]
+
+
+def _memory(size: int) -> list[tuple[str, str]]:
+    return (
+        [("memory", f"{in_words(size)} a worker in training (estimate, data and torch itself left out)")]
+        if size
+        else []
+    )
 
 
 def _no_faster(hours: float | None) -> list[tuple[str, str]]:

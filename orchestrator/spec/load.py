@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pydantic import ValidationError
 
 from orchestrator.errors import BadInput
+from orchestrator.spec.plugins.admission import admit
 from orchestrator.spec.quantities import named
 from orchestrator.spec.sweep import Sweep
 from orchestrator.spec.validation_errors import complaints_of
@@ -21,7 +22,9 @@ from orchestrator.spec.yaml.read_file import read_text
 MAX_ERRORS = 10
 
 
-def load_sweep(path: str | os.PathLike[str], *, overrides: Sequence[str] = ()) -> Sweep:
+def load_sweep(
+    path: str | os.PathLike[str], *, overrides: Sequence[str] = (), plugins: Sequence[str | os.PathLike[str]] = ()
+) -> Sweep:
     """Read a sweep file.
 
     Parameters
@@ -30,12 +33,16 @@ def load_sweep(path: str | os.PathLike[str], *, overrides: Sequence[str] = ()) -
         The YAML file, at most 1 MB of UTF-8.
     overrides
         Values set over the file's, such as ``train.batch_size=16``.
+    plugins
+        Python files or folders of people's own families, sources and so on, which the sweep may name. To give one is
+        the consent to run it.
 
     Raises
     ------
     BadInput
         One line an error, at most ten: ``sweep.yaml:12: grid.params[2]: what is wrong; the likely fix``.
     """
+    admit(plugins)
     return parse_sweep(read_text(path), name=os.fspath(path), overrides=overrides)
 
 

@@ -18,11 +18,15 @@ from orchestrator.spec.did_you_mean import suggestion
 
 @dataclass(frozen=True)
 class Registry:
-    """A kind of plug-in: its word for messages, its entry-point group and the built-in entries."""
+    """A kind of plug-in: its word for messages, its entry-point group and the built-in entries.
+
+    ``adapter`` names what makes an entry of ours from what another package's entry point stands for.
+    """
 
     kind: str
     group: str
     builtin: Mapping[str, str]
+    adapter: str = ""
 
     @cached_property
     def installed(self) -> dict[str, str]:
@@ -34,6 +38,11 @@ class Registry:
     @cached_property
     def added(self) -> dict[str, Any]:
         """Objects that this process has added by name."""
+        return {}
+
+    @cached_property
+    def added_training(self) -> dict[str, Any]:
+        """The halves that train of what this process was given, by name."""
         return {}
 
     @cached_property
@@ -52,6 +61,12 @@ class Registry:
         if name in self.builtin or name in self.installed:
             raise BadInput(f"there is a {self.kind} {name!r} already; take another name")
         self.added[name] = entry
+
+    def add_training(self, name: str, entry: Any) -> None:
+        """Put a half that trains under a name in this process; raises as :meth:`add`."""
+        if name in self.builtin or name in self.installed:
+            raise BadInput(f"there is a {self.kind} {name!r} already; take another name")
+        self.added_training[name] = entry
 
     def names(self) -> list[str]:
         """Return every known name, sorted."""
@@ -82,7 +97,10 @@ class Registry:
         target = self.builtin.get(name) or self.installed.get(name)
         if target is None:
             raise BadInput(f"unknown {self.kind} {name[:40]!r}; {suggestion(name, self.names())}")
-        return self._object(name, target)
+        found = self._object(name, target)
+        if name in self.builtin or not self.adapter:
+            return found
+        return self._object(name, self.adapter)(found, target)
 
     def load_training(self, name: str) -> Any:
         """Import and return the half that trains of a plug-in whose planning half is registered; it may import torch.
@@ -92,7 +110,14 @@ class Registry:
         BadInput
             As :meth:`load`, for either half; and if the planning half names no other.
         """
-        target = getattr(self.load(name), "training", None)
+        if name in self.added_training:
+            return self.added_training[name]
+        half = self.load(name)
+        if callable(trained := getattr(half, "trained", None)):  # a family of ``sizes`` and ``build``
+            return trained()
+        target = getattr(half, "training", None)
+        if isinstance(target, type):  # both halves in one file
+            return target
         if not isinstance(target, str):
             raise BadInput(f"the {self.kind} {name!r} names no half that trains; give it training = 'module:class'")
         return self._object(name, target)
@@ -118,7 +143,9 @@ FAMILIES = Registry(
         "transformer": "workers.families.transformer.plan:Transformer",
         "resnet": "workers.families.resnet.plan:ResNet",
         "simulated": "workers.families.simulated.plan:Simulated",
+        "program": "workers.families.program.plan:ProgramFamily",
     },
+    adapter="workers.families.own.plan:adapted",
 )
 SOURCES = Registry(
     "data source",
@@ -133,6 +160,7 @@ SOURCES = Registry(
         "imagefolder": "workers.sources.imagefolder:ImageFolder",
         "fake": "workers.sources.fake:FakeImages",
         "simulated": "workers.sources.simulated:SimulatedData",
+        "program": "workers.sources.program:ProgramData",
     },
 )
 OPTIMIZERS = Registry(
@@ -142,6 +170,7 @@ OPTIMIZERS = Registry(
         "adamw": "workers.optimizers.adamw:build",
         "sgd": "workers.optimizers.sgd:build",
     },
+    adapter="workers.optimizers.own:adapted",
 )
 SCHEDULES = Registry(
     "schedule",
@@ -183,4 +212,9 @@ LAWS = Registry(
         "transfer": "orchestrator.fitting.laws.transfer:Transfer",
         "additive": "orchestrator.fitting.laws.additive:Additive",
     },
+)
+METRICS = Registry(
+    "task",
+    "scalaw.metrics",
+    {},
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Final
 
 #: Environment variable of the job that holds the order.
@@ -30,6 +30,8 @@ class JobOrder:
         Key of the mark that `submit` left in the store, which the cluster must see; ``None`` where it could not.
     python
         Version of the Python that submits, ``3.11``.
+    plugins
+        Where in what was sent the code lies that its person lets run.
     """
 
     file: str
@@ -41,6 +43,7 @@ class JobOrder:
     budget_fraction: float | None
     proof: str | None
     python: str
+    plugins: list[str] = field(default_factory=list)
 
     def to_text(self) -> str:
         """Return the order as JSON."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from orchestrator.errors import BadInput, Unreachable
+from orchestrator.spec.plugins.code import PluginCode
 
 #: Bytes of the working folder at most; what is larger belongs into a bucket, or where the cluster has it.
 LIMIT_BYTES: Final = 100_000_000
@@ -24,6 +25,8 @@ EXCLUDED_FOLDERS: Final = frozenset({"__pycache__", "node_modules", "venv", "env
 STORE_FOLDERS: Final = frozenset({"results", "sweeps"})
 #: Our own packages, which the job runs whatever is installed there.
 PACKAGES: Final = ("scalaw", "orchestrator", "workers")
+#: Folder of the code that its person lets run.
+PLUGIN_FOLDER: Final = "scalaw-plugins"
 #: File that holds the job's id.
 JOB_FILE: Final = "scalaw-job-id"
 #: Time of every file in the archive, so that equal content gives equal archives.
@@ -39,14 +42,17 @@ class Package:
     files: int
 
 
-def pack(folder: Path, target: Path, job_id: str, excludes: Sequence[str] = ()) -> Package:
+def pack(
+    folder: Path, target: Path, job_id: str, excludes: Sequence[str] = (), plugins: Sequence[PluginCode] = ()
+) -> Package:
     """Write the archive of a working folder for one job.
 
     The job's id is in it: Ray names archives by their content, and takes one away when a job that used it has ended, be
     it that the next one has just begun with the same.
 
     In a git work tree these are the files that git doesn't ignore, elsewhere all; without hidden ones, virtual
-    environments, stores and what matches ``excludes`` (`fnmatch`, on the path below the folder).
+    environments, stores and what matches ``excludes`` (`fnmatch`, on the path below the folder). Plug-ins
+    lie in a folder of their own, wherever they were read from.
 
     Raises
     ------
@@ -63,12 +69,21 @@ def pack(folder: Path, target: Path, job_id: str, excludes: Sequence[str] = ()) 
         for path in sorted(sizes):
             _add(archive, folder / path, path.as_posix())
         archive.writestr(zipfile.ZipInfo(JOB_FILE, EPOCH), job_id)
+        for place, code in zip(plugin_places(plugins), plugins, strict=True):
+            for file, text in code.files:
+                name = place if place.endswith(".py") else f"{place}/{file}"
+                archive.writestr(zipfile.ZipInfo(name, EPOCH), text)
         for package in PACKAGES:
             root = _home(package)
             for path in sorted(root.rglob("*")):
                 if path.is_file() and "__pycache__" not in path.parts:
                     _add(archive, path, f"{package}/{path.relative_to(root).as_posix()}")
     return Package(target, target.stat().st_size, len(sizes))
+
+
+def plugin_places(plugins: Sequence[PluginCode]) -> list[str]:
+    """Return where in the archive each plug-in lies."""
+    return [f"{PLUGIN_FOLDER}/{number}/{code.name}" for number, code in enumerate(plugins)]
 
 
 def _home(package: str) -> Path:

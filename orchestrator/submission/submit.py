@@ -15,12 +15,13 @@ from typing import Any, Final, TypedDict
 from orchestrator.errors import BadInput, Interrupted, ScalawError, Unreachable
 from orchestrator.planning.content_id import content_id
 from orchestrator.spec import Sweep, load_sweep
+from orchestrator.spec.plugins.code import PluginCode, read_plugin
 from orchestrator.store import Store, open_store
 from orchestrator.store.heartbeat import ADDRESS_VARIABLE, JOB_VARIABLE
 from orchestrator.submission.client import ENDED, LOOK_S, JobServer
 from orchestrator.submission.entrypoint import entrypoint
 from orchestrator.submission.order import MOST_BYTES, SCRATCH, VARIABLE, JobOrder
-from orchestrator.submission.package import Package, pack
+from orchestrator.submission.package import Package, pack, plugin_places
 
 #: Seconds that a stopped job has until Ray ends it hard: the stages in flight finish, states are kept.
 STOP_WAIT_S: Final = 600
@@ -69,6 +70,7 @@ def submit(
     working_dir: str | Path = ".",
     exclude: Sequence[str] = (),
     overrides: Sequence[str] = (),
+    plugins: Sequence[str | Path] = (),
     tell: Callable[[str], None] = silent,
 ) -> Submission:
     """Send a sweep to a cluster as a job and return when it has begun; sent again while it runs, nothing is doubled.
@@ -87,6 +89,8 @@ def submit(
         Folder that is sent along, in which the job runs, and patterns of files in it that aren't.
     overrides
         ``KEY=VALUE`` each, as `load_sweep` takes them.
+    plugins
+        Files and folders of people's own code, as `load_sweep` takes them; they are sent along, and run there.
     tell
         Takes a sentence of progress.
 
@@ -99,7 +103,8 @@ def submit(
     Interrupted
         By Ctrl-C once the job was sent; it goes on.
     """
-    sweep = load_sweep(path, overrides=overrides)
+    sweep = load_sweep(path, overrides=overrides, plugins=plugins)
+    codes = [read_plugin(plugin) for plugin in plugins]
     server = JobServer(address)
     where, proof = _prove(store, tell)
     looked = True
@@ -114,18 +119,19 @@ def submit(
             budget_fraction=budget_fraction,
             proof=None if proof is None else proof[1],
             python=f"{sys.version_info.major}.{sys.version_info.minor}",
+            plugins=plugin_places(codes),
         )
         if len(order.to_text().encode()) > MOST_BYTES:
             raise BadInput(
                 f"{order.file} is larger than {MOST_BYTES // 1000} kB, more than a job's environment carries"
             )
-        identity = _identity(sweep, order)
+        identity = _identity(sweep, order, codes)
         running, earlier = _of_this_sweep(server, sweep.name, where, identity)
         if running is not None:
             return _submission(server, sweep, running, attached=True, begun=True)
         job_id = f"scalaw-{sweep.name}-{identity[:8]}-{earlier + 1}"
         with tempfile.TemporaryDirectory() as scratch:
-            package = pack(Path(working_dir), Path(scratch) / "sweep.zip", job_id, exclude)
+            package = pack(Path(working_dir), Path(scratch) / "sweep.zip", job_id, exclude, codes)
             size_kb = package.size_bytes / 1e3
             tell(f"sending {package.files:,} files of {working_dir} and scalaw itself, {size_kb:,.0f} kB")
             looked = False
@@ -160,9 +166,12 @@ def waited(job_id: str, *, address: str | None = None, tell: Callable[[str], Non
         raise goes_on(job_id, server.address) from interrupt
 
 
-def _identity(sweep: Sweep, order: JobOrder) -> str:
+def _identity(sweep: Sweep, order: JobOrder, plugins: Sequence[PluginCode]) -> str:
     """Return what two orders have in common that ask for the same."""
-    asked = {"share": order.share, "retry_failed": order.retry_failed, "budget_fraction": order.budget_fraction}
+    asked: dict[str, Any] = {"share": order.share, "retry_failed": order.retry_failed}
+    asked |= {"budget_fraction": order.budget_fraction}
+    if plugins:
+        asked["plugins"] = sorted(code.digest for code in plugins)
     return content_id({"sweep": sweep.canonical(), "store": order.store, "asked": asked})
 
 

@@ -14,14 +14,14 @@ SOURCE = {
 }  # fmt: skip
 FLAGS = {
     "init": {"--json"},
-    "plan": {"--share", "--no-share", "--set", "--json"},
+    "plan": {"--share", "--no-share", "--set", "--plugin", "--program", "--json"},
     "run": {
         "--store", "--address", "--share", "--no-share", "--retry-failed", "--select", "--budget-fraction",
-        "--dashboard", "--no-dashboard", "--set", "--json",
+        "--dashboard", "--no-dashboard", "--set", "--plugin", "--program", "--json",
     },
     "submit": {
         "--store", "--address", "--wait", "--share", "--no-share", "--retry-failed", "--select", "--budget-fraction",
-        "--working-dir", "--exclude", "--set", "--json",
+        "--working-dir", "--exclude", "--set", "--plugin", "--json",
     },
     "tokenize": {
         "--out", "-o", "--tokenizer", "--train-vocab", "--end-of-text", "--column", "--held-out", "--processes",
@@ -47,10 +47,12 @@ FLAGS = {
         "--cost", "--predict", "--budget-fraction", "--target-interval", "--target", "--seed", *SOURCE,
     },
     "plot": {"-o", "--output", "--kind", "--law", "--target", *SOURCE},
-    "export": {"-o", "--out", "--json"},
+    "export": {"-o", "--out", "--plugin", "--json"},
     "gc": {"--sweep", "--yes", "--dry-run", "--json"},
     "schema": {"--json"},
+    "program": set(),
     "store": set(),
+    "plugin": set(),
     "doctor": {"--store", "--address", "--json"},
 }  # fmt: skip
 
@@ -79,7 +81,10 @@ def test_exit_codes_are_those_that_scripts_know():
     assert Interrupted.exit_code == 130
 
 
-@pytest.mark.parametrize("verb", sorted({*FLAGS, "store check"} - {"store"}))
+GROUPS = {"store", "plugin", "program"}
+
+
+@pytest.mark.parametrize("verb", sorted({*FLAGS, "store check", "plugin check", "program check"} - GROUPS))
 def test_every_verb_has_help_with_an_example(scalaw, verb):
     answer = scalaw(*verb.split(), "--help")
     assert answer.code == 0

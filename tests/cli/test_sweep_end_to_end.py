@@ -59,6 +59,7 @@ def rows(store):
     return {path.name for path in (store / "results").glob("[!.]*.parquet")}
 
 
+@pytest.mark.nightly
 def test_ctrl_c_stops_cleanly_and_the_next_run_goes_on(simulated, tmp_path, scalaw):
     store = tmp_path / "store"
     process = started(simulated, store)
@@ -74,6 +75,7 @@ def test_ctrl_c_stops_cleanly_and_the_next_run_goes_on(simulated, tmp_path, scal
     assert before < rows(store)
 
 
+@pytest.mark.nightly
 def test_ctrl_c_twice_stops_now_and_says_how_to_go_on(simulated, tmp_path):
     process = started(simulated, tmp_path / "store")
     process.send_signal(signal.SIGINT)
@@ -83,28 +85,6 @@ def test_ctrl_c_twice_stops_now_and_says_how_to_go_on(simulated, tmp_path):
     assert process.returncode == 130, err
     assert err.count("run the same command again to go on") == 1, err
     assert "Traceback" not in err
-
-
-def test_a_signal_to_all_processes_of_the_group_ends_it_as_ctrl_c_does(simulated, tmp_path):
-    """As timeout(1), scancel --full and systemd send it: Ray's own processes get it as well."""
-    process = started(simulated, tmp_path / "store", start_new_session=True)
-    os.killpg(process.pid, signal.SIGTERM)
-    _, err = process.communicate(timeout=100)
-    assert process.returncode == 130, err
-    assert "run the same command again to go on" in err.splitlines()[-1]
-    assert rows(tmp_path / "store")
-
-
-def test_a_killed_driver_loses_nothing_and_repeats_no_cell(simulated, tmp_path):
-    store = tmp_path / "store"
-    process = started(simulated, store)
-    process.kill()
-    process.communicate(timeout=60)
-    time.sleep(1)
-    before = {path: path.stat().st_mtime_ns for path in (store / "results").glob("[!.]*.parquet")}
-    again = run("run", simulated, "--store", store, "--no-dashboard", "--set", "model.stage_s=0.2", "--json")
-    assert json.loads(again.stdout)["rows"] == 27
-    assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
 def test_an_address_without_a_cluster_is_unreachable(simulated, tmp_path):

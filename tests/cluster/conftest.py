@@ -76,9 +76,9 @@ class Containers:
 
 
 @pytest.fixture
-def containers(tmp_path_factory):
+def containers(short_folder):
     """A head without CPUs and a worker, as the images start them."""
-    found = Containers(tmp_path_factory.mktemp("d"))
+    found = Containers(short_folder())
     try:
         yield found
     finally:
@@ -86,9 +86,9 @@ def containers(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def encrypted(tmp_path_factory):
+def encrypted(short_folder):
     """A head that speaks TLS alone to its processes, and the authority that its certificate is from."""
-    authority, folder = pytest.importorskip("trustme").CA(), tmp_path_factory.mktemp("t")
+    authority, folder = pytest.importorskip("trustme").CA(), short_folder()
     issued = authority.issue_cert("localhost", "127.0.0.1", ray_address())
     names = {"RAY_TLS_SERVER_CERT": "cert.pem", "RAY_TLS_SERVER_KEY": "key.pem", "RAY_TLS_CA_CERT": "ca.pem"}
     authority.cert_pem.write_to_path(folder / "ca.pem")
@@ -109,10 +109,10 @@ def ray_address() -> str:
 
 
 @pytest.fixture(scope="module")
-def nodes(tmp_path_factory):
+def nodes(short_folder):
     """A head and two further nodes, one CPU each; gone before other tests come, as even idle they take of two cores."""
     pytest.importorskip("ray")
-    found = Nodes(tmp_path_factory.mktemp("c"))
+    found = Nodes(short_folder())
     try:
         found.add("first")
         found.add("second")

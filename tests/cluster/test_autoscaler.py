@@ -53,9 +53,9 @@ CONFIG = {
 
 
 @pytest.fixture
-def growing(tmp_path_factory):
+def growing(short_folder):
     """A head without CPUs, whose autoscaler may start four nodes."""
-    folder = tmp_path_factory.mktemp("a")
+    folder = short_folder()
     port, head = free_port(), CONFIG["provider"]["head_node_id"]
     provider = {**CONFIG["provider"], "gcs_address": f"{ray_address()}:{port}"}
     (folder / "autoscaler.json").write_text(json.dumps({**CONFIG, "provider": provider}))
@@ -75,6 +75,7 @@ def growing(tmp_path_factory):
         found.close()
 
 
+@pytest.mark.nightly
 def test_the_autoscaler_adds_what_the_plan_uses_and_takes_it_away_at_the_end(growing):
     path, store, most = growing.folder / "elastic.yaml", growing.folder / "store", 0
     path.write_text(SWEEP)

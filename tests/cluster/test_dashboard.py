@@ -63,6 +63,7 @@ def page(nodes, browser):
     opened.close()
 
 
+@pytest.mark.nightly
 def test_the_dashboard_shows_nothing_without_the_token(nodes, browser):
     opened = browser.new_page()
     opened.goto(f"{nodes.url}/#/jobs")
@@ -71,6 +72,7 @@ def test_the_dashboard_shows_nothing_without_the_token(nodes, browser):
     opened.close()
 
 
+@pytest.mark.nightly
 def test_job_actor_and_task_tell_the_sweep_its_progress_and_the_stage(nodes, page, job):
     job_id, store = job
 

@@ -169,6 +169,7 @@ def test_the_entrypoint_runs_head_worker_and_sweep_as_plain_processes(containers
     assert len(open_store(str(store)).results()) == 4
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_the_slurm_script_leads_a_sweep_through_and_takes_its_token_away(tmp_path, port, end_session):
     """With stand-ins for srun and scontrol that run their command here."""

@@ -45,6 +45,7 @@ def test_a_job_without_the_token_is_refused_and_does_not_run(nodes, token):
     assert not made.exists()
 
 
+@pytest.mark.nightly
 def test_a_driver_gets_in_with_the_token_and_not_without(nodes):
     """By GCS and by Ray Client; those that are refused try for a while, so they try at once."""
     ways = {"gcs": f"127.0.0.1:{nodes.gcs_port}", "client": f"ray://127.0.0.1:{nodes.client_port}"}

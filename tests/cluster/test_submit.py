@@ -60,6 +60,7 @@ def rows(store):
     return [{c: row[c] for c in TRAINED} for row in open_store(str(store)).results().to_pylist()]
 
 
+@pytest.mark.nightly
 def test_a_sweep_outlives_a_lost_node_uses_a_new_one_and_has_the_rows_of_a_local_run(nodes, transformer_yaml):
     path = nodes.folder / "small.yaml"
     path.write_text(transformer_yaml.replace("params: [2k]", "params: [2k, 4k, 8k]"))
@@ -113,6 +114,7 @@ def test_a_submit_again_attaches_and_a_stopped_sweep_goes_on_without_repeating_a
     assert before.items() <= after.items()
 
 
+@pytest.mark.nightly
 def test_a_new_node_is_used_within_seconds_and_the_metrics_show_it(nodes):
     path, store = written(nodes, "grows", 1.5), nodes.folder / "grows-store"
     before = nodes.alive()
@@ -133,6 +135,7 @@ def test_a_new_node_is_used_within_seconds_and_the_metrics_show_it(nodes):
     assert nodes.scalaw("stop", job["job_id"], "--address", nodes.url).returncode == 0
 
 
+@pytest.mark.nightly
 def test_gpus_train_while_workers_without_one_evaluate(nodes):
     nodes.add("box", "--num-gpus=1")
     path, store = written(nodes, "mixed", 0.3), nodes.folder / "mixed-store"
@@ -147,6 +150,7 @@ def test_gpus_train_while_workers_without_one_evaluate(nodes):
     nodes.scalaw("stop", json.loads(sent.stdout)["job_id"], "--address", nodes.url)
 
 
+@pytest.mark.nightly
 def test_workers_go_to_nodes_with_the_labels_that_are_asked_for(nodes):
     path, store = written(nodes, "labelled", 0.5), nodes.folder / "labelled-store"
     to = ("--address", nodes.url, "--store", store, "--json", "--set")
@@ -168,6 +172,7 @@ def test_workers_go_to_nodes_with_the_labels_that_are_asked_for(nodes):
     nodes.scalaw("stop", job["job_id"], "--address", nodes.url)
 
 
+@pytest.mark.nightly
 def test_working_files_go_along_and_relative_paths_mean_the_same_there(nodes):
     laptop = nodes.folder / "lab"
     (laptop / "texts").mkdir(parents=True)
@@ -187,6 +192,7 @@ def test_working_files_go_along_and_relative_paths_mean_the_same_there(nodes):
     assert [row["status"] for row in open_store(str(store)).results().to_pylist()] == ["ok", "ok"]
 
 
+@pytest.mark.nightly
 def test_ctrl_c_leaves_the_job_and_says_how_to_stop_it_by_its_store(nodes):
     path, store = written(nodes, "waited", 1.0), nodes.folder / "waited-store"
     waiting = submitted(nodes, path, store)
@@ -217,6 +223,7 @@ def test_a_killed_driver_is_told_to_whoever_waits(nodes):
     )
 
 
+@pytest.mark.nightly
 def test_ray_client_is_a_way_in_for_run(nodes):
     path, store = written(nodes, "client"), nodes.folder / "client-store"
     ran = nodes.scalaw("run", path, "--store", store, "--address", f"ray://127.0.0.1:{nodes.client_port}")

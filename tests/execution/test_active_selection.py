@@ -89,6 +89,7 @@ def test_a_selection_keeps_to_its_budget_and_its_rows_are_the_grids(cluster, swe
     assert record["flops"] == result.flops_spent
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_a_selection_with_a_larger_budget_goes_on_and_pays_nothing_twice(cluster, sweep, tmp_path, console):
     store = str(tmp_path / "s")
@@ -113,6 +114,7 @@ def test_a_target_that_is_known_well_enough_ends_the_selection(cluster, sweep, t
     assert "selection ends: the target's 90 % interval is" in console.file.getvalue()
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_a_selection_whose_cells_all_fail_comes_to_an_end(cluster, sweep, transformer_yaml, tmp_path, console):
     wild = sweep(transformer_yaml, overrides=["train.learning_rate=1e30", "train.gradient_clip=1e30"])

@@ -36,8 +36,11 @@ def outcome(store):
     return [tuple(row[name] for name in MEASURED) for row in rows], {row["worker"] for row in rows}
 
 
+PAIR = ["resources.world_size=2", "resources.workers=2"]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("world", [[], ["resources.world_size=2", "resources.workers=2"]])
+@pytest.mark.parametrize("world", [[], pytest.param(PAIR, marks=pytest.mark.nightly)])
 def test_rows_are_the_same_and_the_losses_come_from_the_cpu_worker(cluster, drivers, tmp_path, console, world):
     usual = parse_sweep(TEXT, overrides=world)
     assert run_sweep(usual, store=str(tmp_path / "usual"), console=console).failed == 0

@@ -73,6 +73,7 @@ def test_rows_of_three_ranks_are_shared_exactly_by_one_gang_that_stays_warm(
     assert drivers[0].scheduler.attempts == {stage.id: 1 for stage in heads(plan.tree)}
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_a_second_gang_that_the_cluster_has_no_room_for_is_not_waited_for(cluster, started, tmp_path, console):
     assert cluster.cluster_resources()["CPU"] == 3
@@ -86,6 +87,7 @@ def test_a_second_gang_that_the_cluster_has_no_room_for_is_not_waited_for(cluste
     assert {row[-1] for row in rows(tmp_path / "shared").values()} == {2}
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_ranks_lost_in_the_middle_of_a_trunk_cost_steps_of_that_trunk_alone_and_change_no_number(
     undisturbed, started, drivers, when, tmp_path, console

@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.execution.estimates import WORTH_REORDERING, Estimates
-from orchestrator.execution.state_memory import StateMemory, expected_bytes
+from orchestrator.execution.state_memory import StateMemory
 from orchestrator.planning import make_plan
 from orchestrator.planning.cost import Rate, estimate_s
+from orchestrator.planning.memory import state_bytes
 from orchestrator.spec import parse_sweep
 from workers.engine import TorchEngine
 
@@ -74,7 +75,7 @@ def test_the_size_that_is_reserved_is_that_of_the_trained_state(family, source, 
     engine, states, seen = TorchEngine(plan.context), {None: None}, set()
     for stage in plan.tree:
         if stage.kind == "evaluate":
-            assert expected_bytes(stage) == 0
+            assert state_bytes(stage) == 0
             continue
         state = states[stage.id] = engine.train(stage, states[stage.parent])
         seen.add((stage.kind, len(stage.windows)))
@@ -82,7 +83,7 @@ def test_the_size_that_is_reserved_is_that_of_the_trained_state(family, source, 
         uncounted = sum(
             array.nbytes for group in (state.model, *state.sums.values()) for k, array in group.items() if k in buffers
         )
-        assert state.nbytes - uncounted == pytest.approx(expected_bytes(stage), rel=0.05)
+        assert state.nbytes - uncounted == pytest.approx(state_bytes(stage), rel=0.05)
     assert seen == ({("trunk", 0), ("cooldown", 0)} if schedule == "wsd" else {("trunk", 1), ("merge", 0)})
 
 

@@ -11,6 +11,8 @@ from orchestrator.planning import make_plan
 from orchestrator.spec import parse_sweep
 from orchestrator.store import open_store
 
+from .local import LocalRun, new_store
+
 MIXED = """\
 name: mixed
 seed: 2
@@ -68,8 +70,10 @@ def test_a_sweep_that_mixes_recipes_has_the_rows_of_each_alone_and_fits_the_firs
     assert all(name in mixed.answer.warnings[0] for name in names[1:])
     losses = {row["cell_id"]: row["val_loss"] for row in open_store(str(tmp_path / "mixed")).results().to_pylist()}
     for k, recipe in enumerate(RECIPES[1:]):
-        run_sweep(sweep(recipe), store=str(tmp_path / str(k)), share=False, console=console)
-        for row in open_store(str(tmp_path / str(k))).results().to_pylist():
+        alone = new_store(tmp_path / str(k))
+        LocalRun(MIXED.replace("RECIPES", f"[{recipe}]"), alone).run()
+        assert len(alone.done()) == 4
+        for row in alone.results().to_pylist():
             assert losses[row["cell_id"]] == row["val_loss"]
     chosen = gather(str(tmp_path / "mixed"), recipe=names[1])
     assert chosen.axes.num_rows == 4

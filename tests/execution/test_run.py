@@ -51,6 +51,7 @@ def test_a_larger_grid_trains_only_the_new_cells(cluster, sweep, tmp_path, conso
     assert result.flops_spent == sum(s.flops for s in plan.tree if s.shape.params_total == 30_000)
 
 
+@pytest.mark.nightly
 def test_a_real_transformer_run_has_shared_rows_equal_to_those_alone(
     cluster, sweep, transformer_yaml, tmp_path, console
 ):
@@ -68,12 +69,14 @@ def test_a_real_transformer_run_has_shared_rows_equal_to_those_alone(
     assert shared.flops_spent < alone.flops_spent
 
 
+@pytest.mark.nightly
 def test_one_distinct_size_ends_well_with_a_warning(cluster, sweep, transformer_yaml, tmp_path, console):
     result = run_sweep(sweep(transformer_yaml), store=str(tmp_path / "s"), console=console)
     assert result.failed == 0
     assert any("n" in warning for warning in result.answer.warnings)
 
 
+@pytest.mark.nightly
 def test_a_diverging_cell_costs_only_itself_and_is_kept_with_its_traceback(
     cluster, sweep, transformer_yaml, tmp_path, console
 ):
@@ -89,6 +92,7 @@ def test_a_diverging_cell_costs_only_itself_and_is_kept_with_its_traceback(
     assert retried.failed == 6
 
 
+@pytest.mark.nightly
 def test_a_stage_over_its_time_limit_fails_its_cells_alone(cluster, sweep, tmp_path, console):
     limits = ["model.stage_s=30", "resources.stage_timeout_s=0.5", "resources.workers=2",
               "grid.params=[1k, 3k]", "grid.data_fraction=1", "grid.epochs=1"]  # fmt: skip

@@ -101,6 +101,7 @@ def test_a_killed_worker_costs_no_cell_and_no_number_and_a_second_driver_is_refu
     assert re.search(said, second.stderr), second.stderr
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("part", ["gcs", *(pytest.param(p, marks=pytest.mark.nightly) for p in ("raylet", "agent"))])
 def test_a_ray_of_our_own_that_loses_a_part_is_started_anew_and_the_sweep_goes_on(story, undisturbed, tmp_path, part):
     with live(story, tmp_path / "s") as run:
@@ -129,6 +130,7 @@ def test_a_killed_driver_leaves_nothing_behind_and_the_same_command_goes_on(stor
     assert in_one_sentence(ended, f"story: {CELLS - len(there)} of 12 cells to train")
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("number", "to"),
     [
@@ -162,6 +164,7 @@ def test_whoever_stops_a_sweep_keeps_its_states(story, undisturbed, tmp_path, nu
     assert left_clean(tmp_path / "s", undisturbed)
 
 
+@pytest.mark.nightly
 def test_states_that_memory_has_no_room_for_go_to_checkpoints_and_change_no_number(
     cluster, undisturbed, tmp_path, console
 ):
@@ -172,6 +175,7 @@ def test_states_that_memory_has_no_room_for_go_to_checkpoints_and_change_no_numb
     assert left_clean(tmp_path / "s", undisturbed)
 
 
+@pytest.mark.nightly
 def test_a_store_that_takes_nothing_for_a_while_is_waited_for(story, undisturbed, tmp_path):
     store, folders = tmp_path / "s", ("results", "checkpoints", "logs")
     with live(story, store) as run:
@@ -247,9 +251,9 @@ def test_a_stop_does_not_wait_for_a_worker_that_stands_still(story, undisturbed,
 
 
 @pytest.fixture
-def two_nodes(tmp_path_factory):
+def two_nodes(short_folder):
     """A head that only leads, and a node that works."""
-    nodes = Nodes(tmp_path_factory.mktemp("n"), "--num-cpus=0")
+    nodes = Nodes(short_folder(), "--num-cpus=0")
     try:
         nodes.add("first", "--num-cpus=2")
         yield nodes

@@ -15,7 +15,7 @@ bits_per_param double, density double, rank_ratio double, epsilon double, fideli
 val_loss double, test_loss double, bits_per_byte double, accuracy double, precision_macro double, recall_macro double,
 f1_macro double, model_bytes int64, latency_p50_s double, latency_p95_s double, throughput_per_s double,
 latency_p50_s_b32 double, latency_p95_s_b32 double, throughput_per_s_b32 double, peak_memory_bytes int64,
-backend string, warnings string, flops double,
+backend string, warnings string, metrics string, sharing string, flops double,
 flops_evaluation double, wall_s double, device_s double, device_kind string, world_size int64, threads int64,
 cpu_capability string, steps int64, attempt int64, worker string, started_at timestamp[us, tz=UTC],
 finished_at timestamp[us, tz=UTC], status string, error string
@@ -28,7 +28,7 @@ n_rows int64, best bool, fitted_at timestamp[us, tz=UTC]
 
 @pytest.mark.parametrize(("schema", "frozen"), [(ROW_SCHEMA, ROWS), (FITS_SCHEMA, FITS)], ids=["rows", "fits"])
 def test_columns_and_types_are_frozen(schema, frozen):
-    assert SCHEMA_VERSION == 4
+    assert SCHEMA_VERSION == 5
     assert ", ".join(f"{field.name} {field.type}" for field in schema) == " ".join(frozen.split())
 
 

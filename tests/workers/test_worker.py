@@ -39,6 +39,10 @@ def store(tmp_path):
 
 @pytest.fixture
 def worker(plan, store):
+    return warmed(plan, store)
+
+
+def warmed(plan, store):
     made = Worker(
         "w",
         plan.context,
@@ -91,6 +95,25 @@ def test_a_spilled_state_lies_among_the_checkpoints_and_does_not_travel(worker, 
     assert state == Kept(root.id)
     assert (result.state_bytes, result.done) == (0, (root.id,))
     assert store.checkpoints.kept() == {root.id: Progress.DONE}
+
+
+@pytest.mark.parametrize("kind", ["compress", "cooldown"])
+def test_what_is_kept_as_done_is_not_done_once_more_though_nobody_knew_of_it(store, kind):
+    compressed = TEXT.replace("1.0]}", "1.0], compression: [{method: prune, density: 0.5}]}")
+    plan = make_plan(parse_sweep(compressed))
+    worker = warmed(plan, store)
+    leaf = next(s for s in plan.tree if s.cell and (s.cell.compressed is not None) == (kind == "compress"))
+    path = [leaf]
+    while path[0].parent is not None:
+        path.insert(0, plan.tree.stages[path[0].parent])
+    alone, _ = run(worker, WorkOrder(chain=path))
+    kept = next(k for k, stage in enumerate(path) if stage.kind == kind)
+    run(worker, WorkOrder(chain=path[: kept + 1], spill=True))
+    assert store.checkpoints.kept() == {path[kept].id: Progress.DONE}
+    again, _ = run(worker, WorkOrder(chain=path, look_for_kept=True))
+    assert again.spared_steps == sum(stage.steps for stage in path[: kept + 1]) > 0
+    for column in ("val_loss", "test_loss", "density", "model_bytes"):
+        assert again.row[column] == alone.row[column]
 
 
 def test_a_row_is_in_the_store_when_it_is_told_of(worker, store, plan):

@@ -21,7 +21,8 @@ from orchestrator.errors import BadInput
 from orchestrator.planning.family import ModelShape
 from orchestrator.planning.manifest import DataManifest
 from orchestrator.planning.promises import first_cases
-from workers.families.trained import TorchFamily
+from workers.families.own.counting import EXAMPLES, batch_of
+from workers.families.trained import HasObjective, TorchFamily
 
 #: Sizes that are asked for, where none are given.
 SIZES = (6_300, 40_000, 300_000)
@@ -36,8 +37,8 @@ class _Built:
     asked: int
     shape: ModelShape
     module: torch.nn.Module
-    x: torch.Tensor
-    y: torch.Tensor
+    batch: Any
+    loss: Callable[[torch.nn.Module, Any], torch.Tensor] | None
 
 
 def broken_promises(
@@ -62,7 +63,8 @@ def broken_promises(
         module, again = (_module(family, shape, options, data) for _ in range(2))
         if any(not torch.equal(value, again.state_dict()[name]) for name, value in module.state_dict().items()):
             found.append(f"torch's seed alone decides the first weights: others at a second build of {asked:,}")
-        built = _Built(asked, shape, module, *_batch(data))
+        objective = family.objective(options, data) if isinstance(family, HasObjective) else None
+        built = _Built(asked, shape, module, _batch(data), objective.loss if objective else None)
         for promise in (_of_counts, _of_flops, _of_outputs, _of_groups, _of_weights, _of_units):
             found += promise(family, built)
         if family.shape_on(shape, options, data) != shape:
@@ -75,13 +77,15 @@ def _module(family: TorchFamily, shape: ModelShape, options: Mapping[str, Any], 
     return family.build(shape, options, data)
 
 
-def _batch(data: DataManifest) -> tuple[torch.Tensor, torch.Tensor]:
+def _batch(data: DataManifest) -> Any:
+    if data.batch is not None:
+        return batch_of(data, EXAMPLES, torch.device("cpu"))
     generator = torch.Generator().manual_seed(1)
     if data.tokens_per_example:
-        window = torch.randint(data.classes, (2, data.tokens_per_example + 1), generator=generator)
+        window = torch.randint(data.classes, (EXAMPLES, data.tokens_per_example + 1), generator=generator)
         return window[:, :-1], window[:, 1:]
-    images = torch.randn(2, *data.input_shape, generator=generator)
-    return images, torch.randint(data.classes, (2,), generator=generator)
+    images = torch.randn(EXAMPLES, *data.input_shape, generator=generator)
+    return images, torch.randint(data.classes, (EXAMPLES,), generator=generator)
 
 
 def _of_sizes(
@@ -117,29 +121,38 @@ def _of_counts(family: TorchFamily, built: _Built) -> Iterator[str]:
     if built.shape.params_total != total:
         yield f"params_total is what the module has: {built.shape.params_total:,} for {total:,}"
     head = [name for name, _ in built.module.named_parameters() if name.startswith(f"{family.head}.")]
-    if not head:
+    if not head and (family.head or built.loss is None):
         yield f"head names the output layer: no parameter of {family.head!r}"
 
 
 def _of_flops(family: TorchFamily, built: _Built) -> Iterator[str]:
-    examples = len(built.x)
     with sdpa_kernel(SDPBackend.MATH):  # torch counts nothing for its fused attention on CPU
         with FlopCounterMode(display=False) as forward, torch.no_grad():
-            built.module(built.x)
+            _loss(built)
         with FlopCounterMode(display=False) as both:
-            F.cross_entropy(built.module(built.x).flatten(0, -2), built.y.flatten()).backward()
+            _loss(built).backward()
     for name, told, counter in (
         ("forward_flops", built.shape.forward_flops, forward),
         ("train_flops", built.shape.train_flops, both),
     ):
-        counted = counter.get_total_flops() / examples
+        counted = counter.get_total_flops() / EXAMPLES
         if abs(told - counted) > FLOPS_TOLERANCE * counted:
             yield f"{name} are torch's within 2 %: {told:,} for {counted:,.0f} at {built.asked:,}"
 
 
+def _loss(built: _Built) -> torch.Tensor:
+    if built.loss is not None:
+        return built.loss(built.module, built.batch)
+    x, y = built.batch
+    return F.cross_entropy(built.module(x).flatten(0, -2), y.flatten())
+
+
 def _of_outputs(family: TorchFamily, built: _Built) -> Iterator[str]:
-    logits = built.module(built.x)
-    if logits.shape[:-1] != built.y.shape:
+    if built.loss is not None:
+        return
+    x, y = built.batch
+    logits = built.module(x)
+    if logits.shape[:-1] != y.shape:
         yield f"the module answers with logits whose last axis are classes: {tuple(logits.shape)}"
 
 

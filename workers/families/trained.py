@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 
 from orchestrator.planning.family import Family, ModelShape
 from orchestrator.planning.manifest import DataManifest
 from workers.protocols import Engine
+from workers.training.objective import Objective
 
 
 class TrainedFamily(Family, Protocol):
@@ -36,3 +37,11 @@ class TorchFamily(TrainedFamily, Protocol):
         self, module: torch.nn.Module, shape: ModelShape
     ) -> list[tuple[float, bool, list[torch.nn.Parameter]]]:
         """Return (learning-rate multiplier, takes weight decay, parameters), each parameter once."""
+
+
+@runtime_checkable
+class HasObjective(Protocol):
+    """A family that may have a loss, scores or batches of its own."""
+
+    def objective(self, options: Mapping[str, Any], data: DataManifest) -> Objective | None:
+        """Return them, or ``None`` where it has none."""

@@ -15,6 +15,7 @@ from workers.derived_seed import derived_seed
 from workers.sources.order import EpochOrder
 from workers.sources.source import Indices, ResidentSplit, Split
 from workers.training.augment import drawn_offsets, moved
+from workers.training.nested import mapped
 
 #: Steps whose indices and offsets go to the device in one copy: 0.4 MB at batch 64.
 CHUNK_STEPS = 256
@@ -22,7 +23,8 @@ CHUNK_STEPS = 256
 #: model's, and that of other workers on the same device.
 RESIDENT_SHARE = 0.25
 
-Batch = tuple[torch.Tensor, torch.Tensor]
+#: Inputs and targets; of a family with a loss of its own any structure of tensors.
+Batch = Any
 
 
 class Pick(NamedTuple):
@@ -121,10 +123,11 @@ class Feed:
                 yield (x if offsets is None else moved(x, offsets)), y
 
     def _read(self, pick: Pick) -> Batch:
-        x, y = map(_tensor, self.split.batch(pick.indices))
+        batch = mapped(_tensor, self.split.batch(pick.indices))
         if pick.offsets is not None:
-            x = moved(x, torch.from_numpy(pick.offsets))
-        return (x, y) if self.device.type == "cpu" else (self._sent(x), self._sent(y))
+            x, y = batch
+            batch = moved(x, torch.from_numpy(pick.offsets)), y
+        return batch if self.device.type == "cpu" else mapped(self._sent, batch)
 
     def _uploaded(self, chunk: Sequence[Pick]) -> Iterator[tuple[torch.Tensor, torch.Tensor | None]]:
         indices = np.concatenate([pick.indices for pick in chunk])
@@ -147,12 +150,14 @@ def _has_room(device: torch.device, wanted_bytes: int) -> bool:
     return device.type == "cuda" and wanted_bytes <= RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]
 
 
-def _tensor(array: npt.NDArray[Any]) -> torch.Tensor:
-    """Return a contiguous array as a tensor with the strides of a fresh one.
+def _tensor(array: npt.NDArray[Any] | torch.Tensor) -> torch.Tensor:
+    """Return a contiguous array as a tensor with the strides of a fresh one; a tensor as it is.
 
     Numpy calls a transposed batch of one channel contiguous and keeps strides that torch takes for channels-last, on
     which its CPU convolutions have written past their buffers.
     """
+    if isinstance(array, torch.Tensor):
+        return array
     if 1 in array.shape:
         array = array.reshape(-1).reshape(array.shape)
     return torch.from_numpy(array)

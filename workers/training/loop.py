@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +17,7 @@ from workers.sources.order import EpochOrder
 from workers.training.batches import Feed, training_picks
 from workers.training.group import all_agree
 from workers.training.merge import OpenWindows
+from workers.training.nested import examples_in, parted
 
 #: Maps inputs, logits and targets of a batch to what is minimised.
 Loss = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
@@ -42,11 +44,14 @@ class Model:
         Maps a batch of inputs to logits whose last axis are the classes.
     loss
         Maps inputs and targets to their cross-entropy, where that is one graph; ``None``: it is taken of the logits.
+    own
+        Maps a batch of any structure to the loss of a family that has one of its own.
     """
 
     module: torch.nn.Module
     forward: Callable[[torch.Tensor], torch.Tensor]
     loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None
+    own: Callable[[Any], torch.Tensor] | None = None
 
 
 def train_steps(
@@ -100,7 +105,7 @@ def train_steps(
     half = torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bf16")
     loss = torch.zeros((), device=device)
     picks = training_picks(order, stage, start=start, mine=rank.share(recipe.batch_size))
-    for step, (x, y) in enumerate(feed.batches(picks), start):
+    for step, batch in enumerate(feed.batches(picks), start):
         seed_generators(derived_seed(stage.seed, "dropout", step, rank.index), device)
         factor = recipe.rate_factor(step, stage.total_steps)
         for group in optimizer.param_groups:
@@ -109,11 +114,11 @@ def train_steps(
         if recipe.compile == "graphs":
             torch.compiler.cudagraph_mark_step_begin()  # gradients of the step before are gone: its memory is free
         loss = torch.zeros((), device=device)
-        for x_part, y_part in zip(x.chunk(micro_batches), y.chunk(micro_batches), strict=True):
+        for share in parted(batch, micro_batches) if micro_batches > 1 else (batch,):
             with half:
-                part = _loss(model, x_part, y_part, loss_of)
+                part = _loss(model, share, loss_of)
             if micro_batches > 1:
-                part = part * (len(x_part) / len(x))
+                part = part * (examples_in(share) / examples_in(batch))
             part.backward()
             loss = part.detach() if micro_batches == 1 else loss + part.detach()
         if recipe.gradient_clip is not None:
@@ -126,7 +131,12 @@ def train_steps(
         raise Diverged.after(stage.stop_step)
 
 
-def _loss(model: Model, x: torch.Tensor, y: torch.Tensor, loss_of: Loss | None) -> torch.Tensor:
+def _loss(model: Model, batch: Any, loss_of: Loss | None) -> torch.Tensor:
+    if model.own is not None:
+        if loss_of is not None:
+            raise TypeError("a compression with a loss of its own can't train a family that has one too")
+        return model.own(batch)
+    x, y = batch
     if loss_of is not None:
         return loss_of(x, model.forward(x), y)
     return cross_entropy(model.forward(x), y) if model.loss is None else model.loss(x, y)

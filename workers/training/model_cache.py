@@ -15,7 +15,9 @@ from orchestrator.planning.tree import Stage
 from workers.rank import Rank
 from workers.training.batches import Batch
 from workers.training.loop import Model, cross_entropy, to_training
+from workers.training.objective import WithLoss
 
+OwnLoss = Callable[[torch.nn.Module, Any], torch.Tensor]
 #: Models kept at a time.
 MODELS_KEPT = 4
 #: Compiled graphs that a process may make; one more is an error.
@@ -37,9 +39,15 @@ class WarmModels:
 
     def __init__(self, rank: Rank) -> None:
         self.rank = rank
-        self._kept: OrderedDict[tuple[ModelShape, Recipe, str], Model] = OrderedDict()
+        self._kept: OrderedDict[tuple[ModelShape, Recipe, str, str], Model] = OrderedDict()
 
-    def get(self, stage: Stage, build: Callable[[Stage], torch.nn.Module], sample: Callable[[Recipe], Batch]) -> Model:
+    def get(
+        self,
+        stage: Stage,
+        build: Callable[[Stage], torch.nn.Module],
+        sample: Callable[[Recipe], Batch],
+        loss: OwnLoss | None = None,
+    ) -> Model:
         """Return the warm model of a stage's shape and recipe, with whatever values it was left with.
 
         Parameters
@@ -48,10 +56,12 @@ class WarmModels:
             Makes the module.
         sample
             Returns the inputs and targets of one rank's share of a batch, of any values.
+        loss
+            Of a family that has one of its own.
         """
-        key = stage.shape, stage.recipe, stage.tuning.frozen if stage.tuning else "nothing"
+        key = stage.shape, stage.recipe, stage.tuning.frozen if stage.tuning else "nothing", stage.data
         if key not in self._kept:
-            self._kept[key] = self.wrapped(build(stage), stage.recipe, sample)
+            self._kept[key] = self.wrapped(build(stage), stage.recipe, sample, loss)
             while len(self._kept) > MODELS_KEPT:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(key)
@@ -61,8 +71,16 @@ class WarmModels:
         """Let all models go, where the device has no memory left."""
         self._kept.clear()
 
-    def wrapped(self, module: torch.nn.Module, recipe: Recipe, sample: Callable[[Recipe], Batch]) -> Model:
+    def wrapped(
+        self,
+        module: torch.nn.Module,
+        recipe: Recipe,
+        sample: Callable[[Recipe], Batch],
+        own: OwnLoss | None = None,
+    ) -> Model:
         """Return a module with what compiles or wraps it; its parameters and buffers stay as they are."""
+        if own is not None:
+            return self._wrapped_with_loss(module, recipe, sample, own)
         forward: Callable[[torch.Tensor], torch.Tensor] = module
         loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None
         if recipe.compile:
@@ -78,6 +96,21 @@ class WarmModels:
             cross_entropy(forward(x), y).backward()
             module.load_state_dict(before)
         return Model(module, forward, loss)
+
+    def _wrapped_with_loss(
+        self, module: torch.nn.Module, recipe: Recipe, sample: Callable[[Recipe], Batch], own: OwnLoss
+    ) -> Model:
+        forward: Any = WithLoss(module, own)
+        if recipe.compile:
+            forward = compiled(forward, recipe)
+        if self.rank.world_size > 1:
+            forward = DistributedDataParallel(forward, broadcast_buffers=False)
+            before = {k: v.clone() for k, v in module.state_dict().items()}
+            to_training(module)
+            forward(sample(recipe)).backward()
+            module.load_state_dict(before)
+            module.zero_grad(set_to_none=True)
+        return Model(module, module, own=forward)
 
 
 class _WithLoss(torch.nn.Module):

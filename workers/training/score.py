@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
 
 from workers.training.batches import Feed, Pick
 from workers.training.loop import cross_entropy
+from workers.training.objective import Objective
 
 #: Predictions scored at once; fixed, because another batch size changes the last bits of a loss.
 SCORE_BATCH = 128
@@ -46,6 +48,29 @@ def mean_loss(module: torch.nn.Module, feed: Feed, indices: np.ndarray, batch: i
         total += _summed_loss(logits, y)
         labels += y.numel()
     return total.item() / labels
+
+
+@torch.inference_mode()
+def own_scores(
+    module: torch.nn.Module, feed: Feed, indices: np.ndarray, objective: Objective, batch: int = SCORE_BATCH
+) -> dict[str, float]:
+    """Return the means over examples of what a family scores by itself: ``loss``, where it has one, and its metrics.
+
+    A batch counts as many times as it has examples, so the answer is that of the whole split where loss and metrics are
+    means over examples.
+    """
+    module.eval()
+    totals: dict[str, float] = {}
+    for start in range(0, len(indices), batch):
+        picked = indices[start : start + batch]
+        (read,) = feed.batches([Pick(picked)])
+        found: dict[str, Any] = {} if objective.metrics is None else dict(objective.metrics(module, read))
+        if objective.loss is not None:
+            found["loss"] = objective.loss(module, read)
+        for name, value in found.items():
+            totals[name] = totals.get(name, 0.0) + float(value) * len(picked)
+        feed.beat()
+    return {name: total / len(indices) for name, total in totals.items()}
 
 
 @torch.inference_mode()

@@ -78,6 +78,7 @@ def ticket_of(gang: RayGang, reference: Any) -> tuple[Ticket, int] | None:
 
 
 def gravest(failures: Sequence[Failure]) -> Failure:
+    """Return the failure that says most of why a gang failed; the others follow from it."""
     return min(failures, key=lambda failure: _PRECEDENCE.index(failure.cause))
 
 

@@ -130,32 +130,41 @@ def _has_one_driver(open_: Open) -> Iterator[str]:
 
 def _needs_no_clock(open_: Open) -> Iterator[str]:
     for number, hours in enumerate((-1, 1)):
-        sweep, store = f"clock-{number}", Store(open_())
-        at = (datetime.now(UTC) + timedelta(hours=hours)).isoformat()
-        about = {"host": "elsewhere", "pid": 1, "updated_at": at, "lease": 1}
-        store.blobs.replace(f"logs/{sweep}.lease-000001", json.dumps(about).encode())
-        store.save_heartbeat(sweep, {**about, "beats": 1})
-        clock = [0.0]
+        yield from _by_ones_own_clock(open_, f"clock-{number}", hours)
 
-        def sleep(seconds: float, clock: list[float] = clock) -> None:
-            clock[0] += seconds
 
-        def beaten(
-            seconds: float, clock: list[float] = clock, sweep: str = sweep, about: dict[str, Any] = about
-        ) -> None:
-            clock[0] += seconds
-            if clock[0] > STALE_S - 5:
-                Store(open_()).save_heartbeat(sweep, {**about, "beats": 2})
+def _by_ones_own_clock(open_: Open, sweep: str, hours: int) -> Iterator[str]:
+    """Try to take over from a driver whose clock is off, while it beats and once it no longer does."""
+    store, passed_s = Store(open_()), 0.0
+    at = (datetime.now(UTC) + timedelta(hours=hours)).isoformat()
+    about: dict[str, Any] = {"host": "elsewhere", "pid": 1, "updated_at": at, "lease": 1}
+    store.blobs.replace(f"logs/{sweep}.lease-000001", json.dumps(about).encode())
+    store.save_heartbeat(sweep, {**about, "beats": 1})
 
-        try:
-            take_lease(store, sweep, sleep=beaten, now_s=lambda clock=clock: clock[0])  # type: ignore[misc]
-            yield f"a driver whose clock is {hours} h off, and that beats, is taken over"
-        except BadInput:
-            pass
-        clock[0] = 0.0
-        take_lease(store, sweep, sleep=sleep, now_s=lambda clock=clock: clock[0])  # type: ignore[misc]
-        if clock[0] < STALE_S:
-            yield f"a driver whose clock is {hours} h off is taken over after {clock[0]:g} s"
+    def sleep(seconds: float) -> None:
+        nonlocal passed_s
+        passed_s += seconds
+
+    def beaten(seconds: float) -> None:
+        sleep(seconds)
+        if passed_s > STALE_S - 5:
+            Store(open_()).save_heartbeat(sweep, {**about, "beats": 2})
+
+    if _leads(store, sweep, beaten, lambda: passed_s):
+        yield f"a driver whose clock is {hours} h off, and that beats, is taken over"
+    passed_s = 0.0
+    if not _leads(store, sweep, sleep, lambda: passed_s):
+        yield f"a driver whose clock is {hours} h off, and that beats no more, is not taken over"
+    if passed_s < STALE_S:
+        yield f"a driver whose clock is {hours} h off is taken over after {passed_s:g} s"
+
+
+def _leads(store: Store, sweep: str, sleep: Callable[[float], None], now_s: Callable[[], float]) -> bool:
+    try:
+        take_lease(store, sweep, sleep=sleep, now_s=now_s)
+    except BadInput:
+        return False
+    return True
 
 
 def _keeps_every_version(open_: Open) -> Iterator[str]:

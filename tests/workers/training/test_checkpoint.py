@@ -127,7 +127,9 @@ def test_other_tools_can_open_it(state):
     assert found["sums/64/bn.num_batches_tracked"] == 7
 
 
-@pytest.mark.parametrize("array", [np.array([object()]), np.array(["text"]), np.zeros(2, complex)], ids=str)
+@pytest.mark.parametrize(
+    "array", [np.array([object()]), np.array(["text"]), np.zeros(2, complex)], ids=["objects", "texts", "complex"]
+)
 def test_an_array_that_can_only_be_pickled_is_refused(state, array):
     with pytest.raises(TypeError):
         to_bytes(replace(state, model={"a": array}))

@@ -294,7 +294,13 @@ def test_rows_of_a_shared_tree_are_those_of_cells_trained_alone(gangs, document,
 
 
 @pytest.mark.parametrize(
-    ("world_size", "family"), [(2, "transformer"), (3, "transformer"), (3, "resnet"), (4, "resnet")]
+    ("world_size", "family"),
+    [
+        (2, "transformer"),
+        (3, "resnet"),
+        pytest.param(3, "transformer", marks=pytest.mark.nightly),
+        pytest.param(4, "resnet", marks=pytest.mark.nightly),
+    ],
 )
 @settings(EXAMPLES, max_examples=2)
 @given(data=st.data(), luck=lucks)
@@ -302,7 +308,10 @@ def test_rows_of_a_gang_are_those_of_a_gang_that_trains_each_cell_alone(gangs, w
     assert_exact(gangs, data.draw(sweeps(world_size, family)), luck)
 
 
-@pytest.mark.parametrize(("world_size", "family"), [(1, "transformer"), (1, "resnet"), (3, "resnet")])
+@pytest.mark.parametrize(
+    ("world_size", "family"),
+    [(1, "transformer"), (1, "resnet"), pytest.param(3, "resnet", marks=pytest.mark.nightly)],
+)
 @settings(EXAMPLES, max_examples=2)
 @given(data=st.data(), luck=lucks, schedule=st.sampled_from(["wsm", "wsd", "constant"]), cut=st.booleans())
 def test_children_of_a_shared_tree_are_those_of_parents_trained_for_each(

@@ -102,6 +102,16 @@ class ResNet:
         return _shape(shape.dim("width"), shape.dim("blocks"), block, stem, shape.dim("stages"), data)
 
     @staticmethod
+    def activation_bytes(shape: ModelShape, data: DataManifest, *, half: bool) -> int:
+        """Return the bytes that an image takes in training: of each convolution its output, and that after its norm."""
+        dims = dict(shape.dims)
+        block, stem = str(dims["block"]), str(dims["stem"])
+        _, height, width = data.input_shape
+        image = (shape.dim("channels"), height, width)
+        network = _convs(shape.dim("width"), shape.dim("blocks"), block, stem, shape.dim("stages"), image)
+        return sum(2 * conv.outputs * conv.height * conv.width for conv in network) * (2 if half else 4)
+
+    @staticmethod
     def weights(shape: ModelShape) -> list[tuple[str, tuple[int, ...]]]:
         """Return all convolutions but the stem's, and the classifier."""
         dims = dict(shape.dims)

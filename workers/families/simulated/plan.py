@@ -73,6 +73,11 @@ class Simulated:
         return Simulated.shape_for(shape.params_total, options, data)
 
     @staticmethod
+    def activation_bytes(shape: ModelShape, data: DataManifest, *, half: bool) -> int:
+        """Return none: nothing is trained."""
+        return 0
+
+    @staticmethod
     def weights(shape: ModelShape) -> list[tuple[str, tuple[int, ...]]]:
         """Return none: there is nothing to compress, and every compression fits."""
         return []

@@ -112,6 +112,22 @@ class Transformer:
         return shape
 
     @staticmethod
+    def activation_bytes(shape: ModelShape, data: DataManifest, *, half: bool) -> int:
+        """Return the bytes that a window takes in training.
+
+        For each token a block keeps the inputs of its two norms (float32, as the residual stream is), their outputs as
+        the matrices read them, queries, keys and values, what attention returns, and the MLP's hidden layer before and
+        after its activation: twice a width in float32, and 14 widths in the precision of the matrices. Scores are not
+        kept: attention computes them anew. Logits lie there as they came, in float32, and as log-probabilities, with
+        the gradient of one of them.
+        """
+        width, depth, vocabulary = (shape.dim(name) for name in ("width", "depth", "vocabulary"))
+        each = 2 if half else 4
+        blocks = depth * width * (2 * 4 + 14 * each)
+        ends = width * (4 + each) + vocabulary * (each + 3 * 4)
+        return shape.dim("context") * (blocks + ends)
+
+    @staticmethod
     def weights(shape: ModelShape) -> list[tuple[str, tuple[int, ...]]]:
         """Return the matrices of the blocks, and the output head."""
         width = shape.dim("width")
