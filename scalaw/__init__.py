@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from workers.optimizers.own import Optimizer
     from workers.sources.batch_like import batch_like
     from workers.sources.source import Dataset, Source
+    from workers.tokenizing.job import tokenize
 
 #: Where each name stands, as the imports above say it.
 _HOME = {
@@ -102,6 +103,7 @@ _HOME = {
     "status": "orchestrator.analysis.answers",
     "stop": "orchestrator.submission.runs",
     "submit": "orchestrator.submission.submit",
+    "tokenize": "workers.tokenizing.job",
 }
 
 __all__ = [
@@ -161,6 +163,7 @@ __all__ = [
     "status",
     "stop",
     "submit",
+    "tokenize",
 ]
 
 

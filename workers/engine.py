@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -42,6 +41,7 @@ SCORED = frozenset(
         "train_loss",
         "val_loss",
         "test_loss",
+        "bits_per_byte",
         "accuracy",
         "precision_macro",
         "recall_macro",
@@ -346,7 +346,6 @@ class TorchEngine:
             **accounted,
             "warnings": "; ".join(warnings) or None,
             "metrics": json.dumps(more) if more else None,
-            "bits_per_byte": scores["val_loss"] / math.log(2) if data.manifest.tokens_per_example and in_nats else None,
             "wall_s": spent_s + parent.wall_s,
             "device_s": spent_s * self.rank.world_size + parent.wall_s * stage.recipe.world_size,
             "threads": torch.get_num_threads(),

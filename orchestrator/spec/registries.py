@@ -152,6 +152,7 @@ SOURCES = Registry(
     "scalaw.sources",
     {
         "python-stdlib": "workers.sources.python_stdlib:PythonStdlib",
+        "tokens": "workers.sources.tokens.source:Tokens",
         "text": "workers.sources.text:TextFiles",
         "c-headers": "workers.sources.c_headers:CHeaders",
         "digits": "workers.sources.digits:Digits",
