@@ -27,6 +27,7 @@ from workers.rank import ALONE, Rank
 from workers.serving.latency import measured, slower
 from workers.serving.model_file import to_bytes as model_bytes
 from workers.task_data import LoadedData
+from workers.tasks.scores import task_scores
 from workers.training.batches import training_picks
 from workers.training.checkpoint import from_bytes, to_bytes
 from workers.training.fused import train_fused
@@ -331,6 +332,10 @@ class TorchEngine:
         in_nats = data.objective.loss is None
         accounted = account(self.context, cell, module, parent, scores, in_nats=in_nats)
         more = {name: scores.pop(name) for name in sorted(scores.keys() - SCORED)}
+        told = {data.manifest.task: more} if more else {}
+        if self.context.tasks:
+            with algorithms(deterministic=stage.recipe.deterministic):
+                told |= task_scores(self.context.tasks, module, data)
         warnings += unmet(accounted, parent.facts)
         if parent.micro_batches > 1:
             warnings.append(
@@ -342,7 +347,7 @@ class TorchEngine:
             **times,
             **accounted,
             "warnings": "; ".join(warnings) or None,
-            "scores": json.dumps({data.manifest.task: more}) if more else None,
+            "scores": json.dumps(told) if told else None,
             "bits_per_byte": scores["val_loss"] / math.log(2) if data.manifest.tokens_per_example and in_nats else None,
             "wall_s": spent_s + parent.wall_s,
             "device_s": spent_s * self.rank.world_size + parent.wall_s * stage.recipe.world_size,

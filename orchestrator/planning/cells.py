@@ -12,8 +12,9 @@ from orchestrator.planning.content_id import content_id
 from orchestrator.planning.family import Family, ModelShape
 from orchestrator.planning.manifest import DataManifest
 from orchestrator.planning.recipe import RECIPE_VERSION, Recipe
+from orchestrator.planning.tasks import Task
 from orchestrator.spec.plugins.admission import digests
-from orchestrator.spec.registries import FAMILIES, OPTIMIZERS, SCHEDULES, SOURCES, Registry
+from orchestrator.spec.registries import FAMILIES, METRICS, OPTIMIZERS, SCHEDULES, SOURCES, Registry
 from orchestrator.spec.sweep import Sweep
 
 #: A warning is given where the nearest buildable size is further off than this share.
@@ -28,7 +29,9 @@ class Expansion:
     warnings: list[str]
 
 
-def expand(sweep: Sweep, family: Family, manifest: DataManifest, recipes: Sequence[Recipe]) -> Expansion:
+def expand(
+    sweep: Sweep, family: Family, manifest: DataManifest, recipes: Sequence[Recipe], tasks: Sequence[Task] = ()
+) -> Expansion:
     """Return the distinct cells of a sweep's grid.
 
     Parameters
@@ -37,6 +40,8 @@ def expand(sweep: Sweep, family: Family, manifest: DataManifest, recipes: Sequen
         The parsed sweep.
     recipes
         How each point of the grid is trained; equal ones count once.
+    tasks
+        What the models are asked; another question is another measurement.
 
     Raises
     ------
@@ -47,7 +52,7 @@ def expand(sweep: Sweep, family: Family, manifest: DataManifest, recipes: Sequen
     full = _full_set(sweep, manifest)
     shapes = _shapes(sweep, family, manifest, warnings)
     amounts = _amounts(sweep, full, warnings)
-    commons = {recipe: _common(sweep, manifest, recipe) for recipe in recipes}
+    commons = {recipe: _common(sweep, manifest, recipe, tasks) for recipe in recipes}
     if len(commons) < len(recipes):
         warnings.append("two entries of grid.recipes come to the same: trained once")
     digests = {shape: content_id([shape.family, dict(shape.dims)]) for shape in shapes}
@@ -80,7 +85,7 @@ def expand(sweep: Sweep, family: Family, manifest: DataManifest, recipes: Sequen
     return Expansion(cells, warnings)
 
 
-def _common(sweep: Sweep, manifest: DataManifest, recipe: Recipe) -> str:
+def _common(sweep: Sweep, manifest: DataManifest, recipe: Recipe, tasks: Sequence[Task]) -> str:
     """Return the digest of what all cells of a recipe have in common."""
     return content_id(
         {
@@ -89,7 +94,15 @@ def _common(sweep: Sweep, manifest: DataManifest, recipe: Recipe) -> str:
             "data": manifest.digest,
             "eval_examples": sweep.data.eval_examples,
             "model": sweep.model.options,
-            **plugin_digests([(FAMILIES, sweep.model.family), (SOURCES, sweep.data.source), *_named(recipe)]),
+            **({"evaluate": [task.identity for task in tasks]} if tasks else {}),
+            **plugin_digests(
+                [
+                    (FAMILIES, sweep.model.family),
+                    (SOURCES, sweep.data.source),
+                    *_named(recipe),
+                    *((METRICS, task.kind) for task in tasks),
+                ]
+            ),
         }
     )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.planning.manifest import DataManifest
+from orchestrator.planning.tasks import Task
 from orchestrator.spec.plugins.code import PluginCode
 from orchestrator.spec.sections.inference import Inference
 
@@ -70,6 +71,8 @@ class RunContext:
         True where nothing is trained.
     inference
         How latency and memory are measured.
+    tasks
+        What language models are asked beside their loss.
     keep
         Whose final weights go to the store.
     plugins
@@ -83,6 +86,7 @@ class RunContext:
     simulated: bool
     inference: Inference
     plugins: tuple[PluginCode, ...] = ()
+    tasks: tuple[Task, ...] = ()
     keep: KeepOrder | None = None
 
     @property

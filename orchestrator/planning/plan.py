@@ -30,6 +30,7 @@ from orchestrator.planning.plugins import check_plugins, plugins_of
 from orchestrator.planning.recipe import Recipe
 from orchestrator.planning.schedules.schedule import schedule_named
 from orchestrator.planning.sharing import build_tree
+from orchestrator.planning.tasks import tasks_of
 from orchestrator.planning.tree import StageTree
 from orchestrator.spec.registries import FAMILIES, SCHEDULES, SOURCES
 from orchestrator.spec.sections.keep import most_kept
@@ -234,7 +235,10 @@ def make_plan(sweep: Sweep, *, share: bool = True) -> Plan:
             Recipe.resolve(train, family.defaults, world_size=resources.world_size, on_gpu=on_gpu)
             for train in sweep.recipes()
         ]
-    expansion = expand(sweep, family, data["pretrain"].manifest, recipes)
+    tasks = tasks_of(sweep, {name: one.manifest for name, one in data.items()})
+    if tasks and getattr(family, "own_loss", False):
+        raise BadInput(f"{sweep.at('evaluate')}: {family.name} has a loss of its own, and tasks ask for logits")
+    expansion = expand(sweep, family, data["pretrain"].manifest, recipes, tasks)
     cells = with_children(sweep, family, data, expansion.cells, expansion.warnings)
     context = RunContext(
         family=sweep.model.family,
@@ -244,6 +248,7 @@ def make_plan(sweep: Sweep, *, share: bool = True) -> Plan:
         simulated=family.simulated,
         inference=sweep.inference,
         plugins=plugins_of(sweep),
+        tasks=tasks,
         keep=None if sweep.keep == "none" else KeepOrder(sweep=sweep.name, most=most_kept(sweep.keep)),
     )
     if context.keep is not None and family.simulated:
