@@ -219,7 +219,7 @@ def _struck(run: LiveRun, chance: random.Random, struck: Counter[str], times: in
         if struck.total() >= times or not run.pids("worker"):
             continue
         kind = chance.choice(KINDS)
-        pids = [run.driver] if kind == "driver" else run.pids(kind)
+        pids = [pid for pid in [run.driver] if pid] if kind == "driver" else run.pids(kind)
         if pids and run.process.poll() is None:
             os.kill(chance.choice(pids), signal.SIGKILL)
             struck[kind] += 1

@@ -315,8 +315,8 @@ FAULTS = [
     Fault(
         "a failure row stands beside the cell's row",
         RESULTS,
-        "for cell, key in listing.failed.items() if cell not in held and cell not in ok}",
-        "for cell, key in listing.failed.items() if cell not in held}",
+        "ok = {cell for cell, key in listing.ok.items() if key in keys} | held",
+        "ok = set(held)",
     ),
 ]
 

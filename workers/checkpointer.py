@@ -89,6 +89,11 @@ class Checkpointer:
         """Note a sign of life that is no step: a scored batch, a timed call."""
         self.beats += 1
 
+    def stepped(self) -> None:
+        """Note steps of which no state is at hand."""
+        self.beats += 1
+        self.stepping = True
+
     def after_step(self, stage: Stage, step: int, state: Callable[[], Any]) -> None:
         """Note a step; keep the state where that is due, and end the stage where a stop was asked for.
 

@@ -37,7 +37,7 @@ from workers.training.merge import OpenWindows, merged
 from workers.training.model_cache import WarmModels
 from workers.training.state import TrainState, arrays_of, load_arrays, load_model, load_optimizer, save_state
 
-#: Scores that have columns of their own; what else a family measures stands together in ``scores``.
+#: Scores that have columns of their own; what else a family measures stands together in ``metrics``.
 SCORED = frozenset(
     [
         "train_loss",
@@ -56,7 +56,7 @@ REFERENCES_KEPT = 32
 class TorchEngine:
     """Trains and scores ``torch.nn.Module`` families."""
 
-    def __init__(self, context: RunContext, rank: Rank = ALONE, *, on_gpu: bool = False) -> None:
+    def __init__(self, context: RunContext, rank: Rank = ALONE, *, on_gpu: bool = False, threads: int = 1) -> None:
         self.context, self.rank = context, rank
         self.family: TorchFamily = FAMILIES.load_training(context.family)()
         self.device = prepared_device(on_gpu=on_gpu)
@@ -166,6 +166,9 @@ class TorchEngine:
             micro_batches=micro_batches,
         )
         return state(stage.stop_step)
+
+    def foresee(self, stages: Sequence[Stage]) -> None:
+        """Nothing need be prepared: a model is built when its stage begins."""
 
     def pack(self, state: TrainState) -> bytes:
         """Return a state as one safetensors file."""
@@ -332,10 +335,9 @@ class TorchEngine:
         in_nats = data.objective.loss is None
         accounted = account(self.context, cell, module, parent, scores, in_nats=in_nats)
         more = {name: scores.pop(name) for name in sorted(scores.keys() - SCORED)}
-        told = {data.manifest.task: more} if more else {}
         if self.context.tasks:
             with algorithms(deterministic=stage.recipe.deterministic):
-                told |= task_scores(self.context.tasks, module, data)
+                more |= task_scores(self.context.tasks, module, data)
         warnings += unmet(accounted, parent.facts)
         if parent.micro_batches > 1:
             warnings.append(
@@ -347,7 +349,7 @@ class TorchEngine:
             **times,
             **accounted,
             "warnings": "; ".join(warnings) or None,
-            "scores": json.dumps(told) if told else None,
+            "metrics": json.dumps(more) if more else None,
             "bits_per_byte": scores["val_loss"] / math.log(2) if data.manifest.tokens_per_example and in_nats else None,
             "wall_s": spent_s + parent.wall_s,
             "device_s": spent_s * self.rank.world_size + parent.wall_s * stage.recipe.world_size,

@@ -5,12 +5,16 @@ from __future__ import annotations
 import errno
 import re
 import socket
+import sys
 import traceback
 from typing import Final
 
 from orchestrator.errors import StoreReplaced, Unreachable
+from orchestrator.programs.exchange import BadAnswer
+from orchestrator.programs.program import SourcesChanged
 from workers.checkpointer import StateGone
 from workers.messages import Cause, Failure
+from workers.programs.failures import Hung, ProgramFailed, TaskRefused
 
 #: Frames of the deepest exception that are told: the last ones, where it happened.
 MOST_FRAMES: Final = 8
@@ -43,6 +47,8 @@ def described(error: BaseException, *, node: str | None = None) -> str:
     kind = type(deepest)
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
     message = " ".join(plain(str(deepest)).split())
+    if isinstance(deepest, ProgramFailed) and deepest.log:
+        where += f"the end of what it said:\n{plain(deepest.log)}\n"
     return f"{where}on node {node or socket.gethostname()}\n{name}: {message or 'no message'}"
 
 
@@ -70,13 +76,13 @@ def _deepest(error: BaseException) -> BaseException:
 
 
 def _cause(error: BaseException) -> Cause:
-    import torch  # loaded by then where anything trains; a simulated stage needn't load it before something fails
-
+    torch = sys.modules.get("torch")  # what isn't loaded has raised nothing
+    no_memory = (MemoryError,) if torch is None else (MemoryError, torch.OutOfMemoryError)
     chain: list[BaseException] = []
     step: BaseException | None = error
     while step is not None and step not in chain:
         chain.append(step)
-        step = step.__cause__ or step.__context__
+        step = step.__cause__ or (None if step.__suppress_context__ else step.__context__)
     for each in chain:
         if isinstance(each, StoreReplaced):
             return Cause.STORE_REPLACED
@@ -84,8 +90,12 @@ def _cause(error: BaseException) -> Cause:
             return Cause.STATE_LOST
         if isinstance(each, Unreachable):
             return Cause.STORE_UNREACHABLE
-        if isinstance(each, torch.OutOfMemoryError | MemoryError) or _no_memory(each):
+        if isinstance(each, no_memory) or _no_memory(each):
             return Cause.OUT_OF_MEMORY
+        if isinstance(each, TaskRefused | BadAnswer | SourcesChanged):
+            return Cause.REFUSED
+        if isinstance(each, Hung):
+            return Cause.STALLED
     return Cause.DIVERGED if isinstance(error, ArithmeticError) else Cause.RAISED
 
 

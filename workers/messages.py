@@ -13,6 +13,7 @@ class Cause(Enum):
     """Why a piece of work did not come about; who pays for it says `orchestrator.execution.failure_policy`."""
 
     RAISED = "the stage raised"
+    REFUSED = "a program refuses the task, or its answer can't be taken"
     DIVERGED = "the loss is no number any more"
     OUT_OF_MEMORY = "the device has no memory left"
     WORKER_DIED = "its worker died"
@@ -69,6 +70,8 @@ class WorkOrder:
         Training time on the path so far that a loss of its state would cost.
     micro_batches
         Parts in which a batch passes the device, which an earlier attempt found too small for the whole.
+    ahead
+        Stages that will probably follow the chain, one after the other, which an engine may begin with meanwhile.
     """
 
     chain: list[Stage]
@@ -78,6 +81,7 @@ class WorkOrder:
     copy: bool = False
     unkept_s: float = 0.0
     micro_batches: int = 1
+    ahead: tuple[Stage, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,11 +25,13 @@ class Engine(Protocol):
         This process among those that train each cell together.
     on_gpu
         Whether the process has a GPU to itself, or a share of one.
+    threads
+        Threads that its results belong to; whoever calls sets those of this process.
     """
 
     device_kind: str
 
-    def __init__(self, context: RunContext, rank: Rank = ALONE, *, on_gpu: bool = False) -> None: ...
+    def __init__(self, context: RunContext, rank: Rank = ALONE, *, on_gpu: bool = False, threads: int = 1) -> None: ...
 
     def train(self, stage: Stage, parent: Any, checkpointer: Checkpointer | None = None, micro_batches: int = 1) -> Any:
         """Return the state at the end of a training stage.
@@ -62,6 +64,9 @@ class Engine(Protocol):
 
     def listen(self, beat: Callable[[], None]) -> None:
         """Call something now and then while a model is scored: a sign of life where no step is made."""
+
+    def foresee(self, stages: Sequence[Stage]) -> None:
+        """Take note of the stages that will probably be asked for next, in this order; it may get ready for them."""
 
     def pack(self, state: Any) -> bytes:
         """Return a state as bytes that any later version reads, or refuses."""

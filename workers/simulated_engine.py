@@ -38,7 +38,7 @@ class SimulatedEngine:
 
     device_kind = "simulated"
 
-    def __init__(self, context: RunContext, rank: Rank = ALONE, *, on_gpu: bool = False) -> None:
+    def __init__(self, context: RunContext, rank: Rank = ALONE, *, on_gpu: bool = False, threads: int = 1) -> None:
         self.options = context.model_options
         self.stage_s = float(context.model_options["stage_s"])
 
@@ -64,6 +64,9 @@ class SimulatedEngine:
 
     def listen(self, beat: Callable[[], None]) -> None:
         """Nothing is scored in batches here."""
+
+    def foresee(self, stages: Sequence[Stage]) -> None:
+        """Nothing is prepared."""
 
     def pack(self, state: SimulatedState) -> bytes:
         """Return the numbers as JSON."""

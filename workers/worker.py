@@ -100,7 +100,7 @@ class Worker:
             leads=self.rank.leads,
         )
         engine = FAMILIES.load_training(self.context.family)().engine()
-        self.engine: Engine = engine(self.context, self.rank, on_gpu=self.on_gpu)
+        self.engine: Engine = engine(self.context, self.rank, on_gpu=self.on_gpu, threads=self.threads)
         self.engine.listen(self.checkpointer.beat)
         self._own_threads = ThreadCount()
         self._warm = True
@@ -160,6 +160,7 @@ class Worker:
         done: Stage | None = None
         try:
             chain, state, spared = self._from(order, parent)
+            self.engine.foresee([*chain, *order.ahead])
             row = None
             for stage in chain:
                 if self.checkpointer.stop_asked and done is not None:

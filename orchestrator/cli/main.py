@@ -25,6 +25,7 @@ from orchestrator.cli import (
     plot,
     plugin,
     predict,
+    program,
     query,
     run,
     schema,
@@ -93,6 +94,7 @@ for verb in (
     doctor,
 ):
     app.command(verb.NAME, cls=Verb)(verb.command)
+app.add_typer(program.app, name=program.NAME)
 app.add_typer(store.app, name=store.NAME)
 app.add_typer(plugin.app, name=plugin.NAME)
 

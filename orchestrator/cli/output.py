@@ -41,6 +41,10 @@ Plugins = Annotated[
         "--plugin", metavar="FILE", help="Code of your own that may run: a Python file or folder; repeatable."
     ),
 ]
+ProgramFile = Annotated[
+    str | None,
+    typer.Option("--program", metavar="FILE", help="Your own trainer's program.toml, which may then be run."),
+]
 Share = Annotated[bool, typer.Option("--share/--no-share", help="Train once what cells have in common.")]
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Train failed cells again.")]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestrator.cli.output import Json, Overrides, Plugins, Share, SweepFile, emit_json, show, warn
+from orchestrator.cli.output import Json, Overrides, Plugins, ProgramFile, Share, SweepFile, emit_json, show, warn
 
 NAME = "plan"
 
@@ -12,6 +12,7 @@ def command(
     share: Share = True,
     overrides: Overrides = None,
     plugins: Plugins = None,
+    program: ProgramFile = None,
     json_: Json = False,
 ) -> None:
     """Show cells, stages, FLOPs, hours and price; starts nothing.
@@ -19,9 +20,12 @@ def command(
     Example: scalaw plan sweeps/quickstart.yaml
     """
     from orchestrator.planning import make_plan
+    from orchestrator.programs.program import read_program
     from orchestrator.spec import load_sweep
 
-    document = make_plan(load_sweep(sweep, overrides=overrides or (), plugins=plugins or ()), share=share).to_json()
+    parsed = load_sweep(sweep, overrides=overrides or (), plugins=plugins or ())
+    own = None if program is None else read_program(program)
+    document = make_plan(parsed, share=share, program=own, remembered=True).to_json()
     warn(document["warnings"])
     if json_:
         emit_json(document)

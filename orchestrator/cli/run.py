@@ -8,7 +8,19 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.output import Json, Overrides, Plugins, RetryFailed, Share, SweepFile, emit_json, show, tell, warn
+from orchestrator.cli.output import (
+    Json,
+    Overrides,
+    Plugins,
+    ProgramFile,
+    RetryFailed,
+    Share,
+    SweepFile,
+    emit_json,
+    show,
+    tell,
+    warn,
+)
 from orchestrator.cli.selection import BudgetFraction, Select, Selection, fraction_of
 from orchestrator.errors import Interrupted
 from orchestrator.execution import guard
@@ -33,6 +45,7 @@ def command(
     dashboard: Annotated[bool, typer.Option("--dashboard/--no-dashboard", help="Serve Ray's dashboard.")] = True,
     overrides: Overrides = None,
     plugins: Plugins = None,
+    program: ProgramFile = None,
     json_: Json = False,
 ) -> None:
     """Run a sweep here or on a cluster and fit its rows; safe to repeat: only missing cells are trained.
@@ -41,10 +54,12 @@ def command(
 
     Example: scalaw run sweeps/quickstart.yaml --store runs/quickstart
     """
-    from orchestrator.spec import load_sweep  # pydantic
+    from orchestrator.programs.program import read_program  # pydantic
+    from orchestrator.spec import load_sweep
 
     fraction = fraction_of(select, budget_fraction)
     parsed = load_sweep(sweep, overrides=overrides or (), plugins=plugins or ())
+    own = None if program is None else read_program(program)
     if guard.wanted():
         sys.exit(guard.lead())
     from orchestrator.execution.run import run_sweep  # Ray, once the sweep is known to be in order
@@ -60,6 +75,7 @@ def command(
             budget_fraction=fraction,
             keep_weights=keep_weights or (),
             dashboard=dashboard,
+            program=own,
         )
     warn(result.answer.warnings)
     emit_json(run_json(result)) if json_ else show(*run_summary(result))

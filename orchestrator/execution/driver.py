@@ -212,6 +212,7 @@ class Driver:
             copy=self.copies,
             unkept_s=self.scheduler.unkept_s(chain),
             micro_batches=self.policy.micro_batches(stage.id),
+            ahead=() if self.context.program is None else self.scheduler.ahead(chain),
         )
 
     def _free(self, role: Role) -> list[str]:

@@ -63,6 +63,7 @@ MOST_STATES_LOST: Final = 8
 
 TABLE: Final[dict[Cause, Rule]] = {
     Cause.RAISED: Rule("its own exception", Payer.CELL, "`max_retries` (1)"),
+    Cause.REFUSED: Rule("a program's exit 2 or 78, or an answer against the protocol", Payer.CELL, "not at all"),
     Cause.DIVERGED: Rule("its own `ArithmeticError`", Payer.CELL, "not at all: it would end the same way"),
     Cause.OUT_OF_MEMORY: Rule(
         "`OutOfMemoryError`", Payer.CELL, "with micro-batches halved (same global batch), to one example"
@@ -160,7 +161,7 @@ class FailurePolicy:
             raise StoreReplaced(_last_line(failure.error))
         if cause is Cause.STORE_UNREACHABLE:
             raise Unreachable(f"{_last_line(failure.error)}; rows and states are kept: run the same command again")
-        if cause is Cause.DIVERGED:
+        if cause in (Cause.DIVERGED, Cause.REFUSED):
             return Fail(failure.error)
         if cause is Cause.RAISED:
             record.raised += 1

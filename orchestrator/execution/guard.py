@@ -144,7 +144,8 @@ class _Led:
 
 def _end_with(leader: socket.socket) -> None:
     """End this process with the one that leads it: who kills that one means the run."""
-    leader.recv(1)
+    with suppress(ConnectionResetError):  # its end, too, where it was killed before it had read what it was told
+        leader.recv(1)
     _end_groups(_groups)
     os.kill(os.getpid(), signal.SIGKILL)
 

@@ -17,6 +17,7 @@ from orchestrator.analysis.garbage import drop_older_layout, tidy_after_run
 from orchestrator.errors import BadInput, StoreReplaced, Unreachable
 from orchestrator.execution.active_selection import CellChooser
 from orchestrator.execution.cluster.address import knock
+from orchestrator.execution.program_trial import Trial, tried
 from orchestrator.execution.progress.run_log import Journal
 from orchestrator.execution.train import Spent, Training
 from orchestrator.planning import Plan, make_plan
@@ -24,6 +25,7 @@ from orchestrator.planning.cell import Cell
 from orchestrator.planning.context import KeepOrder
 from orchestrator.planning.machine import usable_cores
 from orchestrator.planning.recipe import recipe_name
+from orchestrator.programs.program import Program
 from orchestrator.spec import Sweep
 from orchestrator.store import Store, open_store
 from orchestrator.store.compaction import WORTHWHILE
@@ -91,6 +93,7 @@ def run_sweep(
     budget_fraction: float | None = None,
     keep_weights: Sequence[str] = (),
     dashboard: bool = True,
+    program: Program | None = None,
     console: Console | None = None,
 ) -> RunResult:
     """Run a parsed sweep into a store; safe to repeat.
@@ -114,6 +117,8 @@ def run_sweep(
         those that have a row already are trained again, and the row stays as it is.
     dashboard
         Whether a cluster that we start serves Ray's dashboard.
+    program
+        The trainer of ``family: program``: to give it is the consent to run it.
     console
         Where progress is shown; stderr by default.
 
@@ -126,7 +131,7 @@ def run_sweep(
     """
     begun = time.perf_counter()
     journal = Journal(console or Console(stderr=True))
-    plan = make_plan(sweep, share=share)
+    plan = make_plan(sweep, share=share, program=program)
     for warning in plan.warnings:
         journal.say(f"warning: {warning}")
     wanted = _wanted_weights(plan, keep_weights)
@@ -136,6 +141,11 @@ def run_sweep(
     _check_room(sweep, address)
     target = open_store(store, create=True)
     check_free(target, sweep.name, say=journal.say)
+    trial = None
+    if program is not None and _missing(plan.cells, target.done()):
+        trial = tried(plan, program, target, journal.say)
+        if trial.level is not program.level:
+            plan = make_plan(sweep, share=share, program=program.lowered(trial.level))
     ids = [cell.id for cell in plan.cells]
     done = target.done()  # also sets damaged parts aside, so that their cells count as missing
     again = {cell_id for cell_id in ids if done.get(cell_id) == "failed"} if retry_failed else set()
@@ -145,7 +155,7 @@ def run_sweep(
     lacking = {cell_id for cell_id in wanted if done.get(cell_id) == "ok" and target.weights.find(cell_id) is None}
     missing = _missing(plan.cells, done.keys() - again - lacking)
     spent = Spent()
-    with _Beginning(target, plan, again, journal) as beginning:
+    with _Beginning(target, plan, again, journal, trial=trial) as beginning:
         if not missing:
             beginning.begin()
             journal.say(f"{sweep.name}: all {len(ids):,} cells are there")
@@ -193,6 +203,8 @@ def _wanted_weights(plan: Plan, named: Sequence[str]) -> list[str]:
         found += meant
     if found and plan.context.simulated:
         raise BadInput("`keep_weights`: simulated trains nothing, so there are no weights to keep")
+    if found and plan.context.program is not None:
+        raise BadInput("`keep_weights`: a program's states are its own to keep")
     return found
 
 
@@ -222,6 +234,7 @@ class _Beginning:
     again: Collection[str]
     journal: Journal
     lease: Lease | None = None
+    trial: Trial | None = None
 
     def begin(self) -> Lease:
         """Take the sweep's lease and record the plan, the first time that this is called."""
@@ -229,6 +242,8 @@ class _Beginning:
             self.lease = take_lease(self.store, self.plan.sweep.name, say=self.journal.say)
             drop_older_layout(self.store)
             self.store.forget_failures(self.again)
+            if self.trial is not None:
+                self.trial.record(self.store)
             change = _commit_sweep(self.store, self.plan, None)
             if change.before is not None:
                 self.journal.say(_what_changed(self.plan.sweep.name, change, self.store.done()))

@@ -8,6 +8,7 @@ from typing import Any
 
 from orchestrator.planning.manifest import DataManifest
 from orchestrator.planning.tasks import Task
+from orchestrator.programs.program import Program
 from orchestrator.spec.plugins.code import PluginCode
 from orchestrator.spec.sections.inference import Inference
 
@@ -77,6 +78,8 @@ class RunContext:
         Whose final weights go to the store.
     plugins
         Code of people's own that the stages run.
+    program
+        The trainer of ``family: program``.
     """
 
     family: str
@@ -88,6 +91,7 @@ class RunContext:
     plugins: tuple[PluginCode, ...] = ()
     tasks: tuple[Task, ...] = ()
     keep: KeepOrder | None = None
+    program: Program | None = None
 
     @property
     def manifest(self) -> DataManifest:

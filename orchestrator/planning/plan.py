@@ -22,9 +22,9 @@ from orchestrator.planning.cost import (
     schedule_s,
     simulated_rate,
 )
-from orchestrator.planning.family import Family
 from orchestrator.planning.machine import usable_cores
 from orchestrator.planning.memory import most_bytes
+from orchestrator.planning.own_trainer import described, family_of, manifest_of
 from orchestrator.planning.plan_warnings import cautions
 from orchestrator.planning.plugins import check_plugins, plugins_of
 from orchestrator.planning.recipe import Recipe
@@ -32,7 +32,10 @@ from orchestrator.planning.schedules.schedule import schedule_named
 from orchestrator.planning.sharing import build_tree
 from orchestrator.planning.tasks import tasks_of
 from orchestrator.planning.tree import StageTree
-from orchestrator.spec.registries import FAMILIES, SCHEDULES, SOURCES
+from orchestrator.programs.description import Description
+from orchestrator.programs.manifest import Sharing
+from orchestrator.programs.program import Program
+from orchestrator.spec.registries import SCHEDULES, SOURCES
 from orchestrator.spec.sections.keep import most_kept
 from orchestrator.spec.sections.resources import Resources
 from orchestrator.spec.sweep import Sweep
@@ -111,6 +114,9 @@ class Plan:
     @property
     def why_alone(self) -> str | None:
         """Why cells share no training, or ``None`` where they do."""
+        program = self.context.program
+        if program is not None and program.level is not Sharing.EXACT:
+            return f"{program.manifest.name} shares no training (sharing: {program.level.value})"
         if not self.share:
             return "sharing is switched off"
         reasons = [
@@ -202,10 +208,11 @@ def _tree(cells: list[Cell], context: RunContext, *, share: bool) -> StageTree:
         train_examples=lambda data: examples.get(data, 0),
         eval_examples=lambda data: scored.get(data, 0),
         share=share,
+        prefix=context.program is None or context.program.manifest.data_prefix,
     )
 
 
-def make_plan(sweep: Sweep, *, share: bool = True) -> Plan:
+def make_plan(sweep: Sweep, *, share: bool = True, program: Program | None = None, remembered: bool = False) -> Plan:
     """Return the plan of a parsed sweep.
 
     Parameters
@@ -214,6 +221,11 @@ def make_plan(sweep: Sweep, *, share: bool = True) -> Plan:
         From :func:`orchestrator.load_sweep`.
     share
         False plans every cell alone.
+    program
+        The trainer of ``family: program``, from :func:`orchestrator.programs.program.read_program`: to give it is the
+        consent to run it.
+    remembered
+        Whether what a program said of its data and sizes before will do.
 
     Raises
     ------
@@ -227,8 +239,10 @@ def make_plan(sweep: Sweep, *, share: bool = True) -> Plan:
             f"{sweep.at('resources', 'gpus_per_worker')}: {resources.gpus_per_worker:g} with world_size "
             f"{resources.world_size}: ranks of one cell need a whole GPU each (NCCL); use 1, or world_size 1"
         )
-    family: Family = FAMILIES.load(sweep.model.family)()
-    data = _data(sweep)
+    said = described(sweep, program, remembered=remembered)
+    family = family_of(sweep, said)
+    share = share and (program is None or program.level is Sharing.EXACT)
+    data = _data(sweep, said)
     on_gpu = resources.gpus_per_worker > 0
     with refused_at(sweep.at("train")):
         recipes = [
@@ -236,9 +250,10 @@ def make_plan(sweep: Sweep, *, share: bool = True) -> Plan:
             for train in sweep.recipes()
         ]
     tasks = tasks_of(sweep, {name: one.manifest for name, one in data.items()})
-    if tasks and getattr(family, "own_loss", False):
-        raise BadInput(f"{sweep.at('evaluate')}: {family.name} has a loss of its own, and tasks ask for logits")
-    expansion = expand(sweep, family, data["pretrain"].manifest, recipes, tasks)
+    if tasks and (program is not None or getattr(family, "own_loss", False)):
+        why = "is trained by a program" if program is not None else "has a loss of its own"
+        raise BadInput(f"{sweep.at('evaluate')}: {family.name} {why}, and tasks ask a module of ours for logits")
+    expansion = expand(sweep, family, data["pretrain"].manifest, recipes, program, tasks)
     cells = with_children(sweep, family, data, expansion.cells, expansion.warnings)
     context = RunContext(
         family=sweep.model.family,
@@ -250,9 +265,12 @@ def make_plan(sweep: Sweep, *, share: bool = True) -> Plan:
         plugins=plugins_of(sweep),
         tasks=tasks,
         keep=None if sweep.keep == "none" else KeepOrder(sweep=sweep.name, most=most_kept(sweep.keep)),
+        program=program,
     )
     if context.keep is not None and family.simulated:
         raise BadInput(f"{sweep.at('keep')}: simulated trains nothing, so there are no weights to keep; leave it out")
+    if context.keep is not None and program is not None:
+        raise BadInput(f"{sweep.at('keep')}: a program's states are its own to keep; leave it out")
     tree = _tree(cells, context, share=share)
     memory = most_bytes(tree, family, context)
     return Plan(
@@ -268,8 +286,11 @@ def make_plan(sweep: Sweep, *, share: bool = True) -> Plan:
     )
 
 
-def _data(sweep: Sweep) -> dict[str, TaskData]:
+def _data(sweep: Sweep, said: Description | None) -> dict[str, TaskData]:
     """Return the data sets of a sweep with their manifests."""
+    if said is not None:
+        manifest = manifest_of(said.data)
+        return {"pretrain": TaskData(source=sweep.data.source, options=sweep.data.options, manifest=manifest)}
     chosen: dict[str, tuple[Any, tuple[str, ...]]] = {"pretrain": (sweep.data, ("data",))}
     if sweep.grid.finetune is not None:
         chosen["finetune"] = sweep.grid.finetune.data, ("grid", "finetune", "data")
@@ -293,5 +314,6 @@ def _rate(sweep: Sweep, *, simulated: bool) -> Rate:
     if simulated:
         return simulated_rate(sweep.model.options["stage_s"])
     one = GPU if sweep.resources.gpus_per_worker else CPU_CORE
-    measure_s = MEASURE_S[sweep.inference.backend] if sweep.inference.measure else 0.0
+    timed = sweep.inference.measure and sweep.model.family != "program"
+    measure_s = MEASURE_S[sweep.inference.backend] if timed else 0.0
     return replace(one, flops_per_s=one.flops_per_s * sweep.resources.world_size, measure_s=measure_s)

@@ -20,6 +20,7 @@ def build_tree(
     train_examples: Callable[[str], int],
     eval_examples: Callable[[str], int],
     share: bool = True,
+    prefix: bool = True,
 ) -> StageTree:
     """Return the stage tree that measures every given cell.
 
@@ -33,15 +34,19 @@ def build_tree(
         Examples of either scored to measure one cell, over all splits.
     share
         False trains every cell alone, its parents included, through the same stages.
+    prefix
+        Whether the first pass over D examples is that over any larger number of them; where it isn't, cells of one D
+        alone have a trunk in common.
     """
     tree = StageTree()
     groups: dict[tuple[ModelShape, int, str, str], list[Cell]] = defaultdict(list)
     for cell in cells:
         root = cell.root
         alone = cell.id if not share else "" if cell.recipe.shares_trunk else root.id
+        alone = alone or ("" if prefix else f"D={root.data_examples}")
         groups[(root.shape, cell.seed, cell.common, alone)].append(cell)
     for (*_, alone), members in groups.items():
-        _grow(tree, members, alone, train_examples, eval_examples)
+        _grow(tree, members, alone, train_examples, eval_examples, prefix=prefix)
     return tree
 
 
@@ -51,6 +56,8 @@ def _grow(
     alone: str,
     train_examples: Callable[[str], int],
     eval_examples: Callable[[str], int],
+    *,
+    prefix: bool,
 ) -> None:
     """Add the stages of cells that descend from pretrained ones with a trunk in common."""
     roots = list({cell.root.id: cell.root for cell in cells}.values())
@@ -62,7 +69,7 @@ def _grow(
         shape=first.shape,
         seed=first.seed,
         digest=digest,
-        train_examples=train_examples("pretrain"),
+        train_examples=train_examples("pretrain") if prefix else first.data_examples,
         step_flops=first.recipe.batch_size * first.shape.train_flops,
     )
     reached = trunk.grow({_goal(root): None for root in roots})

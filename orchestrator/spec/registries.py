@@ -143,6 +143,7 @@ FAMILIES = Registry(
         "transformer": "workers.families.transformer.plan:Transformer",
         "resnet": "workers.families.resnet.plan:ResNet",
         "simulated": "workers.families.simulated.plan:Simulated",
+        "program": "workers.families.program.plan:ProgramFamily",
     },
     adapter="workers.families.own.plan:adapted",
 )
@@ -158,6 +159,7 @@ SOURCES = Registry(
         "imagefolder": "workers.sources.imagefolder:ImageFolder",
         "fake": "workers.sources.fake:FakeImages",
         "simulated": "workers.sources.simulated:SimulatedData",
+        "program": "workers.sources.program:ProgramData",
     },
 )
 OPTIMIZERS = Registry(

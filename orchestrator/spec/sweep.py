@@ -25,6 +25,7 @@ from orchestrator.spec.validation_errors import Complaint, refusal
 from orchestrator.spec.yaml.key_path import quoted, shown
 from orchestrator.spec.yaml.line_numbers import LineNumbers
 
+_PROGRAM = "model: {family: program} and data: {source: program}"
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 _SECTIONS: tuple[tuple[str, type[Options]], ...] = (
     ("data", Data), ("model", Model), ("grid", Grid), ("train", Train), ("resources", Resources),
@@ -86,6 +87,9 @@ class Sweep(Options):
     def _simulated_together(self) -> Self:
         family, source = self.model.family, self.data.source
         finetune = self.grid.finetune
+        if (family == "program") is not (source == "program"):
+            key = ("data", "source") if family == "program" else ("model", "family")
+            raise refusal([Complaint(key, f"a program trains on data of its own; write {_PROGRAM}")])
         if family == "simulated":
             if source != "simulated":
                 sentence = f"simulated trains on no data, so it can't have {source}; write data: {{source: simulated}}"

@@ -88,6 +88,8 @@ def check_blobs(blobs: Blobs) -> CheckReport:
     report.documents = _look(report, named, lambda key: bool(identity_of(blobs)))
     report.documents += _look(report, sweeps.keys(), lambda key: bool(sweeps.read(key)) and is_sealed(blobs.get(key)))
     report.documents += _look(report, beats, lambda key: _heartbeat(blobs, key))
+    verdicts = blobs.list("programs")
+    report.documents += _look(report, verdicts, lambda key: _heartbeat(blobs, key))
     report.checkpoints = _look(report, checkpoints.keys(), lambda key: _checkpoint(checkpoints, key))
     weights = Weights(blobs)
     kept = {one.key: one for one in weights.files()}

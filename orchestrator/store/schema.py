@@ -17,7 +17,7 @@ VERSION_KEY = b"scalaw.schema_version"
 _TIME = pa.timestamp("us", tz="UTC")
 _TEXT = (
     "cell_id task data_digest recipe optimizer schedule compression compression_method device_kind cpu_capability "
-    "worker status error backend warnings scores"
+    "worker status error backend warnings metrics sharing"
 )
 _COUNTS = (
     "seed recipe_version batch_size params_total params_non_embedding data_examples data_tokens epochs "
@@ -37,7 +37,7 @@ params_total params_non_embedding data_examples data_tokens data_fraction epochs
 compression compression_method compression_level bits_per_param density rank_ratio epsilon fidelity
 train_loss val_loss test_loss bits_per_byte accuracy precision_macro recall_macro f1_macro model_bytes
 latency_p50_s latency_p95_s throughput_per_s latency_p50_s_b32 latency_p95_s_b32 throughput_per_s_b32 peak_memory_bytes
-backend warnings scores
+backend warnings metrics sharing
 flops flops_evaluation wall_s device_s device_kind world_size threads cpu_capability steps
 attempt worker started_at finished_at status error
 """

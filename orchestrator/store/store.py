@@ -28,7 +28,9 @@ from orchestrator.store.sweeps import SweepChange, Sweeps, sweep_name
 from orchestrator.store.weights import Weights
 
 #: Folders that a store consists of.
-FOLDERS = frozenset({"sweeps", "results", "fits", "checkpoints", "logs", "damaged", "weights"})
+FOLDERS = frozenset({"sweeps", "results", "fits", "checkpoints", "logs", "damaged", "weights", "programs"})
+#: Where it is recorded how far programs keep their promises.
+VERDICTS = "programs"
 #: What marks are called, and what one holds.
 MARKS = "logs/mark-"
 MARK = b"scalaw"
@@ -223,6 +225,23 @@ class Store:
         except (DamagedDocument, UnreadableBlob) as damage:
             reason = damage.reason if isinstance(damage, DamagedDocument) else str(damage)
             self._damage.name(key, reason, "the next driver writes it anew")
+            return None
+
+    def save_verdict(self, key: str, document: Mapping[str, Any]) -> None:
+        """Record how far a program's cells may share here, under what that depends on."""
+        self._make()
+        self.blobs.replace(f"{VERDICTS}/{key}.json", encode_document(document))
+
+    def verdict(self, key: str) -> dict[str, Any] | None:
+        """Return what was recorded, or ``None``; one that is damaged is named, and what it says is tried again."""
+        name = f"{VERDICTS}/{key}.json"
+        try:
+            return decode_document(self.blobs.get(name), name, must_be_sealed=True)
+        except FileNotFoundError:
+            return None
+        except (DamagedDocument, UnreadableBlob) as damage:
+            reason = damage.reason if isinstance(damage, DamagedDocument) else str(damage)
+            self._damage.name(name, reason, "the program is tried again")
             return None
 
     def save_run_log(self, name: str, text: str) -> None:

@@ -1,4 +1,4 @@
-"""Scores beside the loss, a line each: what the column ``scores`` of the rows holds as JSON."""
+"""Scores beside the loss, a line each: what the column ``metrics`` of the rows holds as JSON."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ SCHEMA: Final = pa.schema(
 
 
 def task_scores(results: pa.Table) -> pa.Table:
-    """Return the scores of some rows: cell, name of the task (or the data), name of the metric, value."""
+    """Return the scores of some rows: cell, name of the task, name of the metric, value.
+
+    A metric of the data that a cell was scored on has the name of these; one of ``evaluate:`` is written
+    ``TASK.METRIC``.
+    """
     found = []
-    for cell_id, text in zip(results["cell_id"].to_pylist(), results["scores"].to_pylist(), strict=True):
-        for name, metrics in json.loads(text or "{}").items():
-            found += [
-                {"cell_id": cell_id, "name": name, "metric": metric, "value": value}
-                for metric, value in metrics.items()
-            ]
+    columns = (results[name].to_pylist() for name in ("cell_id", "task", "metrics"))
+    for cell_id, data, text in zip(*columns, strict=True):
+        for key, value in json.loads(text or "{}").items():
+            name, _, metric = key.rpartition(".")
+            found.append({"cell_id": cell_id, "name": name or data, "metric": metric, "value": value})
     return pa.Table.from_pylist(found, SCHEMA)

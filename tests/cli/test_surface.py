@@ -14,10 +14,10 @@ SOURCE = {
 }  # fmt: skip
 FLAGS = {
     "init": {"--json"},
-    "plan": {"--share", "--no-share", "--set", "--plugin", "--json"},
+    "plan": {"--share", "--no-share", "--set", "--plugin", "--program", "--json"},
     "run": {
         "--store", "--address", "--share", "--no-share", "--retry-failed", "--select", "--budget-fraction",
-        "--keep-weights", "--dashboard", "--no-dashboard", "--set", "--plugin", "--json",
+        "--keep-weights", "--dashboard", "--no-dashboard", "--set", "--plugin", "--program", "--json",
     },
     "submit": {
         "--store", "--address", "--wait", "--share", "--no-share", "--retry-failed", "--select", "--budget-fraction",
@@ -46,6 +46,7 @@ FLAGS = {
     "export": {"-o", "--out", "--plugin", "--json"},
     "gc": {"--sweep", "--weights", "--yes", "--dry-run", "--json"},
     "schema": {"--json"},
+    "program": set(),
     "store": set(),
     "plugin": set(),
     "doctor": {"--store", "--address", "--json"},
@@ -76,7 +77,10 @@ def test_exit_codes_are_those_that_scripts_know():
     assert Interrupted.exit_code == 130
 
 
-@pytest.mark.parametrize("verb", sorted({*FLAGS, "store check", "plugin check"} - {"store", "plugin"}))
+GROUPS = {"store", "plugin", "program"}
+
+
+@pytest.mark.parametrize("verb", sorted({*FLAGS, "store check", "plugin check", "program check"} - GROUPS))
 def test_every_verb_has_help_with_an_example(scalaw, verb):
     answer = scalaw(*verb.split(), "--help")
     assert answer.code == 0

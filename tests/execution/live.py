@@ -65,9 +65,10 @@ class LiveRun:
         self.pid = self.process.pid
 
     @property
-    def driver(self) -> int:
-        """The process that leads the sweep: a child of the one that was started."""
-        return int(Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()[0])
+    def driver(self) -> int | None:
+        """The process that leads the sweep: a child of the one that was started; none while it is started anew."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        return int(children[0]) if children else None
 
     def until_gone(self, within_s: float = 30.0) -> None:
         """Return once none of its processes is left, after it was killed."""

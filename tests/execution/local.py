@@ -23,6 +23,7 @@ from orchestrator.execution.state_memory import StateMemory
 from orchestrator.execution.store_writer import StoreWriter
 from orchestrator.planning import Plan, make_plan
 from orchestrator.planning.tree import Stage
+from orchestrator.programs.program import Program
 from orchestrator.spec import parse_sweep
 from orchestrator.store import Store, open_store
 
@@ -42,9 +43,13 @@ class LocalRun:
     on_step: Callable[[LocalRun, str, Stage, int], None] = lambda run, gang, stage, step: None
     budget_bytes: int = 1 << 40
     stall_s: float = 60.0
+    program: Program | None = None
+    share: bool = True
 
     def __post_init__(self) -> None:
-        self.plan: Plan = make_plan(parse_sweep(self.text, overrides=self.overrides))
+        self.plan: Plan = make_plan(
+            parse_sweep(self.text, overrides=self.overrides), program=self.program, share=self.share
+        )
         self.stop = StopSignal()
         self.journal = Journal(Console(file=io.StringIO(), width=200))
         resources = self.plan.sweep.resources

@@ -48,7 +48,7 @@ def judge(policy):
 def test_the_table_has_a_row_for_every_cause_and_cells_pay_for_what_is_their_own_alone():
     assert TABLE.keys() == set(Cause)
     paid = {cause for cause, rule in TABLE.items() if rule.payer is Payer.CELL}
-    assert paid == {Cause.RAISED, Cause.DIVERGED, Cause.OUT_OF_MEMORY}
+    assert paid == {Cause.RAISED, Cause.REFUSED, Cause.DIVERGED, Cause.OUT_OF_MEMORY}
     assert [line.count("|") for line in policy_table().splitlines()] == [6] * (2 + len(Cause))
 
 
@@ -67,6 +67,10 @@ def test_by_default_a_stage_that_raises_is_tried_once_more(judge):
 
 def test_a_loss_that_is_no_number_is_not_tried_again(judge):
     assert judge(Cause.DIVERGED) == Fail("some frames\non node n\nKind: diverged")
+
+
+def test_a_task_that_a_program_refuses_is_not_tried_again(judge):
+    assert judge(Cause.REFUSED) == Fail("some frames\non node n\nKind: refused")
 
 
 def test_out_of_memory_halves_micro_batches_to_one_example_and_fails_there(policy, judge):

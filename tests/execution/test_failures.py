@@ -116,6 +116,25 @@ def raises(error):
     return action
 
 
+def test_what_was_queued_behind_a_worker_that_dies_is_not_charged(store, undisturbed, monkeypatch):
+    monkeypatch.setattr("orchestrator.execution.driver.SHORT_S", 60.0)
+    charged = Counter()
+
+    def kill(run, gang):
+        _, *behind = (run.driver._flights[ticket] for ticket in run.driver._warm[gang])
+        if behind:
+            charged.update(flight.chains[0][0].id for flight in behind)
+            run.pool.kill(gang)
+        else:
+            fault.left += 1
+
+    fault = Once(kill, times=2)
+    done = run(store, fault)
+    assert_unharmed(store, undisturbed)
+    assert sum(charged.values()) == 2, "each time something was queued behind"
+    assert done.policy.counts == {Cause.WORKER_DIED: 2}
+
+
 # What is the cell's own
 
 

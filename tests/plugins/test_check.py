@@ -61,12 +61,14 @@ def broken(path, **keywords):
     }
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_the_example_and_batches_of_any_structure_pass(plugin):
     assert broken(EXAMPLE / "plugin.py") == set()
     assert broken(plugin(SETS)) == set()
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_optimizer_schedule_compressor_and_law_pass_theirs(plugin):
     found = scalaw.check_plugin(plugin(OWN))

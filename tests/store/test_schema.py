@@ -15,7 +15,7 @@ bits_per_param double, density double, rank_ratio double, epsilon double, fideli
 val_loss double, test_loss double, bits_per_byte double, accuracy double, precision_macro double, recall_macro double,
 f1_macro double, model_bytes int64, latency_p50_s double, latency_p95_s double, throughput_per_s double,
 latency_p50_s_b32 double, latency_p95_s_b32 double, throughput_per_s_b32 double, peak_memory_bytes int64,
-backend string, warnings string, scores string, flops double,
+backend string, warnings string, metrics string, sharing string, flops double,
 flops_evaluation double, wall_s double, device_s double, device_kind string, world_size int64, threads int64,
 cpu_capability string, steps int64, attempt int64, worker string, started_at timestamp[us, tz=UTC],
 finished_at timestamp[us, tz=UTC], status string, error string

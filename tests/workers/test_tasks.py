@@ -112,16 +112,13 @@ def test_scores_stand_with_the_row_and_in_a_table_and_other_questions_are_other_
     store.save_sweep("asked", {"sweep": {}, "task": "", "cells": [cell.id for cell in run.plan.cells]})
     rows = store.results().to_pylist()
     assert [row["status"] for row in rows] == ["ok", "ok"], [row["error"] for row in rows]
-    scores = json.loads(rows[0]["scores"])
-    assert {name: sorted(found) for name, found in scores.items()} == {
-        "next": ["accuracy", "bits_per_byte", "chance"],
-        "arith": ["accuracy", "bits_per_byte"],
-    }
-    assert scores["next"]["chance"] == 0.25
-    assert 2 < scores["next"]["bits_per_byte"] < 8
-    sql = "select name, metric, value from task_scores where cell_id = '%s' and metric = 'bits_per_byte'"
-    found = {row["name"]: row["value"] for row in query(store, sql % rows[0]["cell_id"])}
-    assert found == {name: each["bits_per_byte"] for name, each in scores.items()}
+    scores = json.loads(rows[0]["metrics"])
+    kinds = {"next": ["accuracy", "bits_per_byte", "chance"], "arith": ["accuracy", "bits_per_byte"]}
+    assert sorted(scores) == sorted(f"{name}.{metric}" for name, metrics in kinds.items() for metric in metrics)
+    assert scores["next.chance"] == 0.25
+    assert 2 < scores["next.bits_per_byte"] < 8
+    sql = f"select name, metric, value from task_scores where cell_id = '{rows[0]['cell_id']}'"
+    assert {f"{row['name']}.{row['metric']}": row["value"] for row in query(store, sql)} == scores
     first = {cell.id for cell in run.plan.cells}
     assert {cell.id for cell in make_plan(parse_sweep(SWEEP % path)).cells} == first
     path.write_text('{"prompt": "1 + 1 = ", "answer": "2"}\n')

@@ -14,8 +14,8 @@ from workers.tasks.byte_model import ByteModel
 from workers.tasks.metric import Metric
 
 
-def task_scores(tasks: Sequence[Task], module: torch.nn.Module, data: LoadedData) -> dict[str, dict[str, float]]:
-    """Return the scores of each task by its name.
+def task_scores(tasks: Sequence[Task], module: torch.nn.Module, data: LoadedData) -> dict[str, float]:
+    """Return the scores of each task as ``TASK.METRIC``.
 
     Parameters
     ----------
@@ -26,13 +26,13 @@ def task_scores(tasks: Sequence[Task], module: torch.nn.Module, data: LoadedData
     assert context is not None, "planning asks tasks of text alone"
     device = next((parameter.device for parameter in module.parameters()), torch.device("cpu"))
     model = ByteModel(module, context, device)
-    found = {}
+    found: dict[str, float] = {}
     for task in tasks:
         metric: Metric = METRICS.load(task.kind)()
         items = task.questions() if task.text is not None else metric.made_of(_texts(data, task.items))[: task.items]
         if not items:
             raise ValueError(f"the validation split is too small to make a question of {task.name} from")
-        found[task.name] = metric.score(model, items)
+        found |= {f"{task.name}.{name}": float(value) for name, value in metric.score(model, items).items()}
     return found
 
 

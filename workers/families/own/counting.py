@@ -98,25 +98,25 @@ def meta_module(family: Family, dims: Mapping[str, int | str]) -> nn.Module:
 
 
 def shape_facts(family: Family, dims: Mapping[str, int | str]) -> dict[str, Any]:
-    """Return all that planning knows of a candidate: counts, FLOPs of one example, and what may be compressed."""
+    """Return all that planning knows of a candidate: counts, FLOPs and memory of an example, what may be compressed."""
     module = meta_module(family, dims)
     head = head_of(family, module)
     try:
-        flops = _flops(family, module, head, META)
+        costs = _costs(family, module, head, META)
     except (NotImplementedError, RuntimeError):  # reads values, which there are none of on the meta device
         torch.manual_seed(0)
-        flops = _flops(family, built(family, dict(dims)), head, torch.device("cpu"))
+        costs = _costs(family, built(family, dict(dims)), head, torch.device("cpu"))
     return {
         "dims": dict(dims),
         "params_total": sum(parameter.numel() for parameter in module.parameters()),
         "params_non_embedding": non_embedding(family, module),
-        **flops,
+        **costs,
         "weights": [[name, list(size)] for name, size in weights_of(family, module)],
         "head": head,
     }
 
 
-def _flops(family: Family, module: nn.Module, head: str, device: torch.device) -> dict[str, int]:
+def _costs(family: Family, module: nn.Module, head: str, device: torch.device) -> dict[str, int]:
     batch = batch_of(family.data, EXAMPLES, device)
     module.train()
     with sdpa_kernel(SDPBackend.MATH):  # torch counts nothing for its fused attention on CPU

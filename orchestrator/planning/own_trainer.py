@@ -1,0 +1,79 @@
+"""A sweep of ``family: program`` → what planning needs of the program that it was given by consent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from orchestrator.errors import BadInput
+from orchestrator.planning.family import Family
+from orchestrator.planning.manifest import DataManifest
+from orchestrator.planning.schedules.schedule import schedule_named
+from orchestrator.programs.description import DescribedData, Description, describe
+from orchestrator.programs.program import Program
+from orchestrator.spec.registries import FAMILIES
+from orchestrator.spec.sweep import Sweep
+
+
+def described(sweep: Sweep, program: Program | None, *, remembered: bool) -> Description | None:
+    """Return what the program of a sweep says of its data and sizes; ``None`` for a sweep of one of our families.
+
+    Raises
+    ------
+    BadInput
+        If the sweep needs a program and none was consented to, or the other way round; if it asks for what a program
+        can't do; if the program doesn't describe what was asked for. Nothing is started without consent.
+    """
+    if sweep.model.family != "program":
+        if program is not None:
+            raise BadInput(
+                f"{sweep.at('model', 'family')}: `program` names a trainer of your own, but the sweep trains a "
+                f"{sweep.model.family}; write model: {{family: program}} and data: {{source: program}}"
+            )
+        return None
+    if program is None:
+        raise BadInput(
+            f"{sweep.at('model', 'family')}: program runs a command of your own, which needs your consent: add "
+            "`program` DIR/program.toml"
+        )
+    _refuse_what_it_cannot(sweep, program)
+    return describe(program, sweep.model.options["options"], sweep.grid.params, remembered=remembered)
+
+
+def family_of(sweep: Sweep, found: Description | None) -> Family:
+    """Return the half of a sweep's family that plans."""
+    family: Any = FAMILIES.load(sweep.model.family)()
+    planned: Family = family if found is None else family.of(sweep.grid.params, found.models)
+    return planned
+
+
+def manifest_of(data: DescribedData) -> DataManifest:
+    """Return the manifest of the data that a program describes."""
+    return DataManifest(
+        task=data.name,
+        digest=data.digest,
+        train_examples=data.train_examples,
+        val_examples=data.val_examples,
+        test_examples=data.test_examples,
+        tokens_per_example=data.tokens_per_example,
+        input_shape=(),
+        classes=0,
+    )
+
+
+def _refuse_what_it_cannot(sweep: Sweep, program: Program) -> None:
+    name = program.manifest.name
+    if sweep.grid.finetune is not None:
+        raise BadInput(f"{sweep.at('grid', 'finetune')}: {name} describes one data set; take grid.finetune out")
+    if sweep.grid.compression:
+        raise BadInput(
+            f"{sweep.at('grid', 'compression')}: the weights of {name} are its own, so they aren't compressed; take "
+            "grid.compression out"
+        )
+    for train in sweep.recipes():
+        if schedule_named(train.schedule).ending == "merge":
+            raise BadInput(
+                f"{sweep.at('train', 'schedule')}: {train.schedule} averages weights, and those of {name} are its own; "
+                "write wsd"
+            )
+        if train.fuse:
+            raise BadInput(f"{sweep.at('train', 'fuse')}: {name} trains one model a process; take fuse out")

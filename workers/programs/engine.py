@@ -1,0 +1,336 @@
+"""The engine of ``family: program``: leads processes of a user's own trainer along paths of the stage tree.
+
+A path is one process, as far as can be foreseen: it leaves states where others fork off and goes on, so that a program
+starts as often as cells do. What the driver asks next is mostly what the process at work is doing already.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import tempfile
+import time
+import weakref
+from collections.abc import Callable, Sequence
+from itertools import count
+from pathlib import Path
+from typing import Any, Final
+
+from orchestrator.planning.context import RunContext
+from orchestrator.planning.tree import Stage
+from orchestrator.programs.exchange import BadAnswer, write_json
+from orchestrator.programs.guardian import Guardian
+from orchestrator.programs.manifest import PROTOCOL, Sharing
+from orchestrator.programs.preload import CannotPreload, ForkedProcess, Preloaded
+from orchestrator.programs.process import REFUSALS, SAVED, TaskProcess, environment, told
+from orchestrator.programs.program import Program
+from workers.checkpointer import Checkpointer, StateGone, Stopped
+from workers.families.program.plan import described_data, described_model
+from workers.programs.failures import Hung, ProgramFailed, TaskRefused
+from workers.programs.rates import rate_knots
+from workers.programs.rows import measured
+from workers.programs.run import Run
+from workers.programs.state import ProgramState, from_bytes, to_bytes
+from workers.rank import ALONE, Rank
+
+#: Seconds between two looks at a process: short at first, as many are.
+FIRST_LOOK_S: Final = 0.002
+LONGEST_LOOK_S: Final = 0.05
+#: Seconds between states where nobody keeps them: never.
+INTERVAL_S: Final = 1e9
+#: What of a recipe a task has under a name of its own, or as its devices.
+_NAMED: Final = ("learning_rate", "batch_size", "world_size")
+
+
+class ProgramEngine:
+    """Trains and scores by processes of a program."""
+
+    def __init__(self, context: RunContext, rank: Rank = ALONE, *, on_gpu: bool = False, threads: int = 1) -> None:
+        assert context.program is not None
+        self.context, self.rank, self.threads, self.on_gpu = context, rank, threads, on_gpu
+        self.program: Program = context.program
+        self.device_kind = _gpu_name() if on_gpu else "cpu"
+        self._scratch = Path(tempfile.mkdtemp(prefix="scalaw-program-"))
+        self._guardian = Guardian(self._scratch)
+        self._end = weakref.finalize(self, self._guardian.close)
+        self._numbers = count(1)
+        self._ahead: Sequence[Stage] = ()
+        self._run: Run | None = None
+        self._preloaded: Preloaded | None = None
+        self._beat: Callable[[], None] = lambda: None
+
+    def listen(self, beat: Callable[[], None]) -> None:
+        """Call something while a process is looked after."""
+        self._beat = beat
+
+    def foresee(self, stages: Sequence[Stage]) -> None:
+        """Take the stages that follow each other from now on into one process, as far as they can be."""
+        self._ahead = stages
+
+    def pack(self, state: ProgramState) -> bytes:
+        """Return a state as one safetensors file."""
+        return to_bytes(state)
+
+    def unpack(self, data: bytes) -> ProgramState:
+        """Return the state in a safetensors file."""
+        return from_bytes(data)
+
+    def train(
+        self,
+        stage: Stage,
+        parent: ProgramState | None,
+        checkpointer: Checkpointer | None = None,
+        micro_batches: int = 1,
+    ) -> ProgramState:
+        """Return the state at the end of a stage.
+
+        Raises
+        ------
+        ProgramFailed
+            If the program ends by an error, refuses the task or hangs.
+        BadAnswer
+            If what it leaves can't be taken.
+        ProgramDiverged
+            If its training loss is no number any more.
+        StateGone
+            If the parent was scored at the end of its path, and nothing goes on from it.
+        """
+        interval_s = INTERVAL_S if checkpointer is None else checkpointer.interval_s / 2
+        try:
+            if self._run is None or not self._run.leads_to(stage):
+                self._start(self._path(stage), parent, interval_s)
+            while (state := self._followed(self._at_work, stage, checkpointer)) is None:
+                self._start(*self._rest(self._at_work, stage), interval_s)
+        except BaseException:
+            self._close()
+            raise
+        if stage.id == self._at_work.path[-1].id:
+            self._close()
+        return state
+
+    def train_together(
+        self,
+        stages: Sequence[Stage],
+        parents: Sequence[ProgramState | None],
+        checkpointer: Checkpointer | None = None,
+    ) -> list[ProgramState | ArithmeticError]:
+        """Return the states of all, one after the other; planning refuses ``fuse`` for programs."""
+        found: list[ProgramState | ArithmeticError] = []
+        for stage, parent in zip(stages, parents, strict=True):
+            try:
+                found.append(self.train(stage, parent, checkpointer))
+            except ArithmeticError as failure:
+                found.append(failure)
+        return found
+
+    def measure(self, stage: Stage, parent: ProgramState | None) -> dict[str, Any]:
+        """Return the columns of a row that the program's answer gives.
+
+        Raises
+        ------
+        ArithmeticError
+            If its loss is no number.
+        """
+        if parent is None or parent.result is None:
+            try:
+                self._start([stage], parent, INTERVAL_S)
+                while (state := self._followed(self._at_work, stage, None)) is None:
+                    self._start(*self._rest(self._at_work, stage), INTERVAL_S)
+            finally:
+                self._close()
+            parent = state
+        return measured(self.program, parent, threads=self.threads, world_size=stage.recipe.world_size)
+
+    # A process
+
+    def _path(self, stage: Stage) -> list[Stage]:
+        """Return a stage and those that will follow it in the same process, a scoring at the end included."""
+        path = [stage]
+        following = iter(self._ahead)
+        for each in following:
+            if each.id == stage.id:
+                break
+        for each in following:
+            if each.parent == path[-1].id and each.phase == stage.phase and path[-1].kind != "evaluate":
+                path.append(each)
+        return path
+
+    @property
+    def _at_work(self) -> Run:
+        assert self._run is not None
+        return self._run
+
+    def _start(self, path: list[Stage], parent: ProgramState | None, interval_s: float) -> None:
+        """Start a process on a path, the last stage of which may be an evaluation, in the place of the one before."""
+        self._close()
+        scores = path[-1].kind == "evaluate"
+        stages = [each for each in path if each.kind != "evaluate"] or path
+        first, last = stages[0], stages[-1]
+        if parent is not None and not parent.files:
+            raise StateGone((first.parent or first.id,), "the state before this stage was scored, and not kept")
+        folder = self._scratch / f"run-{next(self._numbers)}"
+        for name in ("states", "work"):
+            (folder / name).mkdir(parents=True)
+        if parent is not None:
+            parent.write(folder / "start")
+        start = parent or ProgramState(step=0, files=())
+        task = self._task(folder, first, last, start, scores=scores)
+        task["checkpoint_interval_s"] = min(interval_s, INTERVAL_S)
+        task["save_steps"] = [each.stop_step for each in stages[: len(stages) - scores] if each.steps]
+        write_json(folder / "task.json", task)
+        process = self._process(folder)
+        self._run = Run(folder, process, task, self.program.manifest, stages, start, scores)
+
+    def _process(self, folder: Path) -> TaskProcess | ForkedProcess:
+        """Start the program at the task in a folder: a child of the warm interpreter, or a process of its own."""
+        manifest, file = self.program.manifest, folder / "task.json"
+        variables = environment(manifest, threads=self.threads)
+        place = self.program.place(self._scratch / "code")
+        try:
+            if not manifest.preload:
+                return TaskProcess(manifest.command, place, file, variables, self._guardian)
+            if self._preloaded is None:
+                self._preloaded = Preloaded(manifest.preload, place, variables, self._scratch, self._guardian)
+            try:
+                return self._preloaded.start(manifest.command[1:], file, variables)
+            except CannotPreload:  # it was killed, as where memory ran out: the next try starts another one
+                self._preloaded.close()
+                self._preloaded = None
+                raise
+        except CannotPreload as error:
+            raise ProgramFailed(f"{manifest.name} can't be started: {error}") from error
+        except OSError as error:
+            raise ProgramFailed(f"{manifest.name} can't be started: {error.strerror} ({error.filename})") from error
+
+    def _task(self, folder: Path, first: Stage, last: Stage, start: ProgramState, *, scores: bool) -> dict[str, Any]:
+        recipe = last.recipe
+        rest = {name: value for name, value in recipe.to_json().items() if name not in _NAMED}
+        return {
+            "protocol": PROTOCOL,
+            "do": "train",
+            "id": f"{first.id[:24]}-{folder.name}",
+            "work": str(folder / "work"),
+            "options": dict(self.context.model_options["options"]),
+            "result": str(folder / "result.json"),
+            "model": described_model(last.shape),
+            "data": described_data(self.context.manifest),
+            "seed": last.seed,
+            "batch_size": recipe.batch_size,
+            "learning_rate": recipe.learning_rate,
+            "recipe": rest,
+            "start_step": start.step,
+            "start_state": str(folder / "start") if start.files else None,
+            "stop_step": last.stop_step,
+            "rate_knots": rate_knots(recipe, last.total_steps, last.stop_step),
+            "stream_examples": last.stream_examples,
+            "states": str(folder / "states"),
+            "eval_examples": self.context.eval_examples if scores else None,
+            "metrics": str(folder / "metrics.jsonl"),
+            "phase": "pretrain",
+            "world_size": recipe.world_size,
+            "devices": ["cuda:0" if self.on_gpu else "cpu"] * recipe.world_size,
+        }
+
+    def _rest(self, run: Run, stage: Stage) -> tuple[list[Stage], ProgramState]:
+        """Return what is left of the path of a process that has saved and left, and where it stands."""
+        k = next(k for k, each in enumerate(run.path) if each.id == stage.id)
+        scoring = [each for each in self._ahead if each.kind == "evaluate" and each.parent == run.path[-1].id]
+        path = [*run.path[k:], *(scoring if run.scores and run.path[-1].kind != "evaluate" else [])]
+        return path, run.state(run.whole_states()[-1], done=False)
+
+    def _close(self) -> None:
+        if self._run is not None:
+            self._run.close()
+            self._run = None
+
+    # What it does
+
+    def _followed(self, run: Run, stage: Stage, checkpointer: Checkpointer | None) -> ProgramState | None:
+        """Return the state at the end of a stage; ``None`` where the process has saved and left before it."""
+        look_s, asked_s = FIRST_LOOK_S, None
+        last = stage.id == run.path[-1].id
+        seen = run.task["start_step"]
+        manifest = run.manifest
+        while True:
+            code = run.process.code()  # before what it left is looked at, which is then all there is
+            alive = run.listen()
+            self._beat()
+            there = run.whole_states()
+            if not last and stage.stop_step in there:
+                state = run.state(stage.stop_step, done=True)
+                run.handed.add(stage.id)
+                for step in there:
+                    if step <= stage.stop_step:
+                        run.forget(step)
+                return state
+            if checkpointer is not None:
+                if alive:
+                    checkpointer.stepped()
+                seen = self._keep(run, stage, seen, there, checkpointer)
+                if checkpointer.stop_asked and asked_s is None and code is None:
+                    asked_s = time.monotonic()
+                    run.process.signal(signal.SIGTERM)
+            if code is not None:
+                return self._ended(run, stage, code, checkpointer, stopped=asked_s is not None)
+            now = time.monotonic()
+            if asked_s is not None and now - asked_s > manifest.grace_s:
+                run.process.kill()
+            elif asked_s is None and now - run.heard_s > manifest.silence_s:
+                run.process.kill()
+                raise Hung(
+                    f"{manifest.name} wrote no line of metrics for {manifest.silence_s:g} s (silence_s) after step "
+                    f"{run.step} and was ended",
+                    run.process.log.text(),
+                )
+            time.sleep(look_s)
+            look_s = min(LONGEST_LOOK_S, 1.2 * look_s)
+
+    def _ended(
+        self, run: Run, stage: Stage, code: int, checkpointer: Checkpointer | None, *, stopped: bool
+    ) -> ProgramState | None:
+        """Return what a process that has ended leaves, or raise what it ended by."""
+        run.process.kill()  # what it started and did not end
+        name, there = run.manifest.name, run.whole_states()
+        if code == 0:
+            end = run.end()
+            if run.scores:
+                return end
+            if stage.stop_step not in there:
+                raise BadAnswer(f"{name} ended with exit 0 and left no state {stage.stop_step}")
+            return run.state(stage.stop_step, done=True)
+        inside = [step for step in there if run.task["start_step"] < step < stage.stop_step]
+        resumes = self.program.level is not Sharing.NONE
+        if checkpointer is not None and inside and resumes and (stopped or code != SAVED):
+            checkpointer.keep(stage, run.state(inside[-1], done=False))
+        if stopped:
+            raise Stopped(f"{name} was asked to stop and left with {told(code)}")
+        if code == SAVED and resumes and there and there[-1] > run.task["start_step"]:
+            return None
+        log = run.process.log.text()
+        if code in REFUSALS:
+            raise TaskRefused(f"{name} refuses the task with exit {code}", log)
+        raise ProgramFailed(f"{name} ended with {told(code)} after step {run.step}", log)
+
+    def _keep(self, run: Run, stage: Stage, seen: int, there: Sequence[int], checkpointer: Checkpointer) -> int:
+        """Let the newest state inside a stage be kept where that is due; return its step."""
+        inside = [step for step in there if run.task["start_step"] < step < stage.stop_step]
+        if not inside:
+            return seen
+        newest = inside[-1]
+        if self.program.level is not Sharing.NONE and (newest > seen or checkpointer.due):
+            checkpointer.after_step(stage, newest, lambda: run.state(newest, done=False))
+        for step in inside[:-1]:
+            run.forget(step)
+        return newest
+
+
+def _gpu_name() -> str:
+    """Return the name of the first GPU that this process sees, without a context on it."""
+    first = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
+    command = ["nvidia-smi", "-i", first, "--query-gpu=name", "--format=csv,noheader"]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return "cuda"
+    return found.splitlines()[0] if found else "cuda"

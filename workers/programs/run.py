@@ -1,0 +1,171 @@
+"""One process of a program on a path of stages, and what it leaves in its folder on the way."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from orchestrator.planning.tree import Stage
+from orchestrator.programs.exchange import BadAnswer, NotANumber, finite, read_json
+from orchestrator.programs.manifest import PROTOCOL, Manifest
+from orchestrator.programs.preload import ForkedProcess
+from orchestrator.programs.process import TaskProcess
+from workers.programs.failures import ProgramDiverged
+from workers.programs.state import ProgramState, read_folder
+
+#: Longest line of metrics, and bytes a step that they may take: more is no metric but a log.
+LINE_BYTES: Final = 4_096
+STEP_BYTES: Final = 1_024
+FREE_BYTES: Final = 1_000_000
+
+
+@dataclass(eq=False)
+class Run:
+    """A process at work.
+
+    Parameters
+    ----------
+    folder
+        Holds the task, ``states/``, ``metrics.jsonl``, ``result.json`` and the state that it starts from.
+    path
+        The training stages that it goes through; each but the first begins where the one before it ends.
+    start
+        What it started from.
+    scores
+        Whether it scores the end of the path.
+    """
+
+    folder: Path
+    process: TaskProcess | ForkedProcess
+    task: dict[str, Any]
+    manifest: Manifest
+    path: Sequence[Stage]
+    start: ProgramState
+    scores: bool
+    began_s: float = field(default_factory=time.time)
+    #: Last step that it told of, and when it last told of any.
+    step: int = 0
+    heard_s: float = field(default_factory=time.monotonic)
+    #: Stages whose ends were handed over, and are not here any more.
+    handed: set[str] = field(default_factory=set)
+    _read: int = 0
+    _rest: bytes = b""
+
+    def listen(self) -> bool:
+        """Read what is new in the metrics; return whether there is a sign of life.
+
+        Raises
+        ------
+        ProgramDiverged
+            If a training loss is no number.
+        BadAnswer
+            If a line is no metric.
+        """
+        path = self.folder / "metrics.jsonl"
+        try:
+            if path.stat().st_size == self._read:
+                return False
+        except FileNotFoundError:
+            return False
+        if path.is_symlink() or not path.is_file():
+            raise BadAnswer("metrics.jsonl is no plain file")
+        with path.open("rb") as file:
+            file.seek(self._read)
+            data = file.read(FREE_BYTES)
+        self._read += len(data)
+        steps = self.task["stop_step"] - self.task["start_step"]
+        if self._read > FREE_BYTES + STEP_BYTES * steps:
+            raise BadAnswer(
+                f"metrics.jsonl has more than {FREE_BYTES + STEP_BYTES * steps:,} bytes for {steps:,} steps"
+            )
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        if max(map(len, [*lines, self._rest])) > LINE_BYTES:
+            raise BadAnswer(f"metrics.jsonl has a line of more than {LINE_BYTES:,} bytes")
+        for line in lines:
+            if line.strip():
+                self._take(line)
+        if lines:
+            self.heard_s = time.monotonic()
+        return bool(lines)
+
+    def _take(self, line: bytes) -> None:
+        try:
+            metric = json.loads(line)
+            step, loss = metric["step"], metric["train_loss"]
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            shown = line[:80].decode(errors="replace")
+            raise BadAnswer(f"a line of the metrics is not {{'step', 'train_loss'}}: {shown}") from error
+        if isinstance(step, bool) or not isinstance(step, int):
+            raise BadAnswer(f"the metrics tell of step {str(step)[:40]!r}, which is no whole number")
+        self.step = step
+        if finite(loss) is None:
+            raise ProgramDiverged(f"the training loss is {str(loss)[:40]} after step {step}: the model has diverged")
+
+    def whole_states(self) -> list[int]:
+        """Return the steps after which it has left a whole state, in order; others' names are passed over."""
+        folder = self.folder / "states"
+        found = [int(each.name) for each in folder.iterdir() if each.name.isdecimal() and len(each.name) < 16]
+        return sorted(step for step in found if self.task["start_step"] <= step <= self.task["stop_step"])
+
+    def state(self, step: int, *, done: bool) -> ProgramState:
+        """Return a whole state that it has left.
+
+        Raises
+        ------
+        BadAnswer
+            If it holds what no state may.
+        """
+        folder = self.folder / "states" / str(step)
+        if folder.is_symlink() or not folder.is_dir():
+            raise BadAnswer(f"the state {step} is no folder")
+        return ProgramState(step, read_folder(folder), self._wall_s(folder.stat().st_ctime), done)
+
+    def leads_to(self, stage: Stage) -> bool:
+        """Return whether this process is at a stage, or comes to it."""
+        return stage.id not in self.handed and any(each.id == stage.id for each in self.path)
+
+    def forget(self, step: int) -> None:
+        """Remove a state that is not needed here any more."""
+        shutil.rmtree(self.folder / "states" / str(step), ignore_errors=True)
+
+    def answer(self) -> dict[str, Any]:
+        """Return what it answered, once it has ended well.
+
+        Raises
+        ------
+        BadAnswer
+            If that is no answer to this task, or counts another model than was described.
+        ProgramDiverged
+            If it holds a number that is none.
+        """
+        try:
+            result = read_json(self.folder / "result.json")
+        except NotANumber as bad:
+            raise ProgramDiverged(str(bad)) from None
+        wanted = {"protocol": PROTOCOL, "id": self.task["id"], "step": self.task["stop_step"]}
+        wanted["params_total"] = self.task["model"]["params_total"]
+        for name, value in wanted.items():
+            if result.get(name) != value or isinstance(result.get(name), bool):
+                shown = json.dumps(result.get(name))[:80]
+                raise BadAnswer(f"result.json: {name} is {shown}, and the task and the description say {value}")
+        return result
+
+    def end(self) -> ProgramState:
+        """Return the state at the end of the path, scored; nothing but its answer is left of it."""
+        return ProgramState(self.task["stop_step"], (), self._wall_s(time.time()), done=True, result=self.answer())
+
+    def _wall_s(self, at_s: float) -> float:
+        return self.start.wall_s + max(0.0, at_s - self.began_s)
+
+    def close(self) -> None:
+        """End the process and all that it started, and remove its folder."""
+        self.process.kill()
+        for path in (self.folder, *self.folder.rglob("*")):
+            if path.is_dir() and not path.is_symlink():
+                path.chmod(0o700)
+        shutil.rmtree(self.folder, ignore_errors=True)

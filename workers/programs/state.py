@@ -1,0 +1,156 @@
+"""A state of a program: a folder of files, which travels as their bytes and is kept as one safetensors file.
+
+So it is shared, spilled, checkpointed and lost as the states of our own families are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from orchestrator.programs.exchange import BadAnswer
+from orchestrator.store.checkpoints import DamagedCheckpoint
+
+#: Rises with every change that an older scalaw would misread.
+FORMAT: Final = 1
+METADATA_KEY: Final = "scalaw_program_state"
+#: A state travels in memory: what is larger belongs to a trainer that shards it itself.
+MOST_BYTES: Final = 32 * 2**30
+MOST_FILES: Final = 10_000
+Files = tuple[tuple[str, np.ndarray], ...]
+
+
+@dataclass(frozen=True)
+class ProgramState:
+    """Where a program stands.
+
+    Parameters
+    ----------
+    step
+        Steps done.
+    files
+        Path below the state's folder and bytes (uint8) of each file, sorted; empty before the first step, and where the
+        program has scored the end of its path, which nothing goes on from.
+    wall_s
+        Seconds along the path from initialisation.
+    done
+        Whether the stage that left it has ended.
+    result
+        What the program answered, where it has scored this state.
+    """
+
+    step: int
+    files: Files
+    wall_s: float = 0.0
+    done: bool = True
+    result: dict[str, Any] | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Size of its files; never 0, since the answer of a scored one travels as well."""
+        return sum(data.nbytes for _, data in self.files) or 1
+
+    def write(self, folder: Path) -> None:
+        """Write its files below a new folder, which nobody may write to afterwards."""
+        folder.mkdir(parents=True)
+        for name, data in self.files:
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data.data)
+            path.chmod(0o444)
+
+
+def read_folder(folder: Path) -> Files:
+    """Return the files of a state's folder.
+
+    Raises
+    ------
+    BadAnswer
+        If it holds a link or anything but plain files and folders, or more than a state may.
+    """
+    found: list[tuple[str, np.ndarray]] = []
+    left = MOST_BYTES
+    for path in _files(folder):
+        if len(found) == MOST_FILES:
+            raise BadAnswer(f"the state {folder.name} has more than {MOST_FILES:,} files")
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with os.fdopen(handle, "rb") as file:
+            size = os.fstat(handle).st_size
+            left -= size
+            if left < 0:
+                raise BadAnswer(f"the state {folder.name} has more than {MOST_BYTES:,} bytes")
+            data = np.fromfile(file, dtype=np.uint8, count=size)
+        found.append((path.relative_to(folder).as_posix(), data))
+    if not found:
+        raise BadAnswer(f"the state {folder.name} is empty")
+    return tuple(sorted(found, key=lambda each: each[0]))
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    with os.scandir(folder) as entries:
+        for entry in sorted(entries, key=lambda each: each.name):
+            mode = entry.stat(follow_symlinks=False).st_mode
+            try:
+                entry.name.encode()
+            except UnicodeEncodeError:
+                raise BadAnswer(f"the state {folder.name} has a file whose name is no UTF-8") from None
+            if stat.S_ISDIR(mode):
+                yield from _files(Path(entry.path))
+            elif stat.S_ISREG(mode):
+                yield Path(entry.path)
+            else:
+                what = "a link" if stat.S_ISLNK(mode) else "no plain file"
+                raise BadAnswer(f"the state {folder.name} holds {what}: {entry.name}; only files and folders are taken")
+
+
+def to_bytes(state: ProgramState) -> bytes:
+    """Return a state as one safetensors file; equal states give equal bytes."""
+    facts: dict[str, Any] = {"format": FORMAT, "step": state.step, "wall_s": state.wall_s}
+    facts |= {"done": state.done, "result": state.result}
+    facts["sha256"] = _digest(facts, state.files)
+    return save(dict(state.files), {METADATA_KEY: json.dumps(facts, sort_keys=True)})
+
+
+def from_bytes(data: bytes) -> ProgramState:
+    """Return the state in a checkpoint.
+
+    Raises
+    ------
+    DamagedCheckpoint
+        If the bytes are truncated or changed, another program's, or of another scalaw.
+    """
+    try:
+        arrays = load(data)
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        facts: dict[str, Any] = json.loads(header["__metadata__"][METADATA_KEY])
+        known = facts["format"] == FORMAT
+    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise DamagedCheckpoint(f"no state of a program: {error}") from error
+    if not known:
+        raise DamagedCheckpoint(f"a state of a program in format {facts['format']}, and this scalaw reads {FORMAT}")
+    files = tuple(sorted(arrays.items()))
+    if facts.pop("sha256", None) != _digest(facts, files):
+        raise DamagedCheckpoint("a damaged checkpoint: its checksum differs from what was written")
+    for name, array in files:
+        parts = PurePosixPath(name).parts
+        if not parts or PurePosixPath(name).is_absolute() or ".." in parts or array.dtype != np.uint8:
+            raise DamagedCheckpoint(f"no state of a program: it holds {name!r}")
+    return ProgramState(facts["step"], files, facts["wall_s"], facts["done"], facts["result"])
+
+
+def _digest(facts: dict[str, Any], files: Files) -> str:
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+    for name, data in files:
+        digest.update(json.dumps([name, data.size]).encode())
+        digest.update(data.data)
+    return digest.hexdigest()
