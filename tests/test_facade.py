@@ -22,9 +22,9 @@ FUNCTIONS = {
 }  # fmt: skip
 TYPES = {
     "BadInput", "BadOption", "Cell", "Comparison", "Compressor", "DataManifest", "Dataset", "Estimate", "Family",
-    "FitReport", "Interrupted", "Law", "LawFit", "ModelShape", "Optimizer", "Options", "Plan", "Recipe", "RunResult",
-    "ScalawError", "Schedule", "Source", "SourceComparison", "SourceFit", "Stage", "StageTree", "Store", "Submission",
-    "Sweep", "Unreachable",
+    "FitReport", "Interrupted", "Law", "LawFit", "Metric", "ModelShape", "Optimizer", "Options", "Plan", "Recipe",
+    "RunResult", "ScalawError", "Schedule", "Source", "SourceComparison", "SourceFit", "Stage", "StageTree", "Store",
+    "Submission", "Sweep", "Unreachable",
 }  # fmt: skip
 #: Answers that are JSON-able documents.
 DOCUMENTS = {"dict[str, Any]", "list[dict[str, Any]]"}

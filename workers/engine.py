@@ -26,6 +26,7 @@ from workers.rank import ALONE, Rank
 from workers.serving.latency import measured, slower
 from workers.serving.model_file import to_bytes as model_bytes
 from workers.task_data import LoadedData
+from workers.tasks.scores import task_scores
 from workers.training.batches import training_picks
 from workers.training.checkpoint import from_bytes, to_bytes
 from workers.training.fused import train_fused
@@ -334,6 +335,9 @@ class TorchEngine:
         in_nats = data.objective.loss is None
         accounted = account(self.context, cell, module, parent, scores, in_nats=in_nats)
         more = {name: scores.pop(name) for name in sorted(scores.keys() - SCORED)}
+        if self.context.tasks:
+            with algorithms(deterministic=stage.recipe.deterministic):
+                more |= task_scores(self.context.tasks, module, data)
         warnings += unmet(accounted, parent.facts)
         if parent.micro_batches > 1:
             warnings.append(

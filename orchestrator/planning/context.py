@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.planning.manifest import DataManifest
+from orchestrator.planning.tasks import Task
 from orchestrator.programs.program import Program
 from orchestrator.spec.plugins.code import PluginCode
 from orchestrator.spec.sections.inference import Inference
@@ -71,6 +72,8 @@ class RunContext:
         True where nothing is trained.
     inference
         How latency and memory are measured.
+    tasks
+        What language models are asked beside their loss.
     keep
         Whose final weights go to the store.
     plugins
@@ -86,6 +89,7 @@ class RunContext:
     simulated: bool
     inference: Inference
     plugins: tuple[PluginCode, ...] = ()
+    tasks: tuple[Task, ...] = ()
     program: Program | None = None
     keep: KeepOrder | None = None
 

@@ -32,6 +32,7 @@ from orchestrator.planning.plugins import check_plugins, plugins_of
 from orchestrator.planning.recipe import Recipe
 from orchestrator.planning.schedules.schedule import schedule_named
 from orchestrator.planning.sharing import build_tree
+from orchestrator.planning.tasks import tasks_of
 from orchestrator.planning.tree import StageTree
 from orchestrator.programs.description import Description
 from orchestrator.programs.manifest import Sharing
@@ -250,7 +251,11 @@ def make_plan(sweep: Sweep, *, share: bool = True, program: Program | None = Non
             Recipe.resolve(train, family.defaults, world_size=resources.world_size, on_gpu=on_gpu)
             for train in sweep.recipes()
         ]
-    expansion = expand(sweep, family, data["pretrain"].manifest, recipes, program)
+    tasks = tasks_of(sweep, {name: one.manifest for name, one in data.items()})
+    if tasks and (program is not None or getattr(family, "own_loss", False)):
+        why = "is trained by a program" if program is not None else "has a loss of its own"
+        raise BadInput(f"{sweep.at('evaluate')}: {family.name} {why}, and tasks ask a module of ours for logits")
+    expansion = expand(sweep, family, data["pretrain"].manifest, recipes, program, tasks)
     cells = with_children(sweep, family, data, expansion.cells, expansion.warnings)
     context = RunContext(
         family=sweep.model.family,
@@ -260,6 +265,7 @@ def make_plan(sweep: Sweep, *, share: bool = True, program: Program | None = Non
         simulated=family.simulated,
         inference=sweep.inference,
         plugins=plugins_of(sweep),
+        tasks=tasks,
         program=program,
         keep=None if sweep.keep == "none" else KeepOrder(sweep=sweep.name, most=most_kept(sweep.keep)),
     )
