@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from workers.optimizers.own import Optimizer
     from workers.sources.batch_like import batch_like
     from workers.sources.source import Dataset, Source
+    from workers.tasks.metric import Metric
+    from workers.tokenizing.job import tokenize
 
 #: Where each name stands, as the imports above say it.
 _HOME = {
@@ -60,6 +62,7 @@ _HOME = {
     "Interrupted": "orchestrator.errors",
     "Law": "orchestrator.fitting.law",
     "LawFit": "orchestrator.fitting",
+    "Metric": "workers.tasks.metric",
     "ModelShape": "orchestrator.planning.family",
     "Optimizer": "workers.optimizers.own",
     "Options": "orchestrator.spec.options",
@@ -102,6 +105,7 @@ _HOME = {
     "status": "orchestrator.analysis.answers",
     "stop": "orchestrator.submission.runs",
     "submit": "orchestrator.submission.submit",
+    "tokenize": "workers.tokenizing.job",
 }
 
 __all__ = [
@@ -118,6 +122,7 @@ __all__ = [
     "Interrupted",
     "Law",
     "LawFit",
+    "Metric",
     "ModelShape",
     "Optimizer",
     "Options",
@@ -161,6 +166,7 @@ __all__ = [
     "status",
     "stop",
     "submit",
+    "tokenize",
 ]
 
 

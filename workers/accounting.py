@@ -29,6 +29,7 @@ def model_of(context: RunContext, shape: ModelShape, state: TrainState, *, data:
             "tokens_per_example": manifest.tokens_per_example,
             "input_shape": list(manifest.input_shape),
             "classes": manifest.classes,
+            **({} if manifest.document_end is None else {"document_end": manifest.document_end}),
         },
     }
     return Model(about, state.model)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -27,6 +26,7 @@ from workers.rank import ALONE, Rank
 from workers.serving.latency import measured, slower
 from workers.serving.model_file import to_bytes as model_bytes
 from workers.task_data import LoadedData
+from workers.tasks.scores import task_scores
 from workers.training.batches import training_picks
 from workers.training.checkpoint import from_bytes, to_bytes
 from workers.training.fused import train_fused
@@ -42,6 +42,7 @@ SCORED = frozenset(
         "train_loss",
         "val_loss",
         "test_loss",
+        "bits_per_byte",
         "accuracy",
         "precision_macro",
         "recall_macro",
@@ -334,6 +335,9 @@ class TorchEngine:
         in_nats = data.objective.loss is None
         accounted = account(self.context, cell, module, parent, scores, in_nats=in_nats)
         more = {name: scores.pop(name) for name in sorted(scores.keys() - SCORED)}
+        if self.context.tasks:
+            with algorithms(deterministic=stage.recipe.deterministic):
+                more |= task_scores(self.context.tasks, module, data)
         warnings += unmet(accounted, parent.facts)
         if parent.micro_batches > 1:
             warnings.append(
@@ -346,7 +350,6 @@ class TorchEngine:
             **accounted,
             "warnings": "; ".join(warnings) or None,
             "metrics": json.dumps(more) if more else None,
-            "bits_per_byte": scores["val_loss"] / math.log(2) if data.manifest.tokens_per_example and in_nats else None,
             "wall_s": spent_s + parent.wall_s,
             "device_s": spent_s * self.rank.world_size + parent.wall_s * stage.recipe.world_size,
             "threads": torch.get_num_threads(),

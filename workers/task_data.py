@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -14,13 +15,16 @@ from orchestrator.spec.registries import SOURCES
 from workers.device import give_memory_back
 from workers.rank import Rank
 from workers.sources.example_split import batched
-from workers.sources.order import Order
+from workers.sources.order import EpochOrder, Order
 from workers.sources.source import Dataset
 from workers.training.batches import Batch, Feed, Pick
 from workers.training.objective import Objective
 from workers.training.score import SCORE_BATCH, class_scores, mean_loss, own_scores, score
 
 Found = TypeVar("Found")
+#: Logits that are made at once in scoring where there are more tokens than bytes: 256 MB.
+MOST_LOGITS = 2**26
+BYTES = 256
 
 
 class LoadedData:
@@ -58,12 +62,14 @@ class LoadedData:
         self.feeds = {
             name: Feed(batched(split, self.objective.collate), device) for name, split in loaded.splits.items()
         }
-        self._orders: dict[int, Order] = {}
+        self._ordered = loaded.ordered or Order
+        self._token_bytes = loaded.token_bytes
+        self._orders: dict[int, EpochOrder] = {}
 
-    def order(self, seed: int) -> Order:
+    def order(self, seed: int) -> EpochOrder:
         """Return the data order of a seed."""
         if seed not in self._orders:
-            self._orders[seed] = Order(self.manifest.train_examples, seed)
+            self._orders[seed] = self._ordered(self.manifest.train_examples, seed)
         return self._orders[seed]
 
     def sample(self, recipe: Recipe, rank: Rank) -> Batch:
@@ -76,18 +82,28 @@ class LoadedData:
         return next(iter(self.feeds["train"].batches([Pick(np.zeros(examples, np.int64))])))
 
     def val_scores(self, module: torch.nn.Module) -> dict[str, float]:
-        """Return loss and accuracy on the validation split."""
+        """Return loss, accuracy and, of text, bits per byte on the validation split."""
         if self.objective.loss is not None:
-            return _fitting(lambda batch: self._own("val", module, self._first(self.manifest.val_examples), batch))[0]
-        return _fitting(lambda batch: self._val_scores(module, batch)[0])[0]
+            held_back = self._first(self.manifest.val_examples)
+            return _fitting(lambda batch: self._own("val", module, held_back, batch), self._score_batch)[0]
+        return _fitting(lambda batch: self._val_scores(module, batch)[0], self._score_batch)[0]
 
     def _val_scores(self, module: torch.nn.Module, batch: int) -> tuple[dict[str, float], np.ndarray, np.ndarray]:
         held_back = self._first(self.manifest.val_examples)
         loss, predicted, true = score(module, self.feeds["val"], held_back, batch)
-        found = {"val_loss": loss, "accuracy": float((predicted == true).mean())}
+        found = {"val_loss": loss, "accuracy": float((predicted == true).mean()), **self._bits(loss, true)}
         if self.objective.metrics is not None:
             found |= own_scores(module, self.feeds["val"], held_back, self.objective, batch)
         return found, predicted, true
+
+    def _bits(self, loss: float, true: np.ndarray) -> dict[str, float]:
+        """Return a loss in bits per byte of the text that was predicted, where the bytes behind tokens are known."""
+        if self._token_bytes is None:
+            return {}
+        if isinstance(self._token_bytes, float):
+            return {"bits_per_byte": loss / math.log(2) / self._token_bytes}
+        text_bytes = int(self._token_bytes[true].sum(dtype=np.int64))
+        return {"bits_per_byte": loss / math.log(2) * len(true) / text_bytes} if text_bytes else {}
 
     def scores(self, module: torch.nn.Module, seed: int, examples: int) -> tuple[dict[str, float], list[str]]:
         """Return losses on all splits, accuracy and, for labels, macro scores; and what is to be said of them.
@@ -97,10 +113,21 @@ class LoadedData:
         seed, examples
             Say which training examples the model has seen, of which a sample is scored.
         """
-        found, batch = _fitting(lambda batch: self._scores(module, seed, examples, batch))
-        if batch == SCORE_BATCH:
+        found, batch = _fitting(lambda batch: self._scores(module, seed, examples, batch), self._score_batch)
+        if batch == self._score_batch:
             return found, []
-        return found, [f"scored {batch} examples at a time, as the device had no memory for {SCORE_BATCH}"]
+        return found, [f"scored {batch} examples at a time, as the device had no memory for {self._score_batch}"]
+
+    @property
+    def _score_batch(self) -> int:
+        """Examples that are scored at once: the usual number, or fewer where the logits would be large.
+
+        It depends on the data alone, since another number changes the last bits of a loss.
+        """
+        tokens, classes = self.manifest.tokens_per_example, self.manifest.classes
+        if tokens is None or classes <= BYTES:
+            return SCORE_BATCH
+        return max(1, min(SCORE_BATCH, MOST_LOGITS // (tokens * classes)))
 
     def _scores(self, module: torch.nn.Module, seed: int, examples: int, batch: int) -> dict[str, float]:
         sample = self.order(seed).indices(examples, 0, min(examples, TRAIN_SCORE_EXAMPLES))
@@ -125,12 +152,11 @@ class LoadedData:
         return np.arange(min(there, self.eval_examples))
 
 
-def _fitting(run: Callable[[int], Found]) -> tuple[Found, int]:
+def _fitting(run: Callable[[int], Found], batch: int) -> tuple[Found, int]:
     """Return what a score is with as many examples at a time as the device has memory for, and how many those are.
 
-    Each score begins with the fixed batch, so what was scored before changes no bit of it.
+    Each score begins with the batch that the data asks for, so what was scored before changes no bit of it.
     """
-    batch = SCORE_BATCH
     while True:
         try:
             return run(batch), batch

@@ -26,8 +26,7 @@ def command(
     from orchestrator.execution.export import export
     from orchestrator.programs.program import read_program
 
-    own = None if program is None else read_program(program)
-    found = export(store, cell, out, tell, plugins or (), own)
+    found = export(store, cell, out, tell, plugins or (), None if program is None else read_program(program))
     if json_:
         emit_json(found)
         return
@@ -35,8 +34,6 @@ def command(
         "as in its row" if found["val_loss"] == found["val_loss_of_row"] else f"{found['val_loss_of_row']} in its row"
     )
     came = "kept" if found["kept"] else "trained anew"
-    files, more = ("state", "") if program else ("model.safetensors", "load.py, ")
-    say(
-        f"{found['folder']}: {came}, {files} ({found['model_bytes']:,} bytes), {more}row.json; "
-        f"validation loss {found['val_loss']:.6f}, {same}"
-    )
+    size = f"({found['model_bytes']:,} bytes)"
+    files = f"state {size}" if program else f"model.safetensors {size}, load.py"
+    say(f"{found['folder']}: {came}, {files}, row.json; validation loss {found['val_loss']:.6f}, {same}")

@@ -34,6 +34,7 @@ from orchestrator.cli import (
     stop,
     store,
     submit,
+    tokenize,
 )
 from orchestrator.cli.machine_faults import machine_fault
 from orchestrator.cli.output import tell
@@ -75,6 +76,7 @@ def root(
 
 for verb in (
     init,
+    tokenize,
     plan,
     run,
     submit,

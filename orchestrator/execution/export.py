@@ -86,63 +86,25 @@ def export(
     target = Path(folder)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise BadInput(f"{folder} is there already: name a new folder as `out`")
-    if program is not None:
-        return _of_a_program(store, row, target, say, program)
     kept = store.weights.find(row["cell_id"])
     with _new_folder(target):
-        if kept is not None:
-            data, val_loss = store.weights.load(kept), kept.val_loss
-            family = header_of(data)["family"]
-            if family not in FAMILIES:
-                raise BadInput(f"its family {family!r} is somebody's own: give the code as `plugins`")
-            shape, own = _example(data), codes
+        if program is not None:
+            state, val_loss = _trained_by_program(*_planned(store, row, program, say), row)
+            state.write(target / "state")
+            size = state.nbytes
         else:
-            plan = _plan_with(store, row["cell_id"], None)
-            tree = plan.tree.towards({row["cell_id"]})
-            say(f"training cell {row['cell_id'][:12]} anew: {sum(stage.steps for stage in tree)} steps")
-            data, val_loss, shape = _trained(plan, tree, row)
-            own = list(plan.context.plugins)
-        (target / "model.safetensors").write_bytes(data)
+            data, val_loss, loader = _model(store, row, codes, target, say)
+            (target / "model.safetensors").write_bytes(data)
+            (target / "load.py").write_text(loader)
+            size = len(data)
         (target / "row.json").write_text(json.dumps(row, indent=1, default=str, sort_keys=True) + "\n")
-        (target / "load.py").write_text(LOADER.format(example=shape, plugins=_written(own, target)))
     return {
         "cell_id": row["cell_id"],
         "folder": str(target),
-        "model_bytes": len(data),
+        "model_bytes": size,
         "val_loss": val_loss,
         "val_loss_of_row": row["val_loss"],
         "kept": kept is not None,
-    }
-
-
-def _of_a_program(
-    store: Store, row: dict[str, Any], target: Path, say: Callable[[str], None], program: Program
-) -> dict[str, Any]:
-    """Write the state that a program leaves at the end of a cell; its weights are its own to read."""
-    from workers.programs.engine import ProgramEngine
-
-    plan = _plan_with(store, row["cell_id"], program)
-    tree = plan.tree.towards({row["cell_id"]})
-    leaf = next(stage for stage in tree if stage.kind == "evaluate")
-    on_gpu = plan.sweep.resources.gpus_per_worker > 0
-    with _new_folder(target):
-        say(f"training cell {row['cell_id'][:12]} anew: {sum(stage.steps for stage in tree)} steps")
-        engine = ProgramEngine(plan.context, on_gpu=on_gpu, threads=row["threads"] or 1)
-        state: ProgramState | None = None
-        for stage in tree:
-            if stage.kind != "evaluate":
-                state = engine.train(stage, state)
-        assert state is not None, "a cell has at least one step"
-        val_loss = engine.measure(leaf, state)["val_loss"]
-        state.write(target / "state")
-        (target / "row.json").write_text(json.dumps(row, indent=1, default=str, sort_keys=True) + "\n")
-    return {
-        "cell_id": row["cell_id"],
-        "folder": str(target),
-        "model_bytes": state.nbytes,
-        "val_loss": val_loss,
-        "val_loss_of_row": row["val_loss"],
-        "kept": False,
     }
 
 
@@ -187,6 +149,33 @@ def _row(store: Store, cell: str) -> dict[str, Any]:
     return row
 
 
+def _model(
+    store: Store, row: dict[str, Any], codes: Sequence[PluginCode], folder: Path, say: Callable[[str], None]
+) -> tuple[bytes, float, str]:
+    """Return the model file, as it was kept or trained anew, its validation loss, and the loader's source text."""
+    kept = store.weights.find(row["cell_id"])
+    if kept is None:
+        plan, tree = _planned(store, row, None, say)
+        data, val_loss, example = _trained(plan, tree, row)
+        own: Sequence[PluginCode] = plan.context.plugins
+    else:
+        data, val_loss, own = store.weights.load(kept), kept.val_loss, codes
+        family = header_of(data)["family"]
+        if family not in FAMILIES:
+            raise BadInput(f"its family {family!r} is somebody's own: give the code as `plugins`")
+        example = _example(data)
+    return data, val_loss, LOADER.format(example=example, plugins=_written(own, folder))
+
+
+def _planned(
+    store: Store, row: dict[str, Any], program: Program | None, say: Callable[[str], None]
+) -> tuple[Plan, StageTree]:
+    plan = _plan_with(store, row["cell_id"], program)
+    tree = plan.tree.towards({row["cell_id"]})
+    say(f"training cell {row['cell_id'][:12]} anew: {sum(stage.steps for stage in tree)} steps")
+    return plan, tree
+
+
 def _plan_with(store: Store, cell_id: str, program: Program | None) -> Plan:
     """Return the plan of a sweep that has a cell, as it is resolved now."""
     named = {
@@ -199,11 +188,26 @@ def _plan_with(store: Store, cell_id: str, program: Program | None) -> Plan:
     own = {name for document in named.values() for name in document.get("plugins", {})}
     code = f", or the code given as `plugins` ({', '.join(sorted(own))})" if own else ""
     why = (
-        f"the data, a program's sources or this scalaw{code} differ from those of sweep {next(iter(named))}"
+        f"the data, the program's sources or this scalaw{code} differ from those of sweep {next(iter(named))}"
         if named
         else "no sweep in the store has it"
     )
     raise BadInput(f"cell {cell_id[:12]} can't be trained again: {why}")
+
+
+def _trained_by_program(plan: Plan, tree: StageTree, row: dict[str, Any]) -> tuple[ProgramState, float]:
+    """Return a program's state at the end of a cell, and the validation loss that it gives for it."""
+    from workers.programs.engine import ProgramEngine
+
+    on_gpu = plan.sweep.resources.gpus_per_worker > 0
+    engine = ProgramEngine(plan.context, on_gpu=on_gpu, threads=row["threads"] or 1)
+    state: ProgramState | None = None
+    for stage in tree:
+        if stage.kind != "evaluate":
+            state = engine.train(stage, state)
+    leaf = next(stage for stage in tree if stage.kind == "evaluate")
+    assert state is not None
+    return state, engine.measure(leaf, state)["val_loss"]
 
 
 def _trained(plan: Plan, tree: StageTree, row: dict[str, Any]) -> tuple[bytes, float, str]:

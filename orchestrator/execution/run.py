@@ -201,10 +201,8 @@ def _wanted_weights(plan: Plan, named: Sequence[str]) -> list[str]:
             what = "no cell" if not meant else f"{len(meant)} cells"
             raise BadInput(f"`keep_weights` {name[:64]!r}: {plan.sweep.name} has {what} whose id begins so")
         found += meant
-    if found and plan.context.simulated:
-        raise BadInput("`keep_weights`: simulated trains nothing, so there are no weights to keep")
-    if found and plan.context.program is not None:
-        raise BadInput("`keep_weights`: a program's weights are its own; export a cell with `program` instead")
+    if found and plan.context.why_no_weights:
+        raise BadInput(f"`keep_weights`: {plan.context.why_no_weights}")
     return found
 
 

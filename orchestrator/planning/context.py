@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.planning.manifest import DataManifest
+from orchestrator.planning.tasks import Task
 from orchestrator.programs.program import Program
 from orchestrator.spec.plugins.code import PluginCode
 from orchestrator.spec.sections.inference import Inference
@@ -71,6 +72,8 @@ class RunContext:
         True where nothing is trained.
     inference
         How latency and memory are measured.
+    tasks
+        What language models are asked beside their loss.
     keep
         Whose final weights go to the store.
     plugins
@@ -86,8 +89,18 @@ class RunContext:
     simulated: bool
     inference: Inference
     plugins: tuple[PluginCode, ...] = ()
+    tasks: tuple[Task, ...] = ()
     program: Program | None = None
     keep: KeepOrder | None = None
+
+    @property
+    def why_no_weights(self) -> str | None:
+        """Why there are no weights to keep, or ``None`` where there are."""
+        if self.simulated:
+            return "simulated trains nothing, so there are no weights to keep"
+        if self.program is not None:
+            return f"the weights of the program {self.program.manifest.name} are its own; let it save them itself"
+        return None
 
     @property
     def manifest(self) -> DataManifest:

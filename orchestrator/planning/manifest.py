@@ -24,6 +24,10 @@ class DataManifest:
         Shape of one input: ``(context,)`` or ``(channels, height, width)``.
     classes
         Vocabulary size or number of labels.
+    document_end
+        The token after which attention begins anew; ``None``: it reaches over the whole window.
+    notes
+        Sentences for a person to read before anything is trained on it.
     batch
         What an example looks like where the three before don't say it: leaves ``{"dtype": "float32", "shape": [3, 8]}``
         in lists and mappings, as :func:`workers.sources.batch_like.batch_like` returns them.
@@ -37,4 +41,6 @@ class DataManifest:
     tokens_per_example: int | None = None
     input_shape: tuple[int, ...] = ()
     classes: int = 0
+    document_end: int | None = None
+    notes: tuple[str, ...] = ()
     batch: Any = field(default=None, hash=False)

@@ -77,11 +77,6 @@ def _refuse_what_it_cannot(sweep: Sweep, program: Program) -> None:
     name = program.manifest.name
     if sweep.grid.finetune is not None:
         raise BadInput(f"{sweep.at('grid', 'finetune')}: {name} describes one data set; take grid.finetune out")
-    if sweep.keep != "none":
-        raise BadInput(
-            f"{sweep.at('keep')}: the weights of {name} are its own, so none are kept; `scalaw export` with `program` "
-            "trains a cell anew to its state"
-        )
     if sweep.grid.compression:
         raise BadInput(
             f"{sweep.at('grid', 'compression')}: the weights of {name} are its own, so they aren't compressed; take "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -23,6 +24,7 @@ from orchestrator.planning.cost import (
     simulated_rate,
 )
 from orchestrator.planning.machine import usable_cores
+from orchestrator.planning.manifest import DataManifest
 from orchestrator.planning.memory import most_bytes
 from orchestrator.planning.own_trainer import described, family_of, manifest_of
 from orchestrator.planning.plan_warnings import cautions
@@ -30,6 +32,7 @@ from orchestrator.planning.plugins import check_plugins, plugins_of
 from orchestrator.planning.recipe import Recipe
 from orchestrator.planning.schedules.schedule import schedule_named
 from orchestrator.planning.sharing import build_tree
+from orchestrator.planning.tasks import tasks_of
 from orchestrator.planning.tree import StageTree
 from orchestrator.programs.description import Description
 from orchestrator.programs.manifest import Sharing
@@ -248,7 +251,11 @@ def make_plan(sweep: Sweep, *, share: bool = True, program: Program | None = Non
             Recipe.resolve(train, family.defaults, world_size=resources.world_size, on_gpu=on_gpu)
             for train in sweep.recipes()
         ]
-    expansion = expand(sweep, family, data["pretrain"].manifest, recipes, program)
+    tasks = tasks_of(sweep, {name: one.manifest for name, one in data.items()})
+    if tasks and (program is not None or getattr(family, "own_loss", False)):
+        why = "is trained by a program" if program is not None else "has a loss of its own"
+        raise BadInput(f"{sweep.at('evaluate')}: {family.name} {why}, and tasks ask a module of ours for logits")
+    expansion = expand(sweep, family, data["pretrain"].manifest, recipes, program, tasks)
     cells = with_children(sweep, family, data, expansion.cells, expansion.warnings)
     context = RunContext(
         family=sweep.model.family,
@@ -258,11 +265,12 @@ def make_plan(sweep: Sweep, *, share: bool = True, program: Program | None = Non
         simulated=family.simulated,
         inference=sweep.inference,
         plugins=plugins_of(sweep),
+        tasks=tasks,
         program=program,
         keep=None if sweep.keep == "none" else KeepOrder(sweep=sweep.name, most=most_kept(sweep.keep)),
     )
-    if context.keep is not None and family.simulated:
-        raise BadInput(f"{sweep.at('keep')}: simulated trains nothing, so there are no weights to keep; leave it out")
+    if context.keep is not None and context.why_no_weights:
+        raise BadInput(f"{sweep.at('keep')}: {context.why_no_weights}; leave it out")
     tree = _tree(cells, context, share=share)
     memory = most_bytes(tree, family, context)
     return Plan(
@@ -273,7 +281,7 @@ def make_plan(sweep: Sweep, *, share: bool = True, program: Program | None = Non
         gangs=planned_gangs(resources, cores=usable_cores()),
         rate=_rate(sweep, simulated=family.simulated),
         memory_bytes=memory,
-        warnings=[*expansion.warnings, *cautions(sweep, cells, memory)],
+        warnings=[*expansion.warnings, *_notes(data), *cautions(sweep, cells, memory)],
         share=share,
     )
 
@@ -281,7 +289,9 @@ def make_plan(sweep: Sweep, *, share: bool = True, program: Program | None = Non
 def _data(sweep: Sweep, said: Description | None) -> dict[str, TaskData]:
     """Return the data sets of a sweep with their manifests."""
     if said is not None:
-        manifest = manifest_of(said.data)
+        manifest: DataManifest = manifest_of(said.data)
+        if sweep.data.name is not None:
+            manifest = replace(manifest, task=sweep.data.name)
         return {"pretrain": TaskData(source=sweep.data.source, options=sweep.data.options, manifest=manifest)}
     chosen: dict[str, tuple[Any, tuple[str, ...]]] = {"pretrain": (sweep.data, ("data",))}
     if sweep.grid.finetune is not None:
@@ -291,8 +301,23 @@ def _data(sweep: Sweep, said: Description | None) -> dict[str, TaskData]:
     for name, (choice, path) in chosen.items():
         with sweep.blamed(*path):
             manifest = SOURCES.load(choice.source)().manifest(choice.options, context=window)
+        if choice.name is not None:
+            manifest = replace(manifest, task=choice.name)
         found[name] = TaskData(source=choice.source, options=choice.options, manifest=manifest)
+    named = {data.manifest.task: data.manifest.digest for data in found.values()}
+    if sweep.data.name is not None and any(
+        named[data.manifest.task] != data.manifest.digest for data in found.values()
+    ):
+        raise BadInput(
+            f"{sweep.at('grid', 'finetune', 'data', 'name')}: other data is called {sweep.data.name!r} too: name it "
+            "otherwise"
+        )
     return found
+
+
+def _notes(data: Mapping[str, TaskData]) -> list[str]:
+    """Return what the data sets have to say of themselves, each sentence once."""
+    return list(dict.fromkeys(note for one in data.values() for note in one.manifest.notes))
 
 
 def planned_gangs(resources: Resources, cores: int) -> int:

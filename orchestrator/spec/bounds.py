@@ -66,6 +66,8 @@ Context = Annotated[PositiveCount, AtMost(10**7, "longer than any window that a 
 Pixels = Annotated[PositiveCount, AtMost(8_192, "larger than any picture that a model is given")]
 Shift = Annotated[NonNegativeCount, AtMost(8_192, "larger than any picture that a model is given")]
 Classes = Annotated[PositiveCount, Field(ge=2), AtMost(1_000_000, "more labels than any data set has")]
+Vocabulary = Annotated[PositiveCount, Field(ge=2), AtMost(2**24, "more tokens than any tokenizer has")]
+Token = Annotated[NonNegativeCount, AtMost(2**24, "beyond any vocabulary")]
 Channels = Annotated[PositiveCount, AtMost(4, "more than red, green, blue and alpha")]
 Width = Annotated[PositiveCount, AtMost(65_536, "wider than any head")]
 Workers = Annotated[NonNegativeCount, _WORKERS]

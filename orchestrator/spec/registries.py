@@ -152,6 +152,7 @@ SOURCES = Registry(
     "scalaw.sources",
     {
         "python-stdlib": "workers.sources.python_stdlib:PythonStdlib",
+        "tokens": "workers.sources.tokens.source:Tokens",
         "text": "workers.sources.text:TextFiles",
         "c-headers": "workers.sources.c_headers:CHeaders",
         "digits": "workers.sources.digits:Digits",
@@ -215,5 +216,9 @@ LAWS = Registry(
 METRICS = Registry(
     "task",
     "scalaw.metrics",
-    {},
+    {
+        "multiple_choice": "workers.tasks.multiple_choice:MultipleChoice",
+        "perplexity": "workers.tasks.perplexity:Perplexity",
+        "exact_match": "workers.tasks.exact_match:ExactMatch",
+    },
 )

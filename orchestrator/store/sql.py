@@ -16,6 +16,7 @@ from orchestrator.errors import BadInput
 from orchestrator.planning.machine import free_memory_bytes, peak_memory_bytes
 from orchestrator.store.schema import FITS_SCHEMA, ROW_SCHEMA
 from orchestrator.store.store import Store
+from orchestrator.store.task_scores import task_scores
 
 #: Statements that only read.
 READS = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
@@ -36,7 +37,7 @@ _CHUNK: Final = 5_000
 
 
 def query(store: Store, sql: str, *, sweep: str | None = None, limit_rows: int | None = None) -> list[dict[str, Any]]:
-    """Return the records of one SELECT over the tables ``results`` and ``fits``.
+    """Return the records of one SELECT over the tables ``results``, ``fits`` and ``task_scores``.
 
     Parameters
     ----------
@@ -45,7 +46,7 @@ def query(store: Store, sql: str, *, sweep: str | None = None, limit_rows: int |
     sql
         One statement in DuckDB's dialect.
     sweep
-        Restricts both tables to one sweep; ``None`` means the store's only one.
+        Restricts the tables to one sweep; ``None`` means the store's only one.
     limit_rows
         Return only the first so many records; ``None``: all of them, and at most `MOST_ROWS`.
 
@@ -70,6 +71,7 @@ def query(store: Store, sql: str, *, sweep: str | None = None, limit_rows: int |
         name = store.only_sweep(sweep)
         results, fits = store.results(name), store.fits()
         con.register("results", results)
+        con.register("task_scores", task_scores(results))
         con.register("fits", fits if name is None else fits.filter(pc.equal(fits["sweep"], name)))
         con.execute(f"SET memory_limit='{max(memory, _LEAST_BYTES)}B'")
         for setting in LOCK:
@@ -125,7 +127,9 @@ def _single(con: duckdb.DuckDBPyConnection, sql: str) -> Any:
         )
     if statements[0].type not in READS:
         kind = statements[0].type.name
-        raise BadInput(f"SQL: {kind} is refused; the store is read-only, use SELECT over the tables results and fits")
+        raise BadInput(
+            f"SQL: {kind} is refused; the store is read-only, use SELECT over the tables results, fits and task_scores"
+        )
     return statements[0]
 
 
@@ -143,7 +147,7 @@ def _distinct(names: Sequence[str]) -> list[str]:
 def _first_line(failure: duckdb.Error) -> str:
     line = str(failure).strip().partition("\n")[0]
     if "does not exist" in line and "Table with name" in line:
-        return f"{line} The tables are results and fits."
+        return f"{line} The tables are results, fits and task_scores."
     if "not found in FROM clause" in line:
         return f"{line} Columns of results: {', '.join(ROW_SCHEMA.names)}; of fits: {', '.join(FITS_SCHEMA.names)}."
     return line

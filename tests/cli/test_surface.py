@@ -23,6 +23,10 @@ FLAGS = {
         "--store", "--address", "--wait", "--share", "--no-share", "--retry-failed", "--select", "--budget-fraction",
         "--working-dir", "--exclude", "--set", "--plugin", "--program", "--json",
     },
+    "tokenize": {
+        "--out", "-o", "--tokenizer", "--train-vocab", "--end-of-text", "--column", "--held-out", "--processes",
+        "--check", "--json",
+    },
     "list": {"--address", "--json"},
     "status": {"--sweep", "--json"},
     "logs": {"--address", "--follow", "-f", "--sweep", "--json"},

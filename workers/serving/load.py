@@ -52,6 +52,7 @@ def module_of(model: Model) -> torch.nn.Module:
         tokens_per_example=data["tokens_per_example"],
         input_shape=tuple(data["input_shape"]),
         classes=data["classes"],
+        document_end=data.get("document_end"),
     )
     family: TorchFamily = FAMILIES.load_training(about["family"])()
     module = family.build(shape, about["options"], manifest)

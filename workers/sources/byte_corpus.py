@@ -43,7 +43,7 @@ def byte_dataset(task: str, pieces: Iterable[bytes], *, context: int) -> Dataset
     for digest in sorted(contents):
         parts[split_of(digest)] += (contents[digest], SEPARATOR)
     splits = {name: ByteWindows(np.frombuffer(b"".join(run), np.uint8), context) for name, run in parts.items()}
-    return Dataset(manifest=manifest, **splits)
+    return Dataset(manifest=manifest, train=splits["train"], val=splits["val"], test=splits["test"], token_bytes=1.0)
 
 
 def _manifest(task: str, sizes: Mapping[bytes, int], context: int) -> DataManifest:

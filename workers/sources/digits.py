@@ -66,7 +66,7 @@ class Digits:
             input_shape=(1, 8, 8),
             classes=10,
         )
-        return Dataset(manifest=manifest, **splits)
+        return Dataset(manifest=manifest, train=splits["train"], val=splits["val"], test=splits["test"])
 
 
 def _read() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:

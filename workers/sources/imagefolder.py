@@ -80,7 +80,9 @@ class ImageFolder:
         )
         folders = {name: datasets.ImageFolder(str(root / name), transform=prepare, loader=_decode) for name in listed}
         splits = {name: FolderSplit(folders[folder], where) for name, (folder, where) in positions.items()}
-        return Dataset(manifest=_manifest(chosen, listed, positions), **splits)
+        return Dataset(
+            manifest=_manifest(chosen, listed, positions), train=splits["train"], val=splits["val"], test=splits["test"]
+        )
 
 
 def _survey(root: Path) -> tuple[Listed, Positions]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import OrderedDict
 
 import numpy as np
@@ -30,7 +31,7 @@ def permutation(n: int, *, seed: int, purpose: str, epoch: int, examples: int) -
     return np.argsort(words, kind="stable").astype(np.int64, copy=False)
 
 
-class Order:
+class EpochOrder(ABC):
     """The example at each position of a stream that passes one or more times over a prefix of the train split.
 
     Epoch 0 over the first D examples is a prefix of the same permutation for every D, so runs that differ in D alone
@@ -40,14 +41,14 @@ class Order:
     ----------
     train_examples
         Examples in the train split.
-    seed
-        The cell's seed.
     """
 
-    def __init__(self, train_examples: int, seed: int) -> None:
-        self.train_examples, self.seed = train_examples, seed
-        self._first = permutation(train_examples, seed=seed, purpose="order", epoch=0, examples=train_examples)
-        self._later: OrderedDict[tuple[int, int], Indices] = OrderedDict()
+    def __init__(self, train_examples: int) -> None:
+        self.train_examples = train_examples
+
+    @abstractmethod
+    def at(self, stream_examples: int, epoch: int, start: int, stop: int) -> Indices:
+        """Return the examples at positions ``start`` … ``stop - 1`` of one epoch over ``stream_examples``, int64."""
 
     def indices(self, stream_examples: int, start: int, stop: int) -> Indices:
         """Return the examples at positions ``start`` … ``stop - 1``, int64 (stop - start,).
@@ -70,9 +71,29 @@ class Order:
         while start < stop:
             epoch, offset = divmod(start, stream_examples)
             taken = min(stop - start, stream_examples - offset)
-            parts.append(self._epoch(stream_examples, epoch)[offset : offset + taken])
+            parts.append(self.at(stream_examples, epoch, offset, offset + taken))
             start += taken
         return np.concatenate(parts) if parts else np.empty(0, np.int64)
+
+
+class Order(EpochOrder):
+    """The order of sets whose permutation fits in memory.
+
+    Parameters
+    ----------
+    seed
+        The cell's seed.
+    """
+
+    def __init__(self, train_examples: int, seed: int) -> None:
+        super().__init__(train_examples)
+        self.seed = seed
+        self._first = permutation(train_examples, seed=seed, purpose="order", epoch=0, examples=train_examples)
+        self._later: OrderedDict[tuple[int, int], Indices] = OrderedDict()
+
+    def at(self, stream_examples: int, epoch: int, start: int, stop: int) -> Indices:
+        """Return the examples at positions of one epoch."""
+        return self._epoch(stream_examples, epoch)[start:stop]
 
     def _epoch(self, stream_examples: int, epoch: int) -> Indices:
         if epoch == 0:

@@ -15,6 +15,8 @@ from orchestrator.spec.options import Options
 if TYPE_CHECKING:  # planning reads manifests without torch
     import torch
 
+    from workers.sources.order import EpochOrder
+
 Indices = npt.NDArray[np.int64]
 #: Takes indices int64 (B,) on a device and returns x and y there, fresh and C-contiguous, as ``Split.batch`` would.
 Gather: TypeAlias = "Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]"
@@ -63,12 +65,24 @@ class ResidentSplit(Split, Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """A loaded data set: the manifest that planning saw, and the splits behind its figures."""
+    """A loaded data set: the manifest that planning saw, and the splits behind its figures.
+
+    Parameters
+    ----------
+    ordered
+        Makes the order of training from the number of training examples and a seed; ``None``: the usual one, a
+        permutation held in memory.
+    token_bytes
+        Bytes of text behind each token, (vocabulary,), by which losses are told in bits per byte; 1.0 where each token
+        is a byte, ``None`` where it isn't known.
+    """
 
     manifest: DataManifest
     train: Split
     val: Split
     test: Split
+    ordered: Callable[[int, int], EpochOrder] | None = None
+    token_bytes: npt.NDArray[np.uint16] | float | None = None
 
     @property
     def splits(self) -> dict[str, Split]:

@@ -74,7 +74,7 @@ def _bucket(address: str, key: str) -> ObjectBlobs:
 def _copied(blobs: ObjectBlobs, listed: Mapping[str, Listed], *, key: str) -> Path:
     """Return the folder with a copy of the objects, made by whichever process comes first."""
     said = "".join(f"{name}\0{item.size_bytes}\0{item.version}\n" for name, item in sorted(listed.items()))
-    folder = _cache()
+    folder = cache_folder()
     target = folder / hashlib.sha256(f"{blobs.uri}\n{said}".encode()).hexdigest()[:32]
     with (folder / f"{target.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # a process that is killed lets go
@@ -96,7 +96,7 @@ def _copied(blobs: ObjectBlobs, listed: Mapping[str, Listed], *, key: str) -> Pa
     return target
 
 
-def _cache() -> Path:
+def cache_folder() -> Path:
     """Return the folder of the copies, which no other user can write."""
     named = os.environ.get(VARIABLE)
     folder = Path(named or Path(tempfile.gettempdir()) / f"scalaw-data-{os.getuid()}")

@@ -55,7 +55,7 @@ class TextFiles:
 
 def _pieces(paths: Sequence[str]) -> Iterator[bytes]:
     """Yield the text in pieces of 64 KiB, halved until there are about 256 of them, but of no less than 1 KiB."""
-    files = [file for path in paths for file in _files(path)]
+    files = [file for path in paths for file in text_files(path)]
     total_bytes = sum(file.stat().st_size for file in files)
     if not total_bytes:
         raise BadOption("data", "paths", f"{', '.join(paths)} holds no text: every file is empty")
@@ -71,7 +71,19 @@ def _pieces(paths: Sequence[str]) -> Iterator[bytes]:
             raise BadOption("data", "paths", f"{file} can't be read: {error.strerror}") from error
 
 
-def _files(path: str) -> Iterator[Path]:
+def text_files(path: str, *, more: tuple[str, ...] = ()) -> Iterator[Path]:
+    """Yield a file that is named, or the text files below a folder, in an order that is the same on every machine.
+
+    Parameters
+    ----------
+    more
+        Suffixes beside those of text.
+
+    Raises
+    ------
+    BadOption
+        If the path isn't there, or the folder holds no text.
+    """
     root = on_this_node(path, key="paths")
     if root.is_file():
         yield root
@@ -83,7 +95,7 @@ def _files(path: str) -> Iterator[Path]:
         below[:] = sorted(name for name in below if not name.startswith("."))
         for name in sorted(names):
             file = Path(folder, name)
-            if file.suffix.lower() in (*PROSE, *CODE) and file.is_file():
+            if file.suffix.lower() in (*PROSE, *CODE, *more) and file.is_file():
                 found = True
                 yield file
     if not found:

@@ -12,7 +12,7 @@ import torch
 
 from orchestrator.planning.tree import Stage
 from workers.derived_seed import derived_seed
-from workers.sources.order import Order
+from workers.sources.order import EpochOrder
 from workers.sources.source import Indices, ResidentSplit, Split
 from workers.training.augment import drawn_offsets, moved
 from workers.training.nested import mapped
@@ -34,7 +34,7 @@ class Pick(NamedTuple):
     offsets: npt.NDArray[np.int64] | None = None
 
 
-def training_picks(order: Order, stage: Stage, *, start: int, mine: slice) -> Iterator[Pick]:
+def training_picks(order: EpochOrder, stage: Stage, *, start: int, mine: slice) -> Iterator[Pick]:
     """Yield what the optimiser steps ``[start, stage.stop_step)`` read on one rank.
 
     Offsets are drawn for the global batch from (seed, step) and cut as its examples are, so the shares of the ranks put

@@ -13,7 +13,7 @@ from orchestrator.planning.tree import Stage
 from workers.derived_seed import derived_seed
 from workers.device import seed_generators
 from workers.rank import Rank
-from workers.sources.order import Order
+from workers.sources.order import EpochOrder
 from workers.training.batches import Feed, training_picks
 from workers.training.group import all_agree
 from workers.training.merge import OpenWindows
@@ -58,7 +58,7 @@ def train_steps(
     model: Model,
     optimizer: torch.optim.Optimizer,
     feed: Feed,
-    order: Order,
+    order: EpochOrder,
     stage: Stage,
     *,
     start: int,

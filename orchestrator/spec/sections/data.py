@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, field_validator
 
 from orchestrator.spec.bounds import Examples
 from orchestrator.spec.plugin_choice import PluginChoice
 from orchestrator.spec.registries import SOURCES, Registry
+
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
 
 class SourceChoice(PluginChoice):
@@ -18,6 +20,9 @@ class SourceChoice(PluginChoice):
     key: ClassVar[str] = "source"
 
     source: str = Field(description="Name of the data source.")
+    name: Annotated[str, Field(pattern=NAME_PATTERN)] | None = Field(
+        default=None, description="What rows call the data (`task`); left out: the name of the source."
+    )
 
     @field_validator("source")
     @classmethod
@@ -28,6 +33,10 @@ class SourceChoice(PluginChoice):
                 "export it to text files and use {source: text, paths: [FOLDER]}"
             )
         return cls.known_name(name)
+
+    def flat(self) -> dict[str, Any]:
+        """Return the mapping as the YAML has it, defaults filled in but for a name that was not given."""
+        return {key: value for key, value in super().flat().items() if key != "name" or value is not None}
 
 
 class Data(SourceChoice):

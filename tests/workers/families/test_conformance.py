@@ -20,6 +20,9 @@ from workers.families.conformance import broken_promises
 COMMON = {"digest": "0" * 64, "train_examples": 64, "val_examples": 8, "test_examples": 8}
 MANIFESTS = {
     "text": DataManifest(**COMMON, task="text", tokens_per_example=64, input_shape=(64,), classes=256),
+    "tokens": DataManifest(
+        **COMMON, task="tokens", tokens_per_example=64, input_shape=(64,), classes=1_000, document_end=3
+    ),
     "digits": DataManifest(**COMMON, task="digits", tokens_per_example=None, input_shape=(1, 8, 8), classes=10),
     "photos": DataManifest(**COMMON, task="imagefolder", tokens_per_example=None, input_shape=(3, 37, 50), classes=7),
     "simulated": DataManifest(**COMMON, task="simulated", tokens_per_example=None, input_shape=(), classes=0),
@@ -28,6 +31,7 @@ MANIFESTS = {
 CASES = [
     ("transformer", {}, "text"),
     ("transformer", {"head_dim": 8, "dropout": 0.1}, "text"),
+    ("transformer", {}, "tokens"),
     ("resnet", {}, "digits"),
     ("resnet", {"block": "bottleneck"}, "photos"),
     ("resnet", {"stem": "imagenet"}, "photos"),

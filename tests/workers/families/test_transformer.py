@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -70,6 +72,22 @@ def test_no_position_sees_what_comes_after_it() -> None:
     before, after = model(tokens), model(changed)
     assert torch.equal(before[:, :20], after[:, :20])
     assert not torch.allclose(before[:, 20:], after[:, 20:])
+
+
+def test_a_document_does_not_see_the_one_before_it_in_its_window() -> None:
+    data = replace(TEXT, document_end=3)
+    shape = Transformer.shape_for(14_000, {}, data)
+    tokens = torch.randint(4, 256, (2, 32), generator=torch.Generator().manual_seed(1))
+    tokens[0, 10] = 3  # of the second window the whole is one document
+    changed = tokens.clone()
+    changed[:, :10] = 7
+    for manifest, sees in ((data, False), (TEXT, True)):
+        torch.manual_seed(0)
+        model = TrainedTransformer.build(shape, {}, manifest)
+        before, after = model(tokens), model(changed)
+        assert torch.equal(before[0, 11:], after[0, 11:]) is not sees
+        assert not torch.allclose(before[1, 11:], after[1, 11:])
+        assert not torch.allclose(before[:, 10], after[:, 10])  # an end belongs to what it ends
 
 
 def test_dropout_draws_from_the_global_generator_and_rests_in_evaluation() -> None:

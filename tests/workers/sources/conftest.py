@@ -60,13 +60,34 @@ def image_root(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.fixture(scope="session")
+def token_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two shards to train on and one to validate on, as nanoGPT writes them: uint16 below 500."""
+    root, rng = tmp_path_factory.mktemp("tokens"), np.random.default_rng(3)
+    for name, tokens in (("train_000.bin", 5_000), ("train_001.bin", 3_333), ("val_000.bin", 2_000)):
+        rng.integers(0, 500, tokens).astype("<u2").tofile(root / name)
+    return root
+
+
 @pytest.fixture
-def source_options(text_folder: Path, cifar_root: Path, image_root: Path) -> dict[str, dict[str, Any]]:
+def source_options(
+    text_folder: Path, cifar_root: Path, image_root: Path, token_folder: Path
+) -> dict[str, dict[str, Any]]:
     """Options of every source that holds data."""
     return {
         "python-stdlib": {},
         "c-headers": {},
         "text": {"paths": [str(text_folder)]},
+        "tokens": {
+            "paths": (str(token_folder),),
+            "val": (),
+            "test": (),
+            "vocabulary": 512,
+            "dtype": "auto",
+            "column": "auto",
+            "end_of_text": 7,
+            "document_mask": True,
+        },
         "digits": {},
         "cifar10": {"root": str(cifar_root)},
         "imagefolder": {"root": str(image_root), "image_size": 16},

@@ -59,7 +59,7 @@ class PlannedFamily:
         self.own_loss: bool = facts["own_loss"]
         self._where = where
         self._weights: dict[ModelShape, list[tuple[str, tuple[int, ...]]]] = {}
-        self._activations: dict[ModelShape, int] = {}
+        self._activation_bytes: dict[ModelShape, int] = {}
         self.Options = _options(facts["options"], lambda given: self._ask({"ask": "options", "given": given}))
 
     def __call__(self) -> PlannedFamily:
@@ -94,8 +94,8 @@ class PlannedFamily:
         return self._shape(self._ask(question)["shape"])
 
     def activation_bytes(self, shape: ModelShape, data: DataManifest, *, half: bool) -> int:
-        """Return what the graph of a batch holds, by example; counted in float32, of which bf16 takes no more."""
-        return self._activations[shape]
+        """Return what autograd keeps of an example in float32; in bf16 it is less, by how much nobody has counted."""
+        return self._activation_bytes[shape]
 
     def weights(self, shape: ModelShape) -> list[tuple[str, tuple[int, ...]]]:
         """Return what may be compressed of a shape that this has given."""
@@ -115,8 +115,8 @@ class PlannedFamily:
             dims=tuple(sorted(facts["dims"].items())),
             **{name: facts[name] for name in counts},
         )
+        self._activation_bytes[shape] = facts["activation_bytes"]
         self._weights[shape] = [(name, tuple(size)) for name, size in facts["weights"]]
-        self._activations[shape] = facts["activation_bytes"]
         self.head = facts["head"]
         return shape
 

@@ -50,7 +50,7 @@ class Simulated:
         BadInput
             If the data isn't the source ``simulated``.
         """
-        if data.task != "simulated":
+        if data.classes or data.input_shape:
             raise BadOption("model", "family", f"simulated trains nothing on {data.task!r}: use data source simulated")
         return ModelShape(
             family="simulated",

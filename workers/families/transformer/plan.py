@@ -1,4 +1,4 @@
-"""The decoder-only byte-level transformer family.
+"""The decoder-only transformer family, over bytes or other tokens.
 
 N counts blocks and final norm; token and position embeddings and the untied output head count as embeddings.
 """
@@ -89,14 +89,21 @@ class Transformer:
 
     @staticmethod
     def shape_on(shape: ModelShape, options: Mapping[str, Any], data: DataManifest) -> ModelShape:
-        """Return the same shape: all text is bytes, read in windows of the model's context.
+        """Return the same shape: both are read in windows of the model's context.
 
         Raises
         ------
         BadOption
             If the data isn't made of tokens, or of another vocabulary.
         """
-        if data.tokens_per_example != shape.dim("context") or data.classes != shape.dim("vocabulary"):
+        if data.tokens_per_example is not None and data.classes != shape.dim("vocabulary"):
+            raise BadOption(
+                "grid.finetune",
+                "data",
+                f"{data.task!r} has a vocabulary of {data.classes:,} tokens and the pretraining data one of "
+                f"{shape.dim('vocabulary'):,}: take data of the same tokenizer",
+            )
+        if data.tokens_per_example != shape.dim("context"):
             raise BadOption(
                 "grid.finetune",
                 "data",

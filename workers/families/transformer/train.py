@@ -30,6 +30,7 @@ class TrainedTransformer(Transformer):
             depth=shape.dim("depth"),
             heads=shape.dim("heads"),
             dropout=TransformerOptions.model_validate(options).dropout,
+            document_end=data.document_end,
         )
 
     @staticmethod

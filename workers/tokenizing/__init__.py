@@ -1,0 +1,1 @@
+"""Text → token shards with a manifest: what ``scalaw tokenize`` does."""
