@@ -17,16 +17,22 @@ from orchestrator.spec import load_sweep
 from tests.programs.test_shared_is_alone import losses
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-NAMES = ("nanogpt", "torchrun")
+NAMES = ("nanogpt", "hf_trainer", "torchrun")
 SMALL = ["grid.params=[25k]", "data.max_examples=128", "data.eval_examples=16", "grid.data_fraction=[0.5, 1.0]"]
+
+
+def prepared(name, folder):
+    """Return a copy of an example, with its data prepared as its README says."""
+    shutil.copytree(EXAMPLES / name, folder / name, ignore=shutil.ignore_patterns("data"))
+    if (folder / name / "prepare.py").exists():
+        subprocess.run([sys.executable, "prepare.py"], cwd=folder / name, check=True, capture_output=True)
+    return folder / name
 
 
 @pytest.fixture
 def nanogpt(tmp_path):
-    """The folder, with its data prepared as its README says."""
-    shutil.copytree(EXAMPLES / "nanogpt", tmp_path / "nanogpt", ignore=shutil.ignore_patterns("data"))
-    subprocess.run([sys.executable, "prepare.py"], cwd=tmp_path / "nanogpt", check=True, capture_output=True)
-    return tmp_path / "nanogpt"
+    """A nanoGPT-like trainer."""
+    return prepared("nanogpt", tmp_path)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -62,8 +68,10 @@ def test_cells_of_a_nanogpt_like_trainer_share_and_are_equal_to_those_alone(nano
 @pytest.mark.nightly
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-def test_an_example_keeps_what_its_manifest_promises(name, nanogpt):
-    folder = nanogpt if name == "nanogpt" else EXAMPLES / name
+def test_an_example_keeps_what_its_manifest_promises(name, tmp_path):
+    if name == "hf_trainer":
+        pytest.importorskip("transformers")
+    folder = prepared(name, tmp_path)
     verdict = check_program(read_program(folder), load_sweep(folder / "sweep.yaml"))
     assert verdict.broken == []
 

@@ -30,7 +30,9 @@ def test_a_job_runs_the_program_that_was_consented_to_where_it_arrives():
 
 
 def test_a_program_whose_sources_changed_is_another_job(sweep):
-    jobs = [_identity(sweep(), JobOrder(**ORDER, program="p", program_digest=digest)) for digest in ("a", "b", None)]
+    jobs = [
+        _identity(sweep(), JobOrder(**ORDER, program="p", program_digest=digest), ()) for digest in ("a", "b", None)
+    ]
     assert len(set(jobs)) == 3
 
 
@@ -45,7 +47,7 @@ def test_its_folder_is_sent_with_what_git_ignores_in_it_and_nothing_else_that_gi
     subprocess.run(["git", "init", "-q", str(root)], check=True)
     program, below = _below(root, root / "mine" / "program.toml")
     assert below == "mine"
-    pack(root, tmp_path / "job.zip", "job", (), (below,))
+    pack(root, tmp_path / "job.zip", "job", (), (), (below,))
     sent = {
         name for name in zipfile.ZipFile(tmp_path / "job.zip").namelist() if not name.startswith(("sc", "or", "wo"))
     }
@@ -67,7 +69,7 @@ def test_a_cell_is_trained_anew_to_its_state_with_the_loss_of_its_row(lead, swee
     run = lead(sweep_of())
     run.store.save_sweep("lines", {"sweep": run.plan.sweep.canonical(), "cells": [c.id for c in run.plan.cells]})
     cell, program = run.plan.cells[-1].id, read_program(linear / "program.toml")
-    found = export(run.store.uri, cell, str(tmp_path / "model"), lambda sentence: None, program)
+    found = export(run.store.uri, cell, str(tmp_path / "model"), lambda sentence: None, (), program)
     assert found["val_loss"] == found["val_loss_of_row"]
     weights, _, _ = json.loads((tmp_path / "model" / "state" / "state.json").read_text())
     assert len(weights) == 4
