@@ -38,7 +38,7 @@ def checked(linear, sweep_of):
     """What is left of the promises of a trainer that misbehaves."""
     manifest = linear / "program.toml"
     manifest.write_text(manifest.read_text().replace("grace_s = 5", "grace_s = 0.3"))
-    return lambda **options: check_program(read_program(manifest), parse_sweep(sweep_of(**options)))
+    return lambda **options: check_program(read_program(manifest), sweep=parse_sweep(sweep_of(**options)))
 
 
 @pytest.mark.slow

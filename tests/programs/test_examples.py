@@ -72,7 +72,7 @@ def test_an_example_keeps_what_its_manifest_promises(name, tmp_path):
     if name == "hf_trainer":
         pytest.importorskip("transformers")
     folder = prepared(name, tmp_path)
-    verdict = check_program(read_program(folder), load_sweep(folder / "sweep.yaml"))
+    verdict = check_program(read_program(folder), sweep=load_sweep(folder / "sweep.yaml"))
     assert verdict.broken == []
 
 
