@@ -2,11 +2,11 @@
 
     python benchmarks/programs.py [--repeats 3]
 
-The first table leads four cells (two D, two E) of `examples/nanogpt` on one worker of the in-process pool, each side once
-with processes of their own and once with children of a warm interpreter; losses are compared to the bit. The second has
-the seconds from starting a process to its first line of metrics. The third times what the helper does in a step (rate,
-seed, example indices, a line of metrics) beside a step of the model, and what that makes of a path of 60 s together with
-one warm start. The machine should be idle.
+The first table leads four cells (two D, two E) of `examples/nanogpt` on one worker of the in-process pool, each side
+once with processes of their own and once with children of a warm interpreter; losses are compared to the bit. The
+second has the seconds from starting a process to its first line of metrics. The third times what the helper does in a
+step (rate, seed, example indices, a line of metrics) beside a step of the model, and what that makes of a path of 60 s
+together with one warm start. The machine should be idle.
 """
 
 from __future__ import annotations

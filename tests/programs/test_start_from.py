@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.cli.main import main
+from orchestrator.cli.program_starter import write_program
 from orchestrator.errors import BadInput
 from orchestrator.planning import make_plan
 from orchestrator.programs.program import read_program
-from orchestrator.programs.starter import write_program
 from orchestrator.spec import load_sweep
 
 
