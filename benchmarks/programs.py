@@ -3,10 +3,10 @@
     python benchmarks/programs.py [--repeats 3]
 
 The first table leads four cells (two D, two E) of `examples/nanogpt` on one worker of the in-process pool, each side
-once with processes of their own and once with children of a warm interpreter; losses are compared to the bit. The
-second has the seconds from starting a process to its first line of metrics. The third times what the helper does in a
-step (rate, seed, example indices, a line of metrics) beside a step of the model, and what that makes of a path of 60 s
-together with one warm start. The machine should be idle.
+with processes of their own and with children of a warm interpreter; losses are compared to the bit. The second has the
+seconds from starting a process to its first line of metrics. The third times what the helper does in a step (rate,
+seed, example indices, a line of metrics) beside a step of the model, and what that makes of a path of 60 s together
+with one warm start. The machine should be idle.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def main() -> None:
                 rows.append(["shared" if share else "alone", start, len(found), steps, started, f"{seconds:.1f}"])
                 losses.append(found)
         same = max(abs(a[cell] - losses[0][cell]) for a in losses for cell in a)
-        print_table(["cells", "start", "rows", "steps", "first stages", "seconds"], rows)
+        print_table(["cells", "start", "rows", "steps", "chains", "seconds"], rows)
         print(f"\nlargest difference between any two losses of a cell: {same}\n")
         first = [first_lines(program, folder, scratch, repeats) for program in (cold, warm)]
         print_table(
@@ -170,7 +170,9 @@ def helper(folder: Path, repeats: int) -> float:
     for _ in range(repeats):
         begun = time.perf_counter()
         for step in range(1000, 2000):
-            made.rate(step), made.step_seed(step), made.examples(step)
+            made.rate(step)
+            made.step_seed(step)
+            made.examples(step)
             made.step_done(step, 1.0, lambda to: None)
         taken.append((time.perf_counter() - begun) * 1e3)
     return statistics.median(taken)

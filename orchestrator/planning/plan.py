@@ -147,7 +147,8 @@ class Plan:
                 )
             )
             for name, schedule in schedules.items()
-            if schedule.shares and schedule.ending != "nothing"
+            if schedule.shares
+            and schedule.ending not in (("nothing", "merge") if self.context.program else ("nothing",))
         }
 
     def to_json(self) -> dict[str, Any]:

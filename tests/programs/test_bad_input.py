@@ -123,6 +123,11 @@ def test_consent_to_a_program_that_the_sweep_does_not_run_is_refused(linear, swe
         make_plan(sweep(), program=read_program(linear / "program.toml"))
 
 
+def test_a_plan_compares_no_schedule_that_a_program_cannot_follow(linear, sweep_of):
+    plan = make_plan(parse_sweep(sweep_of()), program=read_program(linear / "program.toml"))
+    assert list(plan.to_json()["flops_by_schedule"]) == ["wsd"]
+
+
 def test_a_plan_remembers_what_was_said_until_files_beside_the_program_change(linear, sweep_of, monkeypatch):
     from orchestrator.programs import description
 
