@@ -24,7 +24,7 @@ def command(
     Example: scalaw init my-sweep && scalaw plan my-sweep/sweep.yaml
     """
     if program is not None:
-        from orchestrator.programs.starter import CHANGES, write_program
+        from orchestrator.cli.program_starter import CHANGES, write_program
 
         manifest, sweep = write_program(program)
         if json_:

@@ -63,7 +63,7 @@ class Plan:
     gangs
         Cells that the estimate assumes to train at once, each on ``world_size`` workers.
     memory_bytes
-        Most bytes that a worker holds while it trains, beside its data, torch and Ray.
+        Most bytes that a worker holds while it trains, beside its data, torch and Ray; ``None`` where nobody knows.
     warnings
         Sentences about sizes and fractions that were not taken as written.
     """
@@ -74,7 +74,7 @@ class Plan:
     tree: StageTree
     gangs: int
     rate: Rate
-    memory_bytes: int
+    memory_bytes: int | None
     warnings: list[str]
     share: bool
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.cli.main import main
+from orchestrator.cli.program_starter import write_program
 from orchestrator.errors import BadInput
 from orchestrator.planning import make_plan
 from orchestrator.programs.program import read_program
-from orchestrator.programs.starter import write_program
 from orchestrator.spec import load_sweep
 
 
@@ -20,6 +20,7 @@ def test_manifest_and_sweep_for_a_script_plan_as_they_are(linear):
         program=read_program(manifest),
     )
     assert (plan.sweep.name, len(plan.cells)) == ("linear", 12)
+    assert plan.to_json()["est_memory_bytes"] is None, "what a program takes of memory it alone knows"
     with pytest.raises(BadInput, match=r"program.toml is there already; move it away"):
         write_program(linear / "train.py")
     with pytest.raises(BadInput, match=r"nothing.py is no Python script"):

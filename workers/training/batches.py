@@ -12,8 +12,9 @@ import torch
 
 from orchestrator.planning.tree import Stage
 from workers.derived_seed import derived_seed
+from workers.sources.indices import Indices
 from workers.sources.order import EpochOrder
-from workers.sources.source import Indices, ResidentSplit, Split
+from workers.sources.source import ResidentSplit, Split
 from workers.training.augment import drawn_offsets, moved
 from workers.training.nested import mapped
 
