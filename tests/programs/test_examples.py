@@ -78,6 +78,7 @@ def test_an_example_keeps_what_its_manifest_promises(name, tmp_path):
 
 @pytest.mark.nightly
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_ranks_of_a_program_train_a_cell_together_on_ray_and_share_to_the_bit(tmp_path):
     from orchestrator.execution.run import run_sweep
     from orchestrator.store import open_store
