@@ -63,6 +63,8 @@ def end_task(task: str, group: int | None = None) -> None:
         if group is not None:
             with contextlib.suppress(OSError):
                 os.killpg(group, signal.SIGKILL)
+            with contextlib.suppress(OSError):
+                os.kill(group, signal.SIGKILL)  # one that was forked a moment ago leads no group yet
         left = carriers(task)
         for pid in left:
             with contextlib.suppress(OSError):
