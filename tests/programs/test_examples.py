@@ -72,12 +72,13 @@ def test_an_example_keeps_what_its_manifest_promises(name, tmp_path):
     if name == "hf_trainer":
         pytest.importorskip("transformers")
     folder = prepared(name, tmp_path)
-    verdict = check_program(read_program(folder), load_sweep(folder / "sweep.yaml"))
+    verdict = check_program(read_program(folder), sweep=load_sweep(folder / "sweep.yaml"))
     assert verdict.broken == []
 
 
 @pytest.mark.nightly
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_ranks_of_a_program_train_a_cell_together_on_ray_and_share_to_the_bit(tmp_path):
     from orchestrator.execution.run import run_sweep
     from orchestrator.store import open_store
