@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -15,9 +15,11 @@ from orchestrator.planning.tree import Stage
 from orchestrator.spec.registries import COMPRESSORS, OPTIMIZERS
 from workers.checkpointer import Checkpointer
 from workers.compressors.session import Parts, Session, TrainedCompressor
+from workers.curves import trained_before
 from workers.families.trained import TorchFamily
 from workers.rank import Rank
 from workers.task_data import LoadedData
+from workers.training.curve import CurveRecorder
 from workers.training.loop import train_steps
 from workers.training.merge import OpenWindows
 from workers.training.model_cache import WarmModels
@@ -39,6 +41,14 @@ class Bench(Protocol):
 
     def reference(self, stage: Stage, module: torch.nn.Module, state: TrainState) -> dict[str, float]:
         """Return what a compression of a model is judged by."""
+
+    def recorder(self, stage: Stage, parent: TrainState | None, modules: Sequence[torch.nn.Module]) -> CurveRecorder:
+        """Return what records the curve of a stage."""
+
+    def tell_curve(
+        self, stage: Stage, parent: TrainState | None, recorder: CurveRecorder, checkpointer: Checkpointer | None
+    ) -> None:
+        """Hand the curve of a stage that is done to whoever writes it."""
 
 
 def restored(module: torch.nn.Module, state: TrainState) -> torch.nn.Module:
@@ -99,6 +109,7 @@ def compress(
         facts=() if student else (*parent.facts, facts),
         reference=reference,
         micro_batches=max(micro_batches, parent.micro_batches),
+        trained=stage.id if step.training_steps else trained_before(stage, parent),
     )
 
 
@@ -126,6 +137,7 @@ def _recover(
         load_model(parent, module)
         load_optimizer(parent, module, optimizer)
         session.hold(_named("session", parent.origin))
+    recorder = engine.recorder(stage, parent, [module])
     origin = {f"model/{name}": array for name, array in before.model.items()}
 
     def state(steps: int) -> TrainState:
@@ -138,6 +150,8 @@ def _recover(
             phase=stage.phase,
             done=False,
             micro_batches=max(micro_batches, parent.micro_batches),
+            trained=trained_before(stage, parent),
+            curve=recorder.saved(),
         )
         held = {f"session/{name}": array for name, array in session.held().items()}
         return replace(kept, facts=parent.facts, reference=reference, origin=origin | held)
@@ -160,7 +174,9 @@ def _recover(
         after_step=after_step,
         loss_of=session.loss,
         micro_batches=micro_batches,
+        recorder=recorder,
     )
+    engine.tell_curve(stage, parent, recorder, checkpointer)
 
 
 def _named(kind: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

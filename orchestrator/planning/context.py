@@ -52,6 +52,8 @@ class RunContext:
         True where nothing is trained.
     inference
         How latency and memory are measured.
+    eval_every
+        Steps between validation losses on the way; ``None``: none.
     plugins
         Code of people's own that the stages run.
     program
@@ -66,6 +68,7 @@ class RunContext:
     inference: Inference
     plugins: tuple[PluginCode, ...] = ()
     program: Program | None = None
+    eval_every: int | None = None
 
     @property
     def manifest(self) -> DataManifest:

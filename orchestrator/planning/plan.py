@@ -260,6 +260,7 @@ def make_plan(sweep: Sweep, *, share: bool = True, program: Program | None = Non
         inference=sweep.inference,
         plugins=plugins_of(sweep),
         program=program,
+        eval_every=sweep.train.eval_every,
     )
     tree = _tree(cells, context, share=share)
     memory = most_bytes(tree, family, context)

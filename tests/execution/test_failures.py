@@ -186,7 +186,9 @@ def test_a_loss_that_is_no_number_costs_its_own_cells_and_is_not_tried_again(sto
     found = rows(store)
     failed = [row[1] for row in found.values() if row[0] == "failed"]
     assert len(failed) == 4
-    assert all(error.splitlines()[-1].startswith("workers.training.loop.Diverged: the loss is not") for error in failed)
+    assert all(
+        error.splitlines()[-1].startswith("workers.training.curve.Diverged: the loss is not") for error in failed
+    )
     assert {i: row for i, row in found.items() if row[0] != "failed"} == undisturbed
     assert set(done.scheduler.attempts.values()) <= {0, 1}
 

@@ -202,8 +202,8 @@ OTHERS = {
     ),
     "another step": (lambda data: _with_facts(data, json.dumps({**_facts(data), "step": 5})), "checksum differs"),
     "newer": (
-        lambda data: _with_facts(data, json.dumps({**_facts(data), "format": 4})),
-        r"newer scalaw \(format 4, this one reads up to 3\): upgrade",
+        lambda data: _with_facts(data, json.dumps({**_facts(data), "format": 5})),
+        r"newer scalaw \(format 5, this one reads up to 4\): upgrade",
     ),
 }
 
