@@ -1,16 +1,35 @@
-"""The curves of finished stages on their way to the store."""
+"""The curves of stages: after which steps they have a point, and what of a finished one goes to the store."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
 from orchestrator.planning.tree import Stage
 from orchestrator.store.schema import CURVES_SCHEMA
-from workers.training.curve import COLUMNS
-from workers.training.state import TrainState
+
+if TYPE_CHECKING:  # sweeps of programs and simulated ones load no torch
+    from workers.training.state import TrainState
+
+#: Points of a stage at most, beside those that ``train.eval_every`` asks for.
+MOST_POINTS = 200
+#: Columns of a curve's points, float64.
+COLUMNS = ("step", "train_loss", "val_loss", "learning_rate", "gradient_norm", "seconds")
+
+
+def point_steps(start: int, stop: int) -> list[int]:
+    """Return the steps of a stage after which a point is kept: all of them, or log-spaced from its start; the last too.
+
+    They depend on the stage alone, so one that is taken up in its middle has the points that it would have had.
+    """
+    steps = stop - start
+    if steps <= MOST_POINTS:
+        return list(range(start + 1, stop + 1))
+    spaced = np.geomspace(1, steps, MOST_POINTS).round().astype(int)
+    return [start + step for step in sorted(set(spaced.tolist()))]
 
 
 def trained_before(stage: Stage, parent: TrainState | None) -> str:
@@ -32,7 +51,7 @@ class StageCurve:
     parent
         The stage before it that took steps, if there is one.
     points
-        As `CurveRecorder.points` returns them.
+        float64 (points, columns).
     tokens_per_example
         Where examples are windows of tokens.
     """

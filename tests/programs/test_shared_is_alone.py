@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.store import open_store
+from orchestrator.store.sql import query
 
 pytestmark = pytest.mark.slow
 LOSSES = ("val_loss", "metrics", "flops", "steps")
@@ -25,6 +26,16 @@ def test_cells_that_share_are_equal_to_those_alone_and_start_as_many_processes(l
     steps = [int(stop) - int(start) for start, stop in (each.split("-") for each in begun)]
     assert sum(steps) == shared.plan.to_json()["steps_planned"] < alone.plan.to_json()["steps_planned"]
     assert {row["sharing"] for row in rows(shared).values()} == {"exact"}
+
+
+def test_what_a_program_tells_of_its_steps_becomes_each_cells_curve(lead, sweep_of, rows):
+    run = lead(sweep_of(), "told")
+    for row in rows(run).values():
+        there = query(run.store, f"select step, train_loss, flops from curves where cell_id = '{row['cell_id']}'")
+        assert [point["step"] for point in there] == list(range(1, row["steps"] + 1))
+        assert there[-1]["flops"] == pytest.approx(row["flops"])
+        assert all(point["train_loss"] > 0 for point in there)
+    assert run.store.curve_points().num_rows == sum(stage.steps for stage in run.plan.tree)
 
 
 @pytest.mark.parametrize("bad", ["raises once", "killed once", "leaves once"])

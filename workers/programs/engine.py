@@ -26,12 +26,14 @@ from orchestrator.programs.preload import CannotPreload, ForkedProcess, Preloade
 from orchestrator.programs.process import REFUSALS, SAVED, TaskProcess, environment, told
 from orchestrator.programs.program import Program
 from workers.checkpointer import Checkpointer, StateGone, Stopped
+from workers.curves import StageCurve
 from workers.families.program.plan import described_data, described_model
 from workers.programs.failures import Hung, ProgramFailed, TaskRefused
 from workers.programs.rates import rate_knots
 from workers.programs.rows import measured
 from workers.programs.run import Run
 from workers.programs.state import ProgramState, from_bytes, to_bytes
+from workers.programs.told_curve import ToldCurve
 from workers.rank import ALONE, Rank
 
 #: Seconds between two looks at a process: short at first, as many are.
@@ -58,6 +60,7 @@ class ProgramEngine:
         self._ahead: Sequence[Stage] = ()
         self._run: Run | None = None
         self._preloaded: Preloaded | None = None
+        self._curves: dict[str, ToldCurve] = {}
         self._beat: Callable[[], None] = lambda: None
 
     def listen(self, beat: Callable[[], None]) -> None:
@@ -102,9 +105,15 @@ class ProgramEngine:
                 self._start(self._path(stage), parent, interval_s)
             while (state := self._followed(self._at_work, stage, checkpointer)) is None:
                 self._start(*self._rest(self._at_work, stage), interval_s)
+            self._at_work.listen()  # a state may be seen before the last line that was written ahead of it
         except BaseException:
+            self._curves.clear()
             self._close()
             raise
+        curve = self._curves.pop(stage.id, None)
+        if checkpointer is not None and curve is not None and len(points := curve.points()):
+            tokens = self.context.manifest.tokens_per_example
+            checkpointer.add_curve(StageCurve(stage, stage.parent, points, tokens))
         if stage.id == self._at_work.path[-1].id:
             self._close()
         return state
@@ -140,7 +149,8 @@ class ProgramEngine:
             finally:
                 self._close()
             parent = state
-        return measured(self.program, parent, threads=self.threads, world_size=stage.recipe.world_size)
+        row = measured(self.program, parent, threads=self.threads, world_size=stage.recipe.world_size)
+        return {**row, "stage_id": stage.parent}
 
     # A process
 
@@ -181,6 +191,10 @@ class ProgramEngine:
         write_json(folder / "task.json", task)
         process = self._process(folder)
         self._run = Run(folder, process, task, self.program.manifest, stages, start, scores)
+        for stage in stages:
+            if stage.steps:
+                self._curves.setdefault(stage.id, ToldCurve(stage))
+                self._run.curves[stage.id] = self._curves[stage.id]
 
     def _process(self, folder: Path) -> TaskProcess | ForkedProcess:
         """Start the program at the task in a folder: a child of the warm interpreter, or a process of its own."""

@@ -17,6 +17,7 @@ from orchestrator.programs.preload import ForkedProcess
 from orchestrator.programs.process import TaskProcess
 from workers.programs.failures import ProgramDiverged
 from workers.programs.state import ProgramState, read_folder
+from workers.programs.told_curve import ToldCurve
 
 #: Longest line of metrics, and bytes a step that they may take: more is no metric but a log.
 LINE_BYTES: Final = 4_096
@@ -53,6 +54,8 @@ class Run:
     heard_s: float = field(default_factory=time.monotonic)
     #: Stages whose ends were handed over, and are not here any more.
     handed: set[str] = field(default_factory=set)
+    #: What it has told of each stage of the path, by id.
+    curves: dict[str, ToldCurve] = field(default_factory=dict)
     _read: int = 0
     _rest: bytes = b""
 
@@ -105,6 +108,8 @@ class Run:
         self.step = step
         if finite(loss) is None:
             raise ProgramDiverged(f"the training loss is {str(loss)[:40]} after step {step}: the model has diverged")
+        for curve in self.curves.values():
+            curve.add(step, float(loss), metric, time.time() - self.began_s)
 
     def whole_states(self) -> list[int]:
         """Return the steps after which it has left a whole state, in order; others' names are passed over."""

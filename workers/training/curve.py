@@ -18,14 +18,11 @@ import torch
 import torch.distributed as dist
 
 from orchestrator.planning.tree import Stage
+from workers.curves import COLUMNS, point_steps
 from workers.rank import ALONE, Rank
 
-#: Points of a stage at most, beside those that ``train.eval_every`` asks for.
-MOST_POINTS = 200
 #: Points that a GPU may be behind before the host waits for it.
 LAG = 8
-#: Columns of ``points``, float64.
-COLUMNS = ("step", "train_loss", "val_loss", "learning_rate", "gradient_norm", "seconds")
 
 
 class Diverged(ArithmeticError):
@@ -35,18 +32,6 @@ class Diverged(ArithmeticError):
     def after(cls, step: int) -> Diverged:
         """Return the error for a loss that is not finite in this step."""
         return cls(f"the loss is not finite after step {step}: lower train.learning_rate or lengthen the warmup")
-
-
-def point_steps(start: int, stop: int) -> list[int]:
-    """Return the steps of a stage after which a point is kept: all of them, or log-spaced from its start; the last too.
-
-    They depend on the stage alone, so one that is taken up in its middle has the points that it would have had.
-    """
-    steps = stop - start
-    if steps <= MOST_POINTS:
-        return list(range(start + 1, stop + 1))
-    spaced = np.geomspace(1, steps, MOST_POINTS).round().astype(int)
-    return [start + step for step in sorted(set(spaced.tolist()))]
 
 
 @dataclass(frozen=True)

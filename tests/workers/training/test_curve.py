@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from orchestrator.planning import make_plan
 from orchestrator.spec import parse_sweep
+from workers.curves import COLUMNS, MOST_POINTS, point_steps
 from workers.engine import TorchEngine
 from workers.training.checkpoint import from_bytes, to_bytes
-from workers.training.curve import COLUMNS, MOST_POINTS, CurveRecorder, Diverged, Validation, point_steps
+from workers.training.curve import CurveRecorder, Diverged, Validation
 
 TEXT = """\
 name: curves
