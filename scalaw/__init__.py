@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from orchestrator.analysis.tables import read_table
     from orchestrator.errors import BadInput, BadOption, Interrupted, ScalawError, Unreachable
     from orchestrator.execution.plugin_check import check_plugin
+    from orchestrator.execution.program_trial import check_program
     from orchestrator.execution.run import RunResult, run_sweep
     from orchestrator.fitting import FitReport, LawFit
     from orchestrator.fitting.comparison import Comparison
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from orchestrator.planning.family import ModelShape
     from orchestrator.planning.recipe import Recipe
     from orchestrator.planning.schedules.schedule import Schedule
+    from orchestrator.programs.program import Program, read_program
     from orchestrator.reporting.plot import plot
     from orchestrator.spec import Sweep, json_schema, load_sweep, parse_sweep
     from orchestrator.spec.options import Options
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from workers.optimizers.own import Optimizer
     from workers.sources.batch_like import batch_like
     from workers.sources.source import Dataset, Source
+    from workers.tasks.metric import Metric
     from workers.tokenizing.job import tokenize
 
 #: Where each name stands, as the imports above say it.
@@ -61,10 +64,12 @@ _HOME = {
     "Interrupted": "orchestrator.errors",
     "Law": "orchestrator.fitting.law",
     "LawFit": "orchestrator.fitting",
+    "Metric": "workers.tasks.metric",
     "ModelShape": "orchestrator.planning.family",
     "Optimizer": "workers.optimizers.own",
     "Options": "orchestrator.spec.options",
     "Plan": "orchestrator.planning",
+    "Program": "orchestrator.programs.program",
     "Recipe": "orchestrator.planning.recipe",
     "RunResult": "orchestrator.execution.run",
     "ScalawError": "orchestrator.errors",
@@ -80,6 +85,7 @@ _HOME = {
     "Unreachable": "orchestrator.errors",
     "batch_like": "workers.sources.batch_like",
     "check_plugin": "orchestrator.execution.plugin_check",
+    "check_program": "orchestrator.execution.program_trial",
     "compare_groups": "orchestrator.analysis.fit_source",
     "doctor": "scalaw.diagnosis",
     "export": "scalaw.cell_export",
@@ -97,6 +103,7 @@ _HOME = {
     "plot": "orchestrator.reporting.plot",
     "predict": "orchestrator.analysis.answers",
     "query": "orchestrator.analysis.answers",
+    "read_program": "orchestrator.programs.program",
     "read_table": "orchestrator.analysis.tables",
     "run_sweep": "orchestrator.execution.run",
     "select": "orchestrator.analysis.select",
@@ -120,10 +127,12 @@ __all__ = [
     "Interrupted",
     "Law",
     "LawFit",
+    "Metric",
     "ModelShape",
     "Optimizer",
     "Options",
     "Plan",
+    "Program",
     "Recipe",
     "RunResult",
     "ScalawError",
@@ -140,6 +149,7 @@ __all__ = [
     "__version__",
     "batch_like",
     "check_plugin",
+    "check_program",
     "compare_groups",
     "doctor",
     "export",
@@ -157,6 +167,7 @@ __all__ = [
     "plot",
     "predict",
     "query",
+    "read_program",
     "read_table",
     "run_sweep",
     "select",

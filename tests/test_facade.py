@@ -16,15 +16,15 @@ from orchestrator import __version__
 
 ROOT = Path(__file__).parents[1]
 FUNCTIONS = {
-    "batch_like", "check_plugin", "compare_groups", "doctor", "export", "fit", "fit_source", "gc", "jobs",
-    "json_schema", "load_sweep", "logs", "make_plan", "open_store", "optimal", "parse_sweep", "plot", "predict",
-    "query", "read_table", "run_sweep", "select", "status", "stop", "submit", "tokenize",
+    "batch_like", "check_plugin", "check_program", "compare_groups", "doctor", "export", "fit", "fit_source", "gc",
+    "jobs", "json_schema", "load_sweep", "logs", "make_plan", "open_store", "optimal", "parse_sweep", "plot", "predict",
+    "query", "read_program", "read_table", "run_sweep", "select", "status", "stop", "submit", "tokenize",
 }  # fmt: skip
 TYPES = {
     "BadInput", "BadOption", "Cell", "Comparison", "Compressor", "DataManifest", "Dataset", "Estimate", "Family",
-    "FitReport", "Interrupted", "Law", "LawFit", "ModelShape", "Optimizer", "Options", "Plan", "Recipe", "RunResult",
-    "ScalawError", "Schedule", "Source", "SourceComparison", "SourceFit", "Stage", "StageTree", "Store", "Submission",
-    "Sweep", "Unreachable",
+    "FitReport", "Interrupted", "Law", "LawFit", "Metric", "ModelShape", "Optimizer", "Options", "Plan", "Program",
+    "Recipe", "RunResult", "ScalawError", "Schedule", "Source", "SourceComparison", "SourceFit", "Stage", "StageTree",
+    "Store", "Submission", "Sweep", "Unreachable",
 }  # fmt: skip
 #: Answers that are JSON-able documents.
 DOCUMENTS = {"dict[str, Any]", "list[dict[str, Any]]"}

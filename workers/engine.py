@@ -27,6 +27,7 @@ from workers.rank import ALONE, Rank
 from workers.serving.latency import measured, slower
 from workers.serving.model_file import to_bytes as model_bytes
 from workers.task_data import LoadedData
+from workers.tasks.scores import task_scores
 from workers.training.batches import training_picks
 from workers.training.checkpoint import from_bytes, to_bytes
 from workers.training.curve import CurveRecorder, Diverged, Validation
@@ -365,6 +366,12 @@ class TorchEngine:
             return {}, ["not timed: its batches don't begin with a tensor that the model alone could answer"]
         return measured(module.eval(), lambda examples: some(examples)[0], self.context.inference.backend)
 
+    def model_file(self, stage: Stage, parent: TrainState | None) -> bytes:
+        """Return the model that an ``evaluate`` stage measures, as a file."""
+        if parent is None:
+            parent = TrainState(step=0, model=arrays_of(self.build_shape(stage.shape, stage.seed, stage.data)))
+        return model_bytes(model_of(self.context, stage.shape, parent, data=stage.data))
+
     def measure(self, stage: Stage, parent: TrainState | None) -> dict[str, Any]:
         """Return scores, sizes and times of a cell's model; what is fitted comes from validation."""
         begun = time.perf_counter()
@@ -384,6 +391,9 @@ class TorchEngine:
         in_nats = data.objective.loss is None
         accounted = account(self.context, cell, module, parent, scores, in_nats=in_nats)
         more = {name: scores.pop(name) for name in sorted(scores.keys() - SCORED)}
+        if self.context.tasks:
+            with algorithms(deterministic=stage.recipe.deterministic):
+                more |= task_scores(self.context.tasks, module, data)
         warnings += unmet(accounted, parent.facts)
         if parent.micro_batches > 1:
             warnings.append(

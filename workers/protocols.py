@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from orchestrator.planning.context import RunContext
 from orchestrator.planning.tree import Stage
@@ -82,3 +82,11 @@ class Engine(Protocol):
 
     def measure(self, stage: Stage, parent: Any) -> dict[str, Any]:
         """Return the outcome and cost columns of the row that an ``evaluate`` stage measures; on rank 0."""
+
+
+@runtime_checkable
+class HasWeights(Protocol):
+    """An engine whose models can be written to a file."""
+
+    def model_file(self, stage: Stage, parent: Any) -> bytes:
+        """Return the model that an ``evaluate`` stage measures, as the file that ``scalaw export`` writes."""

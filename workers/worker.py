@@ -22,11 +22,12 @@ from orchestrator.store import Store
 from orchestrator.store.cell_row import cell_columns
 from orchestrator.store.checkpoints import Progress
 from orchestrator.store.location import open_blobs
+from orchestrator.store.weights import best_of
 from workers.checkpointer import Checkpointer, StateGone, Stopped
 from workers.curves import StageCurve
 from workers.faults import failure_of
 from workers.messages import Kept, Pulse, StageResult, WorkOrder
-from workers.protocols import Engine
+from workers.protocols import Engine, HasWeights
 from workers.rank import Rank
 from workers.threads import ThreadCount
 
@@ -277,8 +278,20 @@ class Worker:
         }
         if not math.isfinite(row["val_loss"]):
             raise ArithmeticError(f"the validation loss is {row['val_loss']}: the model has diverged")
+        self._keep_weights(stage, parent, row)  # before the row: a cell that has one is not measured again
         self.commit(row)
         return row
+
+    def _keep_weights(self, stage: Stage, parent: Any, row: dict[str, Any]) -> None:
+        keep = self.context.keep
+        if keep is None or not isinstance(self.engine, HasWeights):
+            return
+        cell, loss = row["cell_id"], row["val_loss"]
+        if keep.most is None or cell in keep.cells:
+            self.store.weights.keep(cell, loss, self.engine.model_file(stage, parent))
+        elif keep.most:
+            group = best_of(keep.sweep, row["task"])
+            self.store.weights.keep(cell, loss, self.engine.model_file(stage, parent), group=group, most=keep.most)
 
     def commit(self, row: dict[str, Any]) -> None:
         """Write a row to the store."""

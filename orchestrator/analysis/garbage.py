@@ -28,6 +28,7 @@ ABANDONED: Final = "checkpoints of an unfinished sweep"
 OLDER: Final = "checkpoints of an older scalaw"
 TEMPORARY: Final = "files of killed writers"
 LEASES: Final = "old leases"
+WEIGHTS: Final = "kept weights"
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,7 @@ def gc(
     store: str | Store,
     *,
     sweep: str | None = None,
+    weights: bool = False,
     dry_run: bool = False,
     ask: Callable[[str], bool] | None = None,
     tell: Callable[[str], None] = lambda sentence: None,
@@ -99,6 +101,8 @@ def gc(
     sweep
         Only checkpoints of this sweep, those of the sweep itself included where it is not finished and nobody is at
         work on it; without a name those of unfinished sweeps stay.
+    weights
+        Also the final weights that were kept on request, all of them; else none.
     dry_run
         Only list.
     ask
@@ -119,6 +123,10 @@ def gc(
     """
     target = opened(store)
     found, left_alone = _found(target, sweep, tell)
+    if weights:
+        inventory = target.blobs.inventory()
+        sizes = {one.key: inventory[one.key].size_bytes for one in target.weights.files() if one.key in inventory}
+        found += [Garbage(WEIGHTS, sizes)] if sizes else []
     entries = []
     for garbage in found:
         entry = {**garbage.to_json(), "dropped": False}

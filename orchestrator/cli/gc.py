@@ -19,6 +19,7 @@ def command(
         str | None,
         typer.Option("--sweep", metavar="NAME", help="Only this sweep's checkpoints, also where it is not finished."),
     ] = None,
+    weights: Annotated[bool, typer.Option("--weights", help="Also all final weights that were kept.")] = False,
     yes: Annotated[
         bool, typer.Option("--yes", help="Don't ask; unfinished sweeps are kept unless --sweep names one.")
     ] = False,
@@ -34,11 +35,13 @@ def command(
     from orchestrator.analysis.garbage import gc  # Arrow and the planner
 
     if yes or dry_run:
-        document = gc(store, sweep=sweep, dry_run=dry_run, tell=tell)
+        document = gc(store, sweep=sweep, weights=weights, dry_run=dry_run, tell=tell)
     elif sys.stdin.isatty() and not json_:
-        document = gc(store, sweep=sweep, ask=lambda question: typer.confirm(question, err=True), tell=tell)
+        document = gc(
+            store, sweep=sweep, weights=weights, ask=lambda question: typer.confirm(question, err=True), tell=tell
+        )
     else:
-        document = gc(store, sweep=sweep, dry_run=True, tell=tell)
+        document = gc(store, sweep=sweep, weights=weights, dry_run=True, tell=tell)
     if json_:
         emit_json(document)
     else:

@@ -37,7 +37,7 @@ def check(
 
     parsed = None if sweep is None else load_sweep(sweep, overrides=overrides or ())
     own = read_program(program)
-    verdict = check_program(own, parsed, tell)
+    verdict = check_program(own, sweep=parsed, tell=tell)
     document = {"program": own.manifest.name, "declared": own.manifest.sharing.value, **verdict.to_json()}
     if json_:
         emit_json(document)

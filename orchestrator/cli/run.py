@@ -38,6 +38,10 @@ def command(
     retry_failed: RetryFailed = False,
     select: Select = Selection.grid,
     budget_fraction: BudgetFraction = None,
+    keep_weights: Annotated[
+        list[str] | None,
+        typer.Option("--keep-weights", metavar="CELL", help="Keep this cell's final weights in the store; repeatable."),
+    ] = None,
     dashboard: Annotated[bool, typer.Option("--dashboard/--no-dashboard", help="Serve Ray's dashboard.")] = True,
     overrides: Overrides = None,
     plugins: Plugins = None,
@@ -69,6 +73,7 @@ def command(
             share=share,
             retry_failed=retry_failed,
             budget_fraction=fraction,
+            keep_weights=keep_weights or (),
             dashboard=dashboard,
             program=own,
         )

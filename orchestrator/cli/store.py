@@ -33,6 +33,7 @@ def check(store: StoreUri, json_: Json = False) -> int:
     counts = f"{report.parts:,} parts, {report.compacted:,} compacted parts, {report.fits:,} fits, "
     counts += f"{report.curves:,} curves, {report.documents:,} documents and {report.checkpoints:,} checkpoints "
     counts += "are as they were written"
+    counts += f", and {report.weights:,} model files" if report.weights else ""
     show(f"{report.store}: {counts}")
     if report.unsealed:
         show(f"{len(report.unsealed):,} of them have no checksum, as an older scalaw wrote them")

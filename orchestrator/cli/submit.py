@@ -13,6 +13,7 @@ from orchestrator.cli.output import (
     Json,
     Overrides,
     Plugins,
+    ProgramFile,
     RetryFailed,
     Share,
     SweepFile,
@@ -44,6 +45,7 @@ def command(
     ] = None,
     overrides: Overrides = None,
     plugins: Plugins = None,
+    program: ProgramFile = None,
     json_: Json = False,
 ) -> None:
     """Send a sweep to a Ray cluster and return when it has begun; sent again while it runs, nothing is doubled.
@@ -64,6 +66,7 @@ def command(
             exclude=exclude or (),
             overrides=overrides or (),
             plugins=plugins or (),
+            program=program,
             tell=tell,
         )
     job_id, at = found["job_id"], found["address"]

@@ -11,6 +11,7 @@ from typing import Any, Final
 from orchestrator.errors import Interrupted, ScalawError, Unreachable
 from orchestrator.execution.active_selection import CellChooser
 from orchestrator.execution.failure_policy import MOST_FAILED_STARTS, SHARED_WITH_OTHERS, Fail, FailurePolicy
+from orchestrator.execution.foresight import ahead
 from orchestrator.execution.keep_states import keep_states
 from orchestrator.execution.pool.elastic import Elastic
 from orchestrator.execution.pool.protocol import CannotStart, Event, Holding, Lost, Parent, Pool, Ready
@@ -60,7 +61,7 @@ class Driver:
 
     Guarantees: who pays for a failure says the policy, and a cell whose stage has no tries left gets a failure row
     while the rest goes on (I7); a stage is sent only when its parent's state is there; states take no more memory than
-    the budget; after a stop is asked for nothing more is sent, and it waits no longer than a step and `STOP_GRACE_S`.
+    the budget; after a stop is asked for nothing more is sent, and it waits no longer than a step and its grace.
     """
 
     scheduler: StageScheduler
@@ -212,7 +213,7 @@ class Driver:
             copy=self.copies,
             unkept_s=self.scheduler.unkept_s(chain),
             micro_batches=self.policy.micro_batches(stage.id),
-            ahead=() if self.context.program is None else self.scheduler.ahead(chain),
+            ahead=() if self.context.program is None else ahead(self.scheduler, chain),
         )
 
     def _free(self, role: Role) -> list[str]:
@@ -386,7 +387,8 @@ class Driver:
         if self._stop_by_s is None:
             stages = [stage for flight in self._flights.values() for chain in flight.chains for stage in chain]
             longest_s = self.stall.step_s(stages, self.scheduler.estimates.stages_s) if stages else 0.0
-            self._stop_by_s = now + longest_s + STOP_GRACE_S
+            grace_s = self.context.program.manifest.grace_s if self.context.program else 0.0
+            self._stop_by_s = now + longest_s + grace_s + STOP_GRACE_S
             self.pool.stop_soon()
         if self._flights and now < self._stop_by_s:
             return False

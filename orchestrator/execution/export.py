@@ -1,7 +1,8 @@
 """A cell of a store → its model in a folder.
 
-A store keeps measurements, not weights. Since a cell's result depends on its sweep alone, its model is trained anew
-here, from the sweep as the store has it; the loss says whether it is the same one.
+Where the cell's weights were kept (``keep:``), they are taken. Else a store keeps measurements, not weights. Since a
+cell's result depends on its sweep alone, its model is trained anew here, from the sweep as the store has it; the loss
+says whether it is the same one.
 """
 
 from __future__ import annotations
@@ -12,15 +13,22 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import BadInput
 from orchestrator.planning import Plan, make_plan
 from orchestrator.planning.tree import StageTree
+from orchestrator.programs.program import Program
 from orchestrator.spec import parse_sweep
 from orchestrator.spec.plugins.admission import admit
+from orchestrator.spec.plugins.code import PluginCode
+from orchestrator.spec.registries import FAMILIES
 from orchestrator.store import Store, open_store
 from orchestrator.store.cell_row import last_line
+from workers.serving.model_file import header_of
+
+if TYPE_CHECKING:
+    from workers.programs.state import ProgramState
 
 #: What stands beside the model: enough to run it.
 LOADER = '''"""Runs the exported model on some input of the right shape; needs scalaw installed."""
@@ -50,6 +58,7 @@ def export(
     folder: str,
     say: Callable[[str], None],
     plugins: Sequence[str | os.PathLike[str]] = (),
+    program: Program | None = None,
 ) -> dict[str, Any]:
     """Write a cell's model, a loader example and its row to a folder; return what was written.
 
@@ -63,32 +72,39 @@ def export(
         Takes a line of progress.
     plugins
         The code of people's own that it was trained with, which goes with the model.
+    program
+        The trainer of a cell of ``family: program``; its state at the cell's end is what is written.
 
     Raises
     ------
     BadInput
         If there is no such cell, it failed, it is simulated, or the folder holds something or can't be written.
     """
-    admit(plugins)
+    codes = admit(plugins)
     store = open_store(store_uri)
     row = _row(store, cell)
     target = Path(folder)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise BadInput(f"{folder} is there already: name a new folder as `out`")
-    plan = _plan_with(store, row["cell_id"])
-    tree = plan.tree.towards({row["cell_id"]})
+    kept = store.weights.find(row["cell_id"])
     with _new_folder(target):
-        say(f"training cell {row['cell_id'][:12]} anew: {sum(stage.steps for stage in tree)} steps")
-        data, val_loss, shape = _trained(plan, tree, row)
-        (target / "model.safetensors").write_bytes(data)
+        if program is not None:
+            state, val_loss = _trained_by_program(*_planned(store, row, program, say), row)
+            state.write(target / "state")
+            size = state.nbytes
+        else:
+            data, val_loss, loader = _model(store, row, codes, target, say)
+            (target / "model.safetensors").write_bytes(data)
+            (target / "load.py").write_text(loader)
+            size = len(data)
         (target / "row.json").write_text(json.dumps(row, indent=1, default=str, sort_keys=True) + "\n")
-        (target / "load.py").write_text(LOADER.format(example=shape, plugins=_written(plan, target)))
     return {
         "cell_id": row["cell_id"],
         "folder": str(target),
-        "model_bytes": len(data),
+        "model_bytes": size,
         "val_loss": val_loss,
         "val_loss_of_row": row["val_loss"],
+        "kept": kept is not None,
     }
 
 
@@ -107,10 +123,10 @@ def _new_folder(target: Path) -> Iterator[None]:
         raise BadInput(f"{target} can't be written: {error.strerror}; name another folder as `out`") from error
 
 
-def _written(plan: Plan, folder: Path) -> str:
+def _written(plugins: Sequence[PluginCode], folder: Path) -> str:
     """Write the plug-ins that a model is made of beside it; return the lines by which its loader admits them."""
     places = []
-    for number, code in enumerate(plan.context.plugins):
+    for number, code in enumerate(plugins):
         place = Path("plugins", str(number), code.name)
         for path, text in code.files:
             file = folder / place if code.name.endswith(".py") else folder / place / path
@@ -133,30 +149,71 @@ def _row(store: Store, cell: str) -> dict[str, Any]:
     return row
 
 
-def _plan_with(store: Store, cell_id: str) -> Plan:
+def _model(
+    store: Store, row: dict[str, Any], codes: Sequence[PluginCode], folder: Path, say: Callable[[str], None]
+) -> tuple[bytes, float, str]:
+    """Return the model file, as it was kept or trained anew, its validation loss, and the loader's source text."""
+    kept = store.weights.find(row["cell_id"])
+    if kept is None:
+        plan, tree = _planned(store, row, None, say)
+        data, val_loss, example = _trained(plan, tree, row)
+        own: Sequence[PluginCode] = plan.context.plugins
+    else:
+        data, val_loss, own = store.weights.load(kept), kept.val_loss, codes
+        family = header_of(data)["family"]
+        if family not in FAMILIES:
+            raise BadInput(f"its family {family!r} is somebody's own: give the code as `plugins`")
+        example = _example(data)
+    return data, val_loss, LOADER.format(example=example, plugins=_written(own, folder))
+
+
+def _planned(
+    store: Store, row: dict[str, Any], program: Program | None, say: Callable[[str], None]
+) -> tuple[Plan, StageTree]:
+    plan = _plan_with(store, row["cell_id"], program)
+    tree = plan.tree.towards({row["cell_id"]})
+    say(f"training cell {row['cell_id'][:12]} anew: {sum(stage.steps for stage in tree)} steps")
+    return plan, tree
+
+
+def _plan_with(store: Store, cell_id: str, program: Program | None) -> Plan:
     """Return the plan of a sweep that has a cell, as it is resolved now."""
     named = {
         name: document for name, document in store.sweeps(every_version=True).items() if cell_id in document["cells"]
     }
     for document in named.values():
-        plan = make_plan(parse_sweep(json.dumps(document["sweep"])))
+        plan = make_plan(parse_sweep(json.dumps(document["sweep"])), program=program)
         if any(cell.id == cell_id for cell in plan.cells):
             return plan
     own = {name for document in named.values() for name in document.get("plugins", {})}
     code = f", or the code given as `plugins` ({', '.join(sorted(own))})" if own else ""
     why = (
-        f"the data or this scalaw{code} differ from those of sweep {next(iter(named))}"
+        f"the data, the program's sources or this scalaw{code} differ from those of sweep {next(iter(named))}"
         if named
         else "no sweep in the store has it"
     )
     raise BadInput(f"cell {cell_id[:12]} can't be trained again: {why}")
 
 
+def _trained_by_program(plan: Plan, tree: StageTree, row: dict[str, Any]) -> tuple[ProgramState, float]:
+    """Return a program's state at the end of a cell, and the validation loss that it gives for it."""
+    from workers.programs.engine import ProgramEngine
+
+    on_gpu = plan.sweep.resources.gpus_per_worker > 0
+    engine = ProgramEngine(plan.context, on_gpu=on_gpu, threads=row["threads"] or 1)
+    state: ProgramState | None = None
+    for stage in tree:
+        if stage.kind != "evaluate":
+            state = engine.train(stage, state)
+    leaf = next(stage for stage in tree if stage.kind == "evaluate")
+    assert state is not None
+    return state, engine.measure(leaf, state)["val_loss"]
+
+
 def _trained(plan: Plan, tree: StageTree, row: dict[str, Any]) -> tuple[bytes, float, str]:
     """Return the model file, the validation loss, and the source text of an example input."""
     import torch
 
-    from orchestrator.spec.registries import FAMILIES
     from workers.accounting import model_of
     from workers.serving.load import module_of
     from workers.serving.model_file import from_bytes, to_bytes
@@ -176,7 +233,12 @@ def _trained(plan: Plan, tree: StageTree, row: dict[str, Any]) -> tuple[bytes, f
         assert leaf.cell is not None
         data = to_bytes(model_of(plan.context, leaf.shape, state, data=leaf.data))
         scores = engine.data(leaf.data).val_scores(module_of(from_bytes(data)).to(engine.device))
-    manifest = plan.context.data[leaf.data].manifest
-    size = ", ".join(map(str, (1, *manifest.input_shape)))
-    tokens = manifest.tokens_per_example is not None
-    return data, scores["val_loss"], f"torch.zeros({size}, dtype=torch.long)" if tokens else f"torch.zeros({size})"
+    return data, scores["val_loss"], _example(data)
+
+
+def _example(data: bytes) -> str:
+    """Return the source text of an input that a model file's model takes."""
+    about = header_of(data)["data"]
+    size = ", ".join(map(str, (1, *about["input_shape"])))
+    tokens = about["tokens_per_example"] is not None
+    return f"torch.zeros({size}, dtype=torch.long)" if tokens else f"torch.zeros({size})"

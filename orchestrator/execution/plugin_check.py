@@ -181,7 +181,12 @@ def _of_law(one: Found, beside: Sequence[Found], sweep: Sweep | None) -> Suites:
 
 
 def _of_metric(one: Found, beside: Sequence[Found], sweep: Sweep | None) -> Suites:
-    yield "imports", lambda: [] if one.name in METRICS else ["it has a name"]
+    def promises() -> list[str]:
+        from workers.tasks.conformance import broken_promises
+
+        return broken_promises(METRICS.load(one.name)())
+
+    yield "questions, scores", promises
 
 
 _SUITES: Final[dict[str, Callable[[Found, Sequence[Found], Sweep | None], Suites]]] = {

@@ -58,7 +58,7 @@ class Trial:
 
 
 def check_program(
-    program: Program, sweep: Sweep | None = None, tell: Callable[[str], None] = lambda _: None
+    program: Program, *, sweep: Sweep | None = None, tell: Callable[[str], None] = lambda _: None
 ) -> Verdict:
     """Try what a program promises, in the smallest size of a sweep, or in a size of its own choice.
 

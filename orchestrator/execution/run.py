@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ from orchestrator.execution.progress.run_log import Journal
 from orchestrator.execution.train import Spent, Training
 from orchestrator.planning import Plan, make_plan
 from orchestrator.planning.cell import Cell
+from orchestrator.planning.context import KeepOrder
 from orchestrator.planning.machine import usable_cores
 from orchestrator.planning.recipe import recipe_name
 from orchestrator.programs.program import Program
@@ -90,6 +91,7 @@ def run_sweep(
     share: bool = True,
     retry_failed: bool = False,
     budget_fraction: float | None = None,
+    keep_weights: Sequence[str] = (),
     dashboard: bool = True,
     program: Program | None = None,
     console: Console | None = None,
@@ -110,6 +112,9 @@ def run_sweep(
         Train cells again that have a failure row.
     budget_fraction
         Choose cells while the sweep runs, for at most this share of the plan's FLOPs; ``None``: the whole grid.
+    keep_weights
+        Cells whose final weights stay in the store, by id or the beginning of one, whatever the sweep's ``keep`` says;
+        those that have a row already are trained again, and the row stays as it is.
     dashboard
         Whether a cluster that we start serves Ray's dashboard.
     program
@@ -129,6 +134,10 @@ def run_sweep(
     plan = make_plan(sweep, share=share, program=program)
     for warning in plan.warnings:
         journal.say(f"warning: {warning}")
+    wanted = _wanted_weights(plan, keep_weights)
+    if wanted:
+        keep = plan.context.keep or KeepOrder(sweep=sweep.name, most=0)
+        plan = replace(plan, context=replace(plan.context, keep=replace(keep, cells=frozenset(wanted))))
     _check_room(sweep, address)
     target = open_store(store, create=True)
     check_free(target, sweep.name, say=journal.say)
@@ -143,7 +152,8 @@ def run_sweep(
     chooser = None
     if budget_fraction is not None:
         chooser = _chooser(plan, budget_fraction, target.rows(ids), again, journal)
-    missing = _missing(plan.cells, done.keys() - again)
+    lacking = {cell_id for cell_id in wanted if done.get(cell_id) == "ok" and target.weights.find(cell_id) is None}
+    missing = _missing(plan.cells, done.keys() - again - lacking)
     spent = Spent()
     with _Beginning(target, plan, again, journal, trial=trial) as beginning:
         if not missing:
@@ -174,6 +184,26 @@ def run_sweep(
         spilled=spent.spilled,
         answer=fitted,
     )
+
+
+def _wanted_weights(plan: Plan, named: Sequence[str]) -> list[str]:
+    """Return the ids of the cells whose weights are asked for.
+
+    Raises
+    ------
+    BadInput
+        If a name is no cell's, or that of several, or nothing is trained.
+    """
+    found = []
+    for name in named:
+        meant = [cell.id for cell in plan.cells if cell.id.startswith(name.lower())]
+        if len(meant) != 1 or not name:
+            what = "no cell" if not meant else f"{len(meant)} cells"
+            raise BadInput(f"`keep_weights` {name[:64]!r}: {plan.sweep.name} has {what} whose id begins so")
+        found += meant
+    if found and plan.context.why_no_weights:
+        raise BadInput(f"`keep_weights`: {plan.context.why_no_weights}")
+    return found
 
 
 def _answered(store: Store, sweep: str, journal: Journal, *, missing: int) -> Answer:

@@ -59,12 +59,12 @@ class StageScheduler:
     _alone: set[str] = field(default_factory=set)
     _unkept_s: dict[str, float] = field(default_factory=dict)
     _obsolete: list[str] = field(default_factory=list)
-    _remaining_s: dict[str, float] = field(default_factory=dict)
+    remaining_s: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.estimates = Estimates(self.tree, self.rate)
-        self._remaining_s = self.tree.remaining_s(self.estimates.stages_s)
-        self._ready: dict[Role, ReadyQueue] = {role: ReadyQueue(self._remaining_s) for role in ("train", "score")}
+        self.remaining_s = self.tree.remaining_s(self.estimates.stages_s)
+        self._ready: dict[Role, ReadyQueue] = {role: ReadyQueue(self.remaining_s) for role in ("train", "score")}
         self._kept.update({stage_id: how for stage_id, how in self.kept.items() if stage_id in self.tree.stages})
         needed = self._leading_to(None)
         first = Status.WAITING if self.wanted is None else Status.DORMANT
@@ -135,21 +135,6 @@ class StageScheduler:
             self._ready["train"].remove(first)
         return [self._sent(first) for first in share]
 
-    def ahead(self, chain: Sequence[Stage]) -> tuple[Stage, ...]:
-        """Return the stages that one worker would do after a chain if it went on along the longest open path."""
-        found: list[Stage] = []
-        last = chain[-1]
-        while True:
-            below = [
-                child
-                for child in self.tree.children.get(last.id, ())
-                if self._status[child.id] is Status.WAITING and self.tree.follows(child, chain[0])
-            ]
-            if not below:
-                return tuple(found)
-            last = max(below, key=lambda child: self._remaining_s[child.id])
-            found.append(last)
-
     def parent(self, chain: Sequence[Stage]) -> Parent:
         """Return what a chain starts from: its parent's state, or nothing where it has none or needs none."""
         parent = chain[0].parent or ""
@@ -203,9 +188,9 @@ class StageScheduler:
         for stage in chain:  # only the last has children that wait, unless states were lost in the meantime
             self._wake_children(stage)
         if self.estimates.learn(chain, seconds):
-            self._remaining_s = self.tree.remaining_s(self.estimates.stages_s)
+            self.remaining_s = self.tree.remaining_s(self.estimates.stages_s)
             for queue in self._ready.values():
-                queue.reorder(self._remaining_s)
+                queue.reorder(self.remaining_s)
 
     def note_kept(self, begun: Collection[str] = (), done: Collection[str] = ()) -> None:
         """Note checkpoints that a worker wrote."""

@@ -12,9 +12,10 @@ from orchestrator.planning.content_id import content_id
 from orchestrator.planning.family import Family, ModelShape
 from orchestrator.planning.manifest import DataManifest
 from orchestrator.planning.recipe import RECIPE_VERSION, Recipe
+from orchestrator.planning.tasks import Task
 from orchestrator.programs.program import Program
 from orchestrator.spec.plugins.admission import digests
-from orchestrator.spec.registries import FAMILIES, OPTIMIZERS, SCHEDULES, SOURCES, Registry
+from orchestrator.spec.registries import FAMILIES, METRICS, OPTIMIZERS, SCHEDULES, SOURCES, Registry
 from orchestrator.spec.sweep import Sweep
 
 #: A warning is given where the nearest buildable size is further off than this share.
@@ -30,7 +31,12 @@ class Expansion:
 
 
 def expand(
-    sweep: Sweep, family: Family, manifest: DataManifest, recipes: Sequence[Recipe], program: Program | None = None
+    sweep: Sweep,
+    family: Family,
+    manifest: DataManifest,
+    recipes: Sequence[Recipe],
+    program: Program | None = None,
+    tasks: Sequence[Task] = (),
 ) -> Expansion:
     """Return the distinct cells of a sweep's grid.
 
@@ -40,6 +46,8 @@ def expand(
         The parsed sweep.
     recipes
         How each point of the grid is trained; equal ones count once.
+    tasks
+        What the models are asked; another question is another measurement.
     program
         Whose sources the cells depend on, of ``family: program``.
 
@@ -52,7 +60,7 @@ def expand(
     full = _full_set(sweep, manifest)
     shapes = _shapes(sweep, family, manifest, warnings)
     amounts = _amounts(sweep, full, warnings)
-    commons = {recipe: _common(sweep, manifest, recipe, program) for recipe in recipes}
+    commons = {recipe: _common(sweep, manifest, recipe, program, tasks) for recipe in recipes}
     if len(commons) < len(recipes):
         warnings.append("two entries of grid.recipes come to the same: trained once")
     digests = {shape: content_id([shape.family, dict(shape.dims)]) for shape in shapes}
@@ -85,7 +93,9 @@ def expand(
     return Expansion(cells, warnings)
 
 
-def _common(sweep: Sweep, manifest: DataManifest, recipe: Recipe, program: Program | None) -> str:
+def _common(
+    sweep: Sweep, manifest: DataManifest, recipe: Recipe, program: Program | None, tasks: Sequence[Task]
+) -> str:
     """Return the digest of what all cells of a recipe have in common."""
     return content_id(
         {
@@ -94,7 +104,15 @@ def _common(sweep: Sweep, manifest: DataManifest, recipe: Recipe, program: Progr
             "data": manifest.digest,
             "eval_examples": sweep.data.eval_examples,
             "model": sweep.model.options,
-            **plugin_digests([(FAMILIES, sweep.model.family), (SOURCES, sweep.data.source), *_named(recipe)]),
+            **({"evaluate": [task.identity for task in tasks]} if tasks else {}),
+            **plugin_digests(
+                [
+                    (FAMILIES, sweep.model.family),
+                    (SOURCES, sweep.data.source),
+                    *_named(recipe),
+                    *((METRICS, task.kind) for task in tasks),
+                ]
+            ),
             **({} if program is None else {"program": program.digest}),
         }
     )

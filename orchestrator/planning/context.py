@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.planning.manifest import DataManifest
+from orchestrator.planning.tasks import Task
 from orchestrator.programs.program import Program
 from orchestrator.spec.plugins.code import PluginCode
 from orchestrator.spec.sections.inference import Inference
@@ -37,6 +38,25 @@ class TaskData:
 
 
 @dataclass(frozen=True, kw_only=True)
+class KeepOrder:
+    """Whose final weights a worker writes to the store.
+
+    Parameters
+    ----------
+    sweep
+        Whose cells compete.
+    most
+        How many of the best of each task; ``None`` for all.
+    cells
+        Ids of those that are kept however they do.
+    """
+
+    sweep: str
+    most: int | None
+    cells: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunContext:
     """The part of a sweep that its stages share; plain data that travels to any worker.
 
@@ -54,6 +74,10 @@ class RunContext:
         How latency and memory are measured.
     eval_every
         Steps between validation losses on the way; ``None``: none.
+    tasks
+        What language models are asked beside their loss.
+    keep
+        Whose final weights go to the store.
     plugins
         Code of people's own that the stages run.
     program
@@ -67,8 +91,19 @@ class RunContext:
     simulated: bool
     inference: Inference
     plugins: tuple[PluginCode, ...] = ()
+    tasks: tuple[Task, ...] = ()
     program: Program | None = None
     eval_every: int | None = None
+    keep: KeepOrder | None = None
+
+    @property
+    def why_no_weights(self) -> str | None:
+        """Why there are no weights to keep, or ``None`` where there are."""
+        if self.simulated:
+            return "simulated trains nothing, so there are no weights to keep"
+        if self.program is not None:
+            return f"the weights of the program {self.program.manifest.name} are its own; let it save them itself"
+        return None
 
     @property
     def manifest(self) -> DataManifest:

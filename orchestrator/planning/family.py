@@ -131,8 +131,10 @@ class Family(Protocol):
             If the model can't read that data.
         """
 
-    def activation_bytes(self, shape: ModelShape, data: DataManifest, *, half: bool) -> int:
+    def activation_bytes(self, shape: ModelShape, data: DataManifest, *, half: bool) -> int | None:
         """Return the most bytes that training takes for one example, beside weights, gradients and optimizer.
+
+        ``None`` where nobody knows.
 
         That is what the backward pass needs of the forward pass and, at its turning point, logits and their gradients;
         ``half`` where matrices multiply in bf16. Models that run eagerly; a compiled one takes no more.

@@ -30,8 +30,10 @@ def state_bytes(last: Stage) -> int:
     return weights * (FLOAT_BYTES * arrays + SUM_BYTES * len(last.windows))
 
 
-def training_bytes(stage: Stage, family: Family, context: RunContext) -> int:
+def training_bytes(stage: Stage, family: Family, context: RunContext) -> int | None:
     """Return the most bytes that a rank holds while it trains a stage, its data and torch itself left out.
+
+    ``None`` where nobody knows what the family takes.
 
     Weights and the optimizer's moments in float32, their copies in bf16 that autocast keeps, sums of open windows, and
     the larger of two: what the backward pass needs of the batch, or the gradients that take its place as it goes on.
@@ -50,11 +52,15 @@ def training_bytes(stage: Stage, family: Family, context: RunContext) -> int:
     data = context.data[stage.data].manifest
     examples = recipe.batch_size // recipe.world_size
     copies = 2 * weights if half else 0
-    batch = examples * family.activation_bytes(stage.shape, data, half=half)
-    return state_bytes(stage) + copies + max(batch, FLOAT_BYTES * weights)
+    activations = family.activation_bytes(stage.shape, data, half=half)
+    if activations is None:
+        return None
+    return state_bytes(stage) + copies + max(examples * activations, FLOAT_BYTES * weights)
 
 
-def most_bytes(tree: StageTree, family: Family, context: RunContext) -> int:
-    """Return the largest of all stages of a tree that train; 0 where none does."""
+def most_bytes(tree: StageTree, family: Family, context: RunContext) -> int | None:
+    """Return the largest of all stages of a tree that train; 0 where none does, ``None`` where it is not known."""
     kinds = {(s.shape, s.recipe, s.data, len(s.windows)): s for s in tree if s.steps}
-    return max((training_bytes(stage, family, context) for stage in kinds.values()), default=0)
+    sizes = [training_bytes(stage, family, context) for stage in kinds.values()]
+    known = [size for size in sizes if size is not None]
+    return max(known, default=0) if len(known) == len(sizes) else None

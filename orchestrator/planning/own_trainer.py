@@ -14,14 +14,13 @@ from orchestrator.spec.registries import FAMILIES
 from orchestrator.spec.sweep import Sweep
 
 
-def described(sweep: Sweep, program: Program | None, *, remembered: bool) -> Description | None:
-    """Return what the program of a sweep says of its data and sizes; ``None`` for a sweep of one of our families.
+def check_consent(sweep: Sweep, program: Program | None) -> None:
+    """Refuse a sweep that needs a program where none was consented to, and the other way round; nothing is started.
 
     Raises
     ------
     BadInput
-        If the sweep needs a program and none was consented to, or the other way round; if it asks for what a program
-        can't do; if the program doesn't describe what was asked for. Nothing is started without consent.
+        As said.
     """
     if sweep.model.family != "program":
         if program is not None:
@@ -29,12 +28,26 @@ def described(sweep: Sweep, program: Program | None, *, remembered: bool) -> Des
                 f"{sweep.at('model', 'family')}: `program` names a trainer of your own, but the sweep trains a "
                 f"{sweep.model.family}; write model: {{family: program}} and data: {{source: program}}"
             )
-        return None
+        return
     if program is None:
         raise BadInput(
             f"{sweep.at('model', 'family')}: program runs a command of your own, which needs your consent: add "
             "`program` DIR/program.toml"
         )
+
+
+def described(sweep: Sweep, program: Program | None, *, remembered: bool) -> Description | None:
+    """Return what the program of a sweep says of its data and sizes; ``None`` for a sweep of one of our families.
+
+    Raises
+    ------
+    BadInput
+        As `check_consent`; if the sweep asks for what a program can't do; if the program doesn't describe what was
+        asked for.
+    """
+    check_consent(sweep, program)
+    if program is None:
+        return None
     _refuse_what_it_cannot(sweep, program)
     return describe(program, sweep.model.options["options"], sweep.grid.params, remembered=remembered)
 
@@ -68,6 +81,16 @@ def _refuse_what_it_cannot(sweep: Sweep, program: Program) -> None:
         raise BadInput(
             f"{sweep.at('grid', 'compression')}: the weights of {name} are its own, so they aren't compressed; take "
             "grid.compression out"
+        )
+    resources = sweep.resources
+    if program.manifest.launch == "one" and resources.world_size > 1 and resources.gpus_per_worker:
+        raise BadInput(
+            f"{sweep.at('resources', 'world_size')}: {name} starts its ranks itself (launch: one), on the GPUs of one "
+            f"worker: write world_size: 1 and gpus_per_worker: {resources.world_size}"
+        )
+    if resources.cpu_workers:
+        raise BadInput(
+            f"{sweep.at('resources', 'cpu_workers')}: {name} scores in the process that trains; take cpu_workers out"
         )
     for train in sweep.recipes():
         if schedule_named(train.schedule).ending == "merge":

@@ -12,7 +12,7 @@ from orchestrator.errors import BadInput, refused_at
 from orchestrator.planning.cell import Cell
 from orchestrator.planning.cells import expand
 from orchestrator.planning.children import with_children
-from orchestrator.planning.context import RunContext, TaskData
+from orchestrator.planning.context import KeepOrder, RunContext, TaskData
 from orchestrator.planning.cost import (
     CPU_CORE,
     GPU,
@@ -32,11 +32,13 @@ from orchestrator.planning.plugins import check_plugins, plugins_of
 from orchestrator.planning.recipe import Recipe
 from orchestrator.planning.schedules.schedule import schedule_named
 from orchestrator.planning.sharing import build_tree
+from orchestrator.planning.tasks import tasks_of
 from orchestrator.planning.tree import StageTree
 from orchestrator.programs.description import Description
 from orchestrator.programs.manifest import Sharing
 from orchestrator.programs.program import Program
 from orchestrator.spec.registries import SCHEDULES, SOURCES
+from orchestrator.spec.sections.keep import most_kept
 from orchestrator.spec.sections.resources import Resources
 from orchestrator.spec.sweep import Sweep
 
@@ -61,7 +63,7 @@ class Plan:
     gangs
         Cells that the estimate assumes to train at once, each on ``world_size`` workers.
     memory_bytes
-        Most bytes that a worker holds while it trains, beside its data, torch and Ray.
+        Most bytes that a worker holds while it trains, beside its data, torch and Ray; ``None`` where nobody knows.
     warnings
         Sentences about sizes and fractions that were not taken as written.
     """
@@ -72,7 +74,7 @@ class Plan:
     tree: StageTree
     gangs: int
     rate: Rate
-    memory_bytes: int
+    memory_bytes: int | None
     warnings: list[str]
     share: bool
 
@@ -145,7 +147,8 @@ class Plan:
                 )
             )
             for name, schedule in schedules.items()
-            if schedule.shares and schedule.ending != "nothing"
+            if schedule.shares
+            and schedule.ending not in (("nothing", "merge") if self.context.program else ("nothing",))
         }
 
     def to_json(self) -> dict[str, Any]:
@@ -249,7 +252,11 @@ def make_plan(sweep: Sweep, *, share: bool = True, program: Program | None = Non
             Recipe.resolve(train, family.defaults, world_size=resources.world_size, on_gpu=on_gpu)
             for train in sweep.recipes()
         ]
-    expansion = expand(sweep, family, data["pretrain"].manifest, recipes, program)
+    tasks = tasks_of(sweep, {name: one.manifest for name, one in data.items()})
+    if tasks and (program is not None or getattr(family, "own_loss", False)):
+        why = "is trained by a program" if program is not None else "has a loss of its own"
+        raise BadInput(f"{sweep.at('evaluate')}: {family.name} {why}, and tasks ask a module of ours for logits")
+    expansion = expand(sweep, family, data["pretrain"].manifest, recipes, program, tasks)
     cells = with_children(sweep, family, data, expansion.cells, expansion.warnings)
     context = RunContext(
         family=sweep.model.family,
@@ -259,9 +266,13 @@ def make_plan(sweep: Sweep, *, share: bool = True, program: Program | None = Non
         simulated=family.simulated,
         inference=sweep.inference,
         plugins=plugins_of(sweep),
+        tasks=tasks,
         program=program,
         eval_every=sweep.train.eval_every,
+        keep=None if sweep.keep == "none" else KeepOrder(sweep=sweep.name, most=most_kept(sweep.keep)),
     )
+    if context.keep is not None and context.why_no_weights:
+        raise BadInput(f"{sweep.at('keep')}: {context.why_no_weights}; leave it out")
     tree = _tree(cells, context, share=share)
     memory = most_bytes(tree, family, context)
     return Plan(

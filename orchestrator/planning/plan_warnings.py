@@ -14,7 +14,7 @@ from orchestrator.spec.sweep import Sweep
 IDLE = {"adamw": ("momentum",), "sgd": ("beta1", "beta2")}
 
 
-def cautions(sweep: Sweep, cells: Sequence[Cell], memory_bytes: int = 0) -> list[str]:
+def cautions(sweep: Sweep, cells: Sequence[Cell], memory_bytes: int | None = None) -> list[str]:
     """Return sentences on settings without effect, on training too short to warm up, and on more ranks than cores.
 
     Parameters
@@ -94,9 +94,11 @@ def _crowded(sweep: Sweep) -> Iterator[str]:
         )
 
 
-def _cramped(sweep: Sweep, needed: int) -> Iterator[str]:
+def _cramped(sweep: Sweep, needed: int | None) -> Iterator[str]:
     reserved = sweep.resources.memory_bytes_per_worker
-    if reserved is not None and sweep.resources.gpus_per_worker == 0 and needed > reserved:
+    if reserved is None or needed is None or sweep.resources.gpus_per_worker > 0:
+        return
+    if needed > reserved:
         yield (
             f"{sweep.at('resources', 'memory_bytes_per_worker')}: training the largest model takes about "
             f"{in_words(needed)} of a worker and {in_words(reserved)} are reserved; reserve more, or lower "

@@ -8,7 +8,7 @@ from orchestrator.errors import BadInput
 from orchestrator.spec import Sweep
 from orchestrator.spec.plugins.admission import codes_of
 from orchestrator.spec.plugins.code import PluginCode
-from orchestrator.spec.registries import COMPRESSORS, FAMILIES, LAWS, OPTIMIZERS, SCHEDULES, SOURCES, Registry
+from orchestrator.spec.registries import COMPRESSORS, FAMILIES, LAWS, METRICS, OPTIMIZERS, SCHEDULES, SOURCES, Registry
 from orchestrator.spec.sections.compression import chained
 
 #: Kinds that come in two halves, one that plans and one that trains.
@@ -51,5 +51,7 @@ def _named(sweep: Sweep) -> Iterator[tuple[Registry, str, tuple[str | int, ...]]
     for k, compression in enumerate(sweep.grid.compression):
         for step in chained(compression):
             yield COMPRESSORS, step.method, ("grid", "compression", k)
+    for k, task in enumerate(sweep.evaluate):
+        yield METRICS, task.kind, ("evaluate", k, "kind")
     for k, law in enumerate(sweep.fit.laws or ()):
         yield LAWS, law, ("fit", "laws", k)

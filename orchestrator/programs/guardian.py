@@ -14,18 +14,22 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 #: Variable by which a process knows its task, and we know whose process it is.
 VARIABLE = "SCALAW_TASK"
 #: Rounds after which what is left is started faster than it can be ended.
 ROUNDS = 20
+#: Longest that the end of a scratch folder is waited for: states may be large.
+CLOSE_S = 30.0
 
 
 class Guardian:
     """Watches over the tasks below one scratch folder."""
 
     def __init__(self, scratch: Path) -> None:
+        self._scratch = scratch
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", __file__, str(scratch)],
             stdin=subprocess.PIPE,
@@ -34,6 +38,7 @@ class Guardian:
             start_new_session=True,
             env={},
         )
+        self._process.wait()  # what stays is no child of ours: Ray ends the children of a worker with it
 
     def watch(self, group: int) -> None:
         """Note a process group, for systems where nobody can see which task a process belongs to."""
@@ -47,7 +52,9 @@ class Guardian:
         assert self._process.stdin is not None
         with contextlib.suppress(OSError):
             self._process.stdin.close()
-        self._process.wait()
+        late = time.monotonic() + CLOSE_S
+        while self._scratch.exists() and time.monotonic() < late:
+            time.sleep(0.005)
 
 
 def end_task(task: str, group: int | None = None) -> None:
@@ -56,6 +63,8 @@ def end_task(task: str, group: int | None = None) -> None:
         if group is not None:
             with contextlib.suppress(OSError):
                 os.killpg(group, signal.SIGKILL)
+            with contextlib.suppress(OSError):
+                os.kill(group, signal.SIGKILL)  # one that was forked a moment ago leads no group yet
         left = carriers(task)
         for pid in left:
             with contextlib.suppress(OSError):
@@ -82,7 +91,9 @@ def _lives(pid: str) -> bool:
 
 
 def main() -> None:
-    """Wait, then end what is left."""
+    """Wait, as nobody's child, then end what is left."""
+    if os.fork():
+        os._exit(0)
     scratch = sys.argv[1]
     groups = [int(line) for line in sys.stdin.buffer if line.strip().isdigit()]
     for group in groups if not os.path.isdir("/proc") else ():  # noqa: PTH112

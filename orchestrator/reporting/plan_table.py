@@ -63,7 +63,7 @@ def _schedules(flops: dict[str, int] | None) -> list[tuple[str, str]]:
     return [("by schedule", ", ".join(f"{name} {value:.3g} FLOPs" for name, value in flops.items()))]
 
 
-def _memory(size: int) -> list[tuple[str, str]]:
+def _memory(size: int | None) -> list[tuple[str, str]]:
     return (
         [("memory", f"{in_words(size)} a worker in training (estimate, data and torch itself left out)")]
         if size

@@ -216,5 +216,9 @@ LAWS = Registry(
 METRICS = Registry(
     "task",
     "scalaw.metrics",
-    {},
+    {
+        "multiple_choice": "workers.tasks.multiple_choice:MultipleChoice",
+        "perplexity": "workers.tasks.perplexity:Perplexity",
+        "exact_match": "workers.tasks.exact_match:ExactMatch",
+    },
 )

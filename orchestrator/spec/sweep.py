@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
@@ -13,9 +13,11 @@ from orchestrator.errors import BadInput, BadOption
 from orchestrator.spec.options import Options
 from orchestrator.spec.quantities import NonNegativeCount
 from orchestrator.spec.sections.data import Data
+from orchestrator.spec.sections.evaluate import EvaluateTask
 from orchestrator.spec.sections.fit import Fit
 from orchestrator.spec.sections.grid import Grid
 from orchestrator.spec.sections.inference import Inference
+from orchestrator.spec.sections.keep import Keep, Top
 from orchestrator.spec.sections.model import Model
 from orchestrator.spec.sections.resources import Resources
 from orchestrator.spec.sections.train import Train
@@ -47,6 +49,12 @@ class Sweep(Options):
     resources: Resources = Field(default_factory=Resources)
     inference: Inference = Field(default_factory=Inference)
     fit: Fit = Field(default_factory=Fit)
+    evaluate: Annotated[tuple[EvaluateTask, ...], Field(max_length=100)] = Field(
+        default=(), description="What trained language models are asked beside their loss."
+    )
+    keep: Keep = Field(
+        default="none", description="Whose final weights stay in the store: `none`, `best`, `all` or `{top: 3}`."
+    )
     _lines: LineNumbers = PrivateAttr(default_factory=LineNumbers)
 
     @classmethod
@@ -66,6 +74,14 @@ class Sweep(Options):
                 "beginning with a letter or digit"
             )
         return name
+
+    @field_validator("keep", mode="before")
+    @classmethod
+    def _known_keep(cls, keep: Any) -> Any:
+        if isinstance(keep, dict | Top) or keep in ("none", "best", "all"):
+            return keep
+        word = "none" if keep is None else str(keep)
+        raise ValueError(f"can't be {quoted(word)}; one of: none, best, all, {{top: 3}}")
 
     @model_validator(mode="after")
     def _simulated_together(self) -> Self:
@@ -129,6 +145,10 @@ class Sweep(Options):
         document["grid"]["recipes"] = [r.model_dump(mode="json", exclude_unset=True) for r in self.grid.recipes]
         if not self.grid.recipes:
             del document["grid"]["recipes"]
+        if not self.evaluate:
+            del document["evaluate"]
+        if self.keep == "none":
+            del document["keep"]
         if not self.grid.compression:  # an empty list is refused, so none is written
             del document["grid"]["compression"]
         ordered = _sorted(document)

@@ -24,6 +24,7 @@ from orchestrator.store.part_reader import THREADS, PartReader
 from orchestrator.store.results import check_part
 from orchestrator.store.schema import CURVES_SCHEMA, FITS_SCHEMA, ROW_SCHEMA
 from orchestrator.store.sweeps import Sweeps
+from orchestrator.store.weights import DamagedWeights, Weights
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class CheckReport:
 
     Attributes
     ----------
-    parts, compacted, fits, curves, documents, checkpoints
+    parts, compacted, fits, curves, documents, checkpoints, weights
         How many of each were opened and read to their last byte.
     set_aside
         Keys of what readers have moved out of the way before.
@@ -57,6 +58,7 @@ class CheckReport:
     curves: int = 0
     documents: int = 0
     checkpoints: int = 0
+    weights: int = 0
     set_aside: list[str] = field(default_factory=list)
     unsealed: list[str] = field(default_factory=list)
     damaged: list[Broken] = field(default_factory=list)
@@ -95,6 +97,9 @@ def check_blobs(blobs: Blobs) -> CheckReport:
     verdicts = blobs.list("programs")
     report.documents += _look(report, verdicts, lambda key: _heartbeat(blobs, key))
     report.checkpoints = _look(report, checkpoints.keys(), lambda key: _checkpoint(checkpoints, key))
+    weights = Weights(blobs)
+    kept = {one.key: one for one in weights.files()}
+    report.weights = _look(report, kept, lambda key: bool(weights.load(kept[key])))
     report.set_aside = blobs.list("damaged")
     report.unsealed.sort()
     report.damaged.sort(key=lambda broken: broken.key)
@@ -117,7 +122,7 @@ def _look(report: CheckReport, keys: Iterable[str], is_covered: Callable[[str], 
             return None
         except DamagedDocument as damage:
             return damage.reason
-        except (DamagedPart, DamagedCheckpoint, UnreadableBlob, BadInput) as reason:
+        except (DamagedPart, DamagedCheckpoint, DamagedWeights, UnreadableBlob, BadInput) as reason:
             return str(reason)
 
     names = sorted(keys)

@@ -18,6 +18,7 @@ from orchestrator.planning.machine import free_memory_bytes, peak_memory_bytes
 from orchestrator.store.curves import COUNTED, paths_of
 from orchestrator.store.schema import CURVES_SCHEMA, FITS_SCHEMA, ROW_SCHEMA
 from orchestrator.store.store import Store
+from orchestrator.store.task_scores import task_scores
 
 #: Statements that only read.
 READS = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
@@ -31,6 +32,7 @@ LOCK = (
 )
 #: Records of an answer at most where no other limit is asked for.
 MOST_ROWS: Final = 1_000_000
+_TABLES: Final = "results, fits, task_scores and curves"
 #: What DuckDB needs in any case.
 _LEAST_BYTES: Final = 32 * 1024**2
 #: Records that are taken over at a time.
@@ -38,7 +40,7 @@ _CHUNK: Final = 5_000
 
 
 def query(store: Store, sql: str, *, sweep: str | None = None, limit_rows: int | None = None) -> list[dict[str, Any]]:
-    """Return the records of one SELECT over the tables ``results``, ``fits`` and ``curves``.
+    """Return the records of one SELECT over the tables ``results``, ``fits``, ``task_scores`` and ``curves``.
 
     Parameters
     ----------
@@ -47,7 +49,7 @@ def query(store: Store, sql: str, *, sweep: str | None = None, limit_rows: int |
     sql
         One statement in DuckDB's dialect.
     sweep
-        Restricts both tables to one sweep; ``None`` means the store's only one.
+        Restricts the tables to one sweep; ``None`` means the store's only one.
     limit_rows
         Return only the first so many records; ``None``: all of them, and at most `MOST_ROWS`.
 
@@ -72,6 +74,7 @@ def query(store: Store, sql: str, *, sweep: str | None = None, limit_rows: int |
         name = store.only_sweep(sweep)
         results, fits = store.results(name), store.fits()
         con.register("results", results)
+        con.register("task_scores", task_scores(results))
         con.register("fits", fits if name is None else fits.filter(pc.equal(fits["sweep"], name)))
         if "curves" in sql.lower():  # a store may have many times more points than rows
             _add_curves(con, store, results)
@@ -144,9 +147,7 @@ def _single(con: duckdb.DuckDBPyConnection, sql: str) -> Any:
         )
     if statements[0].type not in READS:
         kind = statements[0].type.name
-        raise BadInput(
-            f"SQL: {kind} is refused; the store is read-only, use SELECT over the tables results, fits and curves"
-        )
+        raise BadInput(f"SQL: {kind} is refused; the store is read-only, use SELECT over {_TABLES}")
     return statements[0]
 
 
@@ -164,7 +165,7 @@ def _distinct(names: Sequence[str]) -> list[str]:
 def _first_line(failure: duckdb.Error) -> str:
     line = str(failure).strip().partition("\n")[0]
     if "does not exist" in line and "Table with name" in line:
-        return f"{line} The tables are results, fits and curves."
+        return f"{line} The tables are {_TABLES}."
     if "not found in FROM clause" in line:
         columns = {
             "results": ROW_SCHEMA.names,

@@ -26,9 +26,10 @@ from orchestrator.store.patience import PatientBlobs
 from orchestrator.store.results import Results
 from orchestrator.store.schema import ROW_SCHEMA
 from orchestrator.store.sweeps import SweepChange, Sweeps, sweep_name
+from orchestrator.store.weights import Weights
 
 #: Folders that a store consists of.
-FOLDERS = frozenset({"sweeps", "results", "fits", "checkpoints", "logs", "damaged", "programs", "curves"})
+FOLDERS = frozenset({"sweeps", "results", "fits", "checkpoints", "logs", "damaged", "programs", "curves", "weights"})
 #: Where it is recorded how far programs keep their promises.
 VERDICTS = "programs"
 #: What marks are called, and what one holds.
@@ -97,6 +98,8 @@ class Store:
         self.uri = blobs.uri
         #: States of stages that still have work hanging on them.
         self.checkpoints = Checkpoints(blobs)
+        #: Final weights that were asked for.
+        self.weights = Weights(blobs)
         self._damage = Damage(blobs.uri)
         self._results = Results(blobs, self._damage)
         self._fits = Fits(blobs, self._damage)

@@ -32,6 +32,9 @@ class JobOrder:
         Version of the Python that submits, ``3.11``.
     plugins
         Where in what was sent the code lies that its person lets run.
+    program, program_digest
+        The ``program.toml`` of a trainer of one's own, below the working folder, and the digest of what was consented
+        to.
     """
 
     file: str
@@ -44,6 +47,8 @@ class JobOrder:
     proof: str | None
     python: str
     plugins: list[str] = field(default_factory=list)
+    program: str | None = None
+    program_digest: str | None = None
 
     def to_text(self) -> str:
         """Return the order as JSON."""

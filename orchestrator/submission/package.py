@@ -43,7 +43,12 @@ class Package:
 
 
 def pack(
-    folder: Path, target: Path, job_id: str, excludes: Sequence[str] = (), plugins: Sequence[PluginCode] = ()
+    folder: Path,
+    target: Path,
+    job_id: str,
+    excludes: Sequence[str] = (),
+    plugins: Sequence[PluginCode] = (),
+    whole: Sequence[str] = (),
 ) -> Package:
     """Write the archive of a working folder for one job.
 
@@ -52,7 +57,8 @@ def pack(
 
     In a git work tree these are the files that git doesn't ignore, elsewhere all; without hidden ones, virtual
     environments, stores and what matches ``excludes`` (`fnmatch`, on the path below the folder). Plug-ins
-    lie in a folder of their own, wherever they were read from.
+    lie in a folder of their own, wherever they were read from. Of the folders below it that ``whole`` names, what git
+    ignores is taken as well: a program's data are mostly that.
 
     Raises
     ------
@@ -63,7 +69,7 @@ def pack(
     """
     if not folder.is_dir():
         raise BadInput(f"`working_dir` {folder}: there is no such folder")
-    sizes = {path: (folder / path).stat().st_size for path in _files(folder, excludes)}
+    sizes = {path: (folder / path).stat().st_size for path in _files(folder, excludes, whole)}
     _check_size(folder, sizes)
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
         for path in sorted(sizes):
@@ -94,9 +100,12 @@ def _home(package: str) -> Path:
     return Path(found.origin).resolve().parent
 
 
-def _files(folder: Path, excludes: Sequence[str]) -> Iterator[Path]:
+def _files(folder: Path, excludes: Sequence[str], whole: Sequence[str]) -> Iterator[Path]:
     listed = _known_to_git(folder)
-    for path in listed if listed is not None else _walked(folder):
+    found = dict.fromkeys(listed if listed is not None else _walked(folder))
+    for each in whole:
+        found |= dict.fromkeys(Path(each) / path for path in _walked(folder / each))
+    for path in found:
         above = list(path.parents)[:-1]
         if (
             path.parts[0] in PACKAGES

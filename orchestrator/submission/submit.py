@@ -14,6 +14,8 @@ from typing import Any, Final, TypedDict
 
 from orchestrator.errors import BadInput, Interrupted, ScalawError, Unreachable
 from orchestrator.planning.content_id import content_id
+from orchestrator.planning.own_trainer import check_consent
+from orchestrator.programs.program import Program, read_program
 from orchestrator.spec import Sweep, load_sweep
 from orchestrator.spec.plugins.code import PluginCode, read_plugin
 from orchestrator.store import Store, open_store
@@ -71,6 +73,7 @@ def submit(
     exclude: Sequence[str] = (),
     overrides: Sequence[str] = (),
     plugins: Sequence[str | Path] = (),
+    program: str | Path | None = None,
     tell: Callable[[str], None] = silent,
 ) -> Submission:
     """Send a sweep to a cluster as a job and return when it has begun; sent again while it runs, nothing is doubled.
@@ -91,6 +94,9 @@ def submit(
         ``KEY=VALUE`` each, as `load_sweep` takes them.
     plugins
         Files and folders of people's own code, as `load_sweep` takes them; they are sent along, and run there.
+    program
+        The ``program.toml`` of a trainer of one's own, below the working folder; its whole folder is sent. To give it
+        is the consent to run it there.
     tell
         Takes a sentence of progress.
 
@@ -105,6 +111,8 @@ def submit(
     """
     sweep = load_sweep(path, overrides=overrides, plugins=plugins)
     codes = [read_plugin(plugin) for plugin in plugins]
+    own = None if program is None else _below(Path(working_dir), program)
+    check_consent(sweep, None if own is None else own[0])
     server = JobServer(address)
     where, proof = _prove(store, tell)
     looked = True
@@ -120,6 +128,8 @@ def submit(
             proof=None if proof is None else proof[1],
             python=f"{sys.version_info.major}.{sys.version_info.minor}",
             plugins=plugin_places(codes),
+            program=None if own is None else f"{own[1]}/program.toml",
+            program_digest=None if own is None else own[0].digest,
         )
         if len(order.to_text().encode()) > MOST_BYTES:
             raise BadInput(
@@ -131,7 +141,8 @@ def submit(
             return _submission(server, sweep, running, attached=True, begun=True)
         job_id = f"scalaw-{sweep.name}-{identity[:8]}-{earlier + 1}"
         with tempfile.TemporaryDirectory() as scratch:
-            package = pack(Path(working_dir), Path(scratch) / "sweep.zip", job_id, exclude, codes)
+            whole = () if own is None else (own[1],)
+            package = pack(Path(working_dir), Path(scratch) / "sweep.zip", job_id, exclude, codes, whole)
             size_kb = package.size_bytes / 1e3
             tell(f"sending {package.files:,} files of {working_dir} and scalaw itself, {size_kb:,.0f} kB")
             looked = False
@@ -172,7 +183,21 @@ def _identity(sweep: Sweep, order: JobOrder, plugins: Sequence[PluginCode]) -> s
     asked |= {"budget_fraction": order.budget_fraction}
     if plugins:
         asked["plugins"] = sorted(code.digest for code in plugins)
+    if order.program_digest is not None:
+        asked["program"] = order.program_digest
     return content_id({"sweep": sweep.canonical(), "store": order.store, "asked": asked})
+
+
+def _below(working_dir: Path, path: str | Path) -> tuple[Program, str]:
+    """Return a program, and its folder as it is called below the folder that is sent."""
+    program, root = read_program(path), working_dir.resolve()
+    if not Path(program.folder).is_relative_to(root):
+        raise BadInput(
+            f"{path} is not below {root}, the folder that is sent: name one that holds both as `working_dir`"
+        )
+    if Path(path).name != "program.toml" and not Path(path).is_dir():
+        raise BadInput(f"{path}: a program that is sent has its manifest in program.toml; rename it")
+    return program, Path(program.folder).relative_to(root).as_posix()
 
 
 def _submission(

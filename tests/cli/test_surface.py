@@ -13,15 +13,15 @@ SOURCE = {
     "--map", "--where", "--drop-empty", "--envelope", "--group", "--decimal", "--task", "--recipe", "--sweep", "--json",
 }  # fmt: skip
 FLAGS = {
-    "init": {"--json"},
+    "init": {"--program", "--json"},
     "plan": {"--share", "--no-share", "--set", "--plugin", "--program", "--json"},
     "run": {
         "--store", "--address", "--share", "--no-share", "--retry-failed", "--select", "--budget-fraction",
-        "--dashboard", "--no-dashboard", "--set", "--plugin", "--program", "--json",
+        "--keep-weights", "--dashboard", "--no-dashboard", "--set", "--plugin", "--program", "--json",
     },
     "submit": {
         "--store", "--address", "--wait", "--share", "--no-share", "--retry-failed", "--select", "--budget-fraction",
-        "--working-dir", "--exclude", "--set", "--plugin", "--json",
+        "--working-dir", "--exclude", "--set", "--plugin", "--program", "--json",
     },
     "tokenize": {
         "--out", "-o", "--tokenizer", "--train-vocab", "--end-of-text", "--column", "--held-out", "--processes",
@@ -47,8 +47,8 @@ FLAGS = {
         "--cost", "--predict", "--budget-fraction", "--target-interval", "--target", "--seed", *SOURCE,
     },
     "plot": {"-o", "--output", "--kind", "--law", "--target", *SOURCE},
-    "export": {"-o", "--out", "--plugin", "--json"},
-    "gc": {"--sweep", "--yes", "--dry-run", "--json"},
+    "export": {"-o", "--out", "--plugin", "--program", "--json"},
+    "gc": {"--sweep", "--weights", "--yes", "--dry-run", "--json"},
     "schema": {"--json"},
     "program": set(),
     "store": set(),

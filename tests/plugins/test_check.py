@@ -61,12 +61,14 @@ def broken(path, **keywords):
     }
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_the_example_and_batches_of_any_structure_pass(plugin):
     assert broken(EXAMPLE / "plugin.py") == set()
     assert broken(plugin(SETS)) == set()
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_optimizer_schedule_compressor_and_law_pass_theirs(plugin):
     found = scalaw.check_plugin(plugin(OWN))
@@ -119,3 +121,26 @@ def test_pytest_runs_the_suites_as_tests(plugin, tmp_path, answers):
     assert bad.returncode == 1
     assert "splits have the sizes that the manifest states" in bad.stdout
     assert (missing.returncode, "none.py doesn't exist" in missing.stderr) == (4, True)
+
+
+def test_a_kind_of_task_of_one_s_own_is_tried(plugin):
+    text = """
+        import scalaw
+
+        class Vowels(scalaw.Metric):
+            name = "vowels"
+
+            def wrong(self, item):
+                return None if isinstance(item.get("text"), str) else "it has no 'text'"
+
+            def score(self, model, items):
+                asked = [(item["text"].encode(), vowel.encode()) for item in items for vowel in "aeiou"]
+                logs = model.log_likelihoods(asked)
+                return {"vowels": sum(logs) / len(logs)}
+
+            def made_of(self, texts):
+                return [{"text": text.decode(errors="ignore")} for text in texts]
+    """
+    assert broken(plugin(text)) == set()
+    careless = text.replace('isinstance(item.get("text"), str)', "True")
+    assert broken(plugin(careless, "careless.py")) == {"a question without anything in it is wrong"}

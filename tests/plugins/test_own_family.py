@@ -42,6 +42,11 @@ def test_a_family_of_twenty_lines_is_planned_by_what_is_counted_of_it():
     assert shape.forward_flops == 2 * (64 * width + width * width + 10 * width)
     assert shape.train_flops == 3 * shape.forward_flops - 2 * 64 * width
     assert shape.head_flops == 2 * 10 * width
+    # Inputs are the batch's; of each layer the sum before GELU and what comes after it, of the end log-probabilities
+    # and the one number that cross-entropy keeps; and a hidden layer once more, as its gradient.
+    family = FAMILIES.load("mlp")
+    told = family.activation_bytes(shape, plan.context.manifest, half=False)
+    assert told == pytest.approx(4 * (5 * width + 10), abs=8)
 
 
 def test_its_counts_and_the_rest_are_what_every_family_promises():

@@ -84,6 +84,7 @@ def test_a_description_that_is_none_of_what_was_asked_is_refused(linear, sweep_o
     ("override", "said"),
     [
         ("train.schedule=wsm", r"train.schedule: wsm averages weights, and those of linear are its own; write wsd"),
+        ("keep=best", r"keep: the weights of the program linear are its own; let it save them itself; leave it out"),
         ("train.fuse=true", r"train.fuse: linear trains one model a process"),
         ("train.learning_rate=auto", r"train: train.learning_rate: auto has no rule .*; write a number"),
         ("grid.compression=[{method: quantize, bits: 8}]", r"grid.compression: the weights of linear are its own"),
@@ -120,6 +121,11 @@ def test_without_consent_nothing_is_started_or_written(verb, linear, sweep_of, s
 def test_consent_to_a_program_that_the_sweep_does_not_run_is_refused(linear, sweep, tmp_path):
     with pytest.raises(BadInput, match="`program` names a trainer of your own, but the sweep trains a simulated"):
         make_plan(sweep(), program=read_program(linear / "program.toml"))
+
+
+def test_a_plan_compares_no_schedule_that_a_program_cannot_follow(linear, sweep_of):
+    plan = make_plan(parse_sweep(sweep_of()), program=read_program(linear / "program.toml"))
+    assert list(plan.to_json()["flops_by_schedule"]) == ["wsd"]
 
 
 def test_a_plan_remembers_what_was_said_until_files_beside_the_program_change(linear, sweep_of, monkeypatch):

@@ -21,14 +21,15 @@ from orchestrator.planning.context import RunContext
 from orchestrator.planning.tree import Stage
 from orchestrator.programs.exchange import BadAnswer, write_json
 from orchestrator.programs.guardian import Guardian
+from orchestrator.programs.launcher import CannotStart, Launcher
 from orchestrator.programs.manifest import PROTOCOL, Sharing
-from orchestrator.programs.preload import CannotPreload, ForkedProcess, Preloaded
-from orchestrator.programs.process import REFUSALS, SAVED, TaskProcess, environment, told
+from orchestrator.programs.process import REFUSALS, SAVED, told
 from orchestrator.programs.program import Program
 from workers.checkpointer import Checkpointer, StateGone, Stopped
 from workers.curves import StageCurve
 from workers.families.program.plan import described_data, described_model
 from workers.programs.failures import Hung, ProgramFailed, TaskRefused
+from workers.programs.ranks import devices, rank_environment
 from workers.programs.rates import rate_knots
 from workers.programs.rows import measured
 from workers.programs.run import Run
@@ -56,10 +57,10 @@ class ProgramEngine:
         self._scratch = Path(tempfile.mkdtemp(prefix="scalaw-program-"))
         self._guardian = Guardian(self._scratch)
         self._end = weakref.finalize(self, self._guardian.close)
+        self._launcher = Launcher(self.program, self._scratch, self._guardian, threads)
         self._numbers = count(1)
         self._ahead: Sequence[Stage] = ()
         self._run: Run | None = None
-        self._preloaded: Preloaded | None = None
         self._curves: dict[str, ToldCurve] = {}
         self._beat: Callable[[], None] = lambda: None
 
@@ -100,6 +101,8 @@ class ProgramEngine:
             If the parent was scored at the end of its path, and nothing goes on from it.
         """
         interval_s = INTERVAL_S if checkpointer is None else checkpointer.interval_s / 2
+        if not self.rank.leads and self.program.manifest.launch == "one":
+            return ProgramState(stage.stop_step, (), done=True)
         try:
             if self._run is None or not self._run.leads_to(stage):
                 self._start(self._path(stage), parent, interval_s)
@@ -177,7 +180,7 @@ class ProgramEngine:
         scores = path[-1].kind == "evaluate"
         stages = [each for each in path if each.kind != "evaluate"] or path
         first, last = stages[0], stages[-1]
-        if parent is not None and not parent.files:
+        if parent is not None and not parent.files and self.rank.leads:
             raise StateGone((first.parent or first.id,), "the state before this stage was scored, and not kept")
         folder = self._scratch / f"run-{next(self._numbers)}"
         for name in ("states", "work"):
@@ -189,33 +192,24 @@ class ProgramEngine:
         task["checkpoint_interval_s"] = min(interval_s, INTERVAL_S)
         task["save_steps"] = [each.stop_step for each in stages[: len(stages) - scores] if each.steps]
         write_json(folder / "task.json", task)
-        process = self._process(folder)
+        name = self.program.manifest.name
+        try:
+            process = self._launcher.start(folder / "task.json", self._ranks())
+        except CannotStart as error:
+            raise ProgramFailed(f"{name} can't be started: {error}") from error
         self._run = Run(folder, process, task, self.program.manifest, stages, start, scores)
         for stage in stages:
             if stage.steps:
                 self._curves.setdefault(stage.id, ToldCurve(stage))
                 self._run.curves[stage.id] = self._curves[stage.id]
 
-    def _process(self, folder: Path) -> TaskProcess | ForkedProcess:
-        """Start the program at the task in a folder: a child of the warm interpreter, or a process of its own."""
-        manifest, file = self.program.manifest, folder / "task.json"
-        variables = environment(manifest, threads=self.threads)
-        place = self.program.place(self._scratch / "code")
-        try:
-            if not manifest.preload:
-                return TaskProcess(manifest.command, place, file, variables, self._guardian)
-            if self._preloaded is None:
-                self._preloaded = Preloaded(manifest.preload, place, variables, self._scratch, self._guardian)
-            try:
-                return self._preloaded.start(manifest.command[1:], file, variables)
-            except CannotPreload:  # it was killed, as where memory ran out: the next try starts another one
-                self._preloaded.close()
-                self._preloaded = None
-                raise
-        except CannotPreload as error:
-            raise ProgramFailed(f"{manifest.name} can't be started: {error}") from error
-        except OSError as error:
-            raise ProgramFailed(f"{manifest.name} can't be started: {error.strerror} ({error.filename})") from error
+    def _ranks(self) -> dict[str, str]:
+        """Return what the process is told of the other ranks; each of them asks at the same time."""
+        if self.rank.world_size == 1 or self.program.manifest.launch == "one":
+            return {}
+        from workers.training.group import agreed_port  # torch, which one process alone does without
+
+        return rank_environment(self.rank.index, self.rank.world_size, agreed_port(self.rank, on_gpu=self.on_gpu))
 
     def _task(self, folder: Path, first: Stage, last: Stage, start: ProgramState, *, scores: bool) -> dict[str, Any]:
         recipe = last.recipe
@@ -243,7 +237,7 @@ class ProgramEngine:
             "metrics": str(folder / "metrics.jsonl"),
             "phase": "pretrain",
             "world_size": recipe.world_size,
-            "devices": ["cuda:0" if self.on_gpu else "cpu"] * recipe.world_size,
+            "devices": devices(on_gpu=self.on_gpu, world_size=recipe.world_size),
         }
 
     def _rest(self, run: Run, stage: Stage) -> tuple[list[Stage], ProgramState]:
@@ -262,6 +256,8 @@ class ProgramEngine:
 
     def _followed(self, run: Run, stage: Stage, checkpointer: Checkpointer | None) -> ProgramState | None:
         """Return the state at the end of a stage; ``None`` where the process has saved and left before it."""
+        if not self.rank.leads:
+            return self._accompanied(run, stage)
         look_s, asked_s = FIRST_LOOK_S, None
         last = stage.id == run.path[-1].id
         seen = run.task["start_step"]
@@ -300,6 +296,20 @@ class ProgramEngine:
             time.sleep(look_s)
             look_s = min(LONGEST_LOOK_S, 1.2 * look_s)
 
+    def _accompanied(self, run: Run, stage: Stage) -> ProgramState:
+        """Return at the end of a stage on a rank that leaves nothing; how it gets on shows rank 0."""
+        end = ProgramState(stage.stop_step, (), done=True)
+        if stage.id != run.path[-1].id:
+            run.handed.add(stage.id)
+            return end
+        while (code := run.process.code()) is None:
+            self._beat()
+            time.sleep(LONGEST_LOOK_S)
+        if code != 0:
+            name = f"rank {self.rank.index} of {run.manifest.name}"
+            raise ProgramFailed(f"{name} ended with {told(code)}", run.process.log.text())
+        return end
+
     def _ended(
         self, run: Run, stage: Stage, code: int, checkpointer: Checkpointer | None, *, stopped: bool
     ) -> ProgramState | None:
@@ -319,7 +329,7 @@ class ProgramEngine:
             checkpointer.keep(stage, run.state(inside[-1], done=False))
         if stopped:
             raise Stopped(f"{name} was asked to stop and left with {told(code)}")
-        if code == SAVED and resumes and there and there[-1] > run.task["start_step"]:
+        if code == SAVED and resumes and self.rank.world_size == 1 and there and there[-1] > run.task["start_step"]:
             return None
         log = run.process.log.text()
         if code in REFUSALS:

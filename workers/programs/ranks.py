@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 
 def rank_environment(rank: int, world_size: int, port: int) -> dict[str, str]:
     """Return the variables by which ranks find together; those of one cell are on one node."""
@@ -13,3 +15,11 @@ def rank_environment(rank: int, world_size: int, port: int) -> dict[str, str]:
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(port),
     }
+
+
+def devices(*, on_gpu: bool, world_size: int) -> list[str]:
+    """Return the devices of a task: of each rank its own, or all that one process has."""
+    if not on_gpu:
+        return ["cpu"] * world_size
+    seen = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")
+    return ["cuda:0"] * world_size if world_size > 1 else [f"cuda:{k}" for k in range(len(seen))]

@@ -18,11 +18,13 @@ from orchestrator.planning.manifest import DataManifest
 from orchestrator.planning.recipe import Recipe
 from orchestrator.programs.exchange import BadAnswer, finite, read_json, write_json
 from orchestrator.programs.guardian import Guardian
+from orchestrator.programs.launcher import CannotStart, Launcher
 from orchestrator.programs.manifest import PROTOCOL
-from orchestrator.programs.process import TaskProcess, environment, told
-from orchestrator.programs.program import Program
+from orchestrator.programs.preload import ForkedProcess
+from orchestrator.programs.process import TaskProcess, told
+from orchestrator.programs.program import Program, SourcesChanged
 from workers.families.program.plan import described_data, described_model
-from workers.programs.ranks import rank_environment
+from workers.programs.ranks import devices, rank_environment
 from workers.programs.state import read_folder
 
 #: Longest that a short run may take: programs load data, and compile.
@@ -82,9 +84,11 @@ class Trials:
 
     def __enter__(self) -> Trials:
         self._guardian = Guardian(self._folder)
+        self._launcher = Launcher(self.program, self._folder, self._guardian, self.threads)
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._launcher.close()
         self._guardian.close()
 
     def run(
@@ -165,10 +169,10 @@ class Trials:
         scored: int | None,
         *,
         every_s: float,
-    ) -> tuple[Path, list[TaskProcess]]:
+    ) -> tuple[Path, list[TaskProcess | ForkedProcess]]:
         self._count += 1
         folder = self._folder / str(self._count)
-        for name in ("states", "work", "code"):
+        for name in ("states", "work"):
             (folder / name).mkdir(parents=True)
         recipe, manifest = self.recipe, self.program.manifest
         named = ("learning_rate", "batch_size", "world_size")
@@ -199,28 +203,26 @@ class Trials:
                 "metrics": str(folder / "metrics.jsonl"),
                 "phase": "pretrain",
                 "world_size": recipe.world_size,
-                "devices": ["cuda:0" if self.on_gpu else "cpu"] * recipe.world_size,
+                "devices": devices(on_gpu=self.on_gpu, world_size=recipe.world_size),
             },
         )
-        place = self.program.place(folder / "code")
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        processes: list[TaskProcess] = []
+        processes: list[TaskProcess | ForkedProcess] = []
+        several = recipe.world_size > 1 and manifest.launch == "ranks"
         try:
-            for rank in range(recipe.world_size if manifest.launch == "ranks" else 1):
-                variables = environment(manifest, threads=self.threads)
-                if recipe.world_size > 1 and manifest.launch == "ranks":
-                    variables |= rank_environment(rank, recipe.world_size, port)
-                    variables |= {"CUDA_VISIBLE_DEVICES": str(rank)} if self.on_gpu else {}
-                processes.append(TaskProcess(manifest.command, place, folder / "task.json", variables, self._guardian))
-        except OSError as error:
+            for rank in range(recipe.world_size if several else 1):
+                variables = rank_environment(rank, recipe.world_size, port) if several else {}
+                variables |= {"CUDA_VISIBLE_DEVICES": str(rank)} if several and self.on_gpu else {}
+                processes.append(self._launcher.start(folder / "task.json", variables))
+        except (CannotStart, SourcesChanged) as error:
             _end(processes)
-            raise TrialFailed(f"it can't be started: {error.strerror} ({error.filename})") from error
+            raise TrialFailed(f"it can't be started: {error}") from error
         return folder, processes
 
 
-def _end(processes: Sequence[TaskProcess]) -> None:
+def _end(processes: Sequence[TaskProcess | ForkedProcess]) -> None:
     for process in processes:
         process.kill()
 

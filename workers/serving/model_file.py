@@ -76,6 +76,16 @@ def from_bytes(data: bytes) -> Model:
     return Model(about, {name: arrays[name] for name in ways})
 
 
+def header_of(data: bytes) -> dict[str, Any]:
+    """Return what a file says about its model, its arrays unread; raises as `from_bytes`."""
+    try:
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        about: dict[str, Any] = json.loads(header["__metadata__"][METADATA_KEY])
+    except (ValueError, KeyError) as error:
+        raise BadInput(f"no model file of scalaw, or a damaged one: {error}") from error
+    return about
+
+
 def stored_bits(model: Model, parameters: set[str]) -> int:
     """Return the bits of what is written for some arrays, scales and masks included, names and JSON not."""
     parts, _ = _encoded(model)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from workers.sources.source import Indices
+from workers.sources.indices import Indices
 
 
 class ExampleSplit:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from workers.sources.indices import Indices
 from workers.sources.order import permutation
-from workers.sources.source import Indices
 
 #: Part of every digest; to be raised when a rule below changes.
 SPLIT_RULE = 1

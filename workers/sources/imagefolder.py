@@ -17,8 +17,9 @@ from orchestrator.spec.bounds import Pixels
 from orchestrator.spec.options import Options
 from workers.sources.hashed_split import SPLIT_RULE, halves
 from workers.sources.image_listing import ListedImage, class_folders, list_images
+from workers.sources.indices import Indices
 from workers.sources.lazy_split import FolderSplit
-from workers.sources.source import Dataset, Indices
+from workers.sources.source import Dataset
 from workers.sources.staging import on_this_node
 
 #: ImageNet's, of values between 0 and 1.

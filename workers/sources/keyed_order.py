@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from workers.derived_seed import derived_seed
+from workers.sources.indices import Indices
 from workers.sources.order import EpochOrder
-from workers.sources.source import Indices
 
 #: Part of the digest of all data that is ordered so; to be raised when a line below changes an order.
 KEYED_ORDER = 1

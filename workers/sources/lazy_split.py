@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from workers.sources.source import Indices
+from workers.sources.indices import Indices
 
 
 class FolderSplit:

@@ -8,7 +8,7 @@ from collections import OrderedDict
 import numpy as np
 
 from workers.derived_seed import derived_seed
-from workers.sources.source import Indices
+from workers.sources.indices import Indices
 
 #: Permutations of later epochs kept at a time: a batch may straddle two epochs.
 EPOCHS_KEPT = 2

@@ -11,13 +11,13 @@ import numpy.typing as npt
 
 from orchestrator.planning.manifest import DataManifest
 from orchestrator.spec.options import Options
+from workers.sources.indices import Indices
 
 if TYPE_CHECKING:  # planning reads manifests without torch
     import torch
 
     from workers.sources.order import EpochOrder
 
-Indices = npt.NDArray[np.int64]
 #: Takes indices int64 (B,) on a device and returns x and y there, fresh and C-contiguous, as ``Split.batch`` would.
 Gather: TypeAlias = "Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]"
 

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import as_strided
 
-from workers.sources.source import Gather, Indices
+from workers.sources.indices import Indices
+from workers.sources.source import Gather
 
 if TYPE_CHECKING:  # the manifest of a text is made here, without torch
     import torch

@@ -12,8 +12,9 @@ import torch
 
 from orchestrator.planning.tree import Stage
 from workers.derived_seed import derived_seed
+from workers.sources.indices import Indices
 from workers.sources.order import EpochOrder
-from workers.sources.source import Indices, ResidentSplit, Split
+from workers.sources.source import ResidentSplit, Split
 from workers.training.augment import drawn_offsets, moved
 from workers.training.nested import mapped
 
@@ -127,7 +128,9 @@ class Feed:
         if pick.offsets is not None:
             x, y = batch
             batch = moved(x, torch.from_numpy(pick.offsets)), y
-        return batch if self.device.type == "cpu" else mapped(self._sent, batch)
+        if self.device.type == "cpu":
+            return batch
+        return mapped(lambda leaf: self._sent(leaf) if isinstance(leaf, torch.Tensor) else leaf, batch)
 
     def _uploaded(self, chunk: Sequence[Pick]) -> Iterator[tuple[torch.Tensor, torch.Tensor | None]]:
         indices = np.concatenate([pick.indices for pick in chunk])
@@ -150,13 +153,13 @@ def _has_room(device: torch.device, wanted_bytes: int) -> bool:
     return device.type == "cuda" and wanted_bytes <= RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]
 
 
-def _tensor(array: npt.NDArray[Any] | torch.Tensor) -> torch.Tensor:
+def _tensor(array: Any) -> Any:
     """Return a contiguous array as a tensor with the strides of a fresh one; a tensor as it is.
 
     Numpy calls a transposed batch of one channel contiguous and keeps strides that torch takes for channels-last, on
     which its CPU convolutions have written past their buffers.
     """
-    if isinstance(array, torch.Tensor):
+    if not isinstance(array, np.ndarray):  # a tensor, or what a family's own batch holds beside
         return array
     if 1 in array.shape:
         array = array.reshape(-1).reshape(array.shape)

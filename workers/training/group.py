@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from datetime import timedelta
 
 import torch
@@ -52,6 +53,18 @@ def join(rank: Rank, host: str, port: int, meeting: TCPStore | None, *, on_gpu: 
         backend, store=store, rank=rank.index, world_size=rank.world_size, timeout=TIMEOUT, device_id=device
     )
     dist.barrier(device_ids=None if device is None else [device.index])
+
+
+def agreed_port(rank: Rank, *, on_gpu: bool) -> int:
+    """Return a port that is free on this node, the same on every rank of a gang; every rank must ask."""
+    port = 0
+    if rank.leads:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+    told = torch.tensor(port, device="cuda" if on_gpu else "cpu")
+    dist.broadcast(told, src=0)
+    return int(told.item())
 
 
 def all_agree(rank: Rank, yes: bool, device: torch.device) -> bool:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from orchestrator.errors import BadInput
 from orchestrator.spec.plugins.code import PluginCode, read_plugin
 from orchestrator.spec.plugins.importing import import_plugin, import_target
 from orchestrator.spec.plugins.kinds import OWN_FAMILY, SEAMS, plugins_in
@@ -28,8 +29,16 @@ def admit(paths: Iterable[str | os.PathLike[str]]) -> list[PluginCode]:
         If one can't be read or imported, holds no plug-in, or has a name of ours.
     """
     codes = [read_plugin(path) for path in paths]
+    whose: dict[tuple[str, str], PluginCode] = {}
     for code in codes:
         described: list[dict[str, Any]] = ask(code, {"ask": "describe"})
+        for facts in described:
+            registry = SEAMS[facts["seam"]]
+            other = whose.setdefault((registry.group, facts["name"]), code)
+            if other != code:
+                raise BadInput(
+                    f"{other.name} and {code.name} both have a {registry.kind} {facts['name']!r}; rename one"
+                )
         here = [facts for facts in described if facts["seam"] != OWN_FAMILY]
         classes = {(one.seam, one.name): one.entry for one in plugins_in(import_plugin(code), code)} if here else {}
         for facts in described:
@@ -84,4 +93,5 @@ def _entry(seam: str, entry: type[Any]) -> Any:
 
 def _put(registry: Registry, name: str, entry: Any, code: PluginCode) -> None:
     registry.add(name, entry)
+    registry.added_training.pop(name, None)  # of what the name stood for before
     _CODE[registry.group, name] = code

@@ -29,7 +29,7 @@ from orchestrator.errors import BadInput
 from orchestrator.spec.plugins.code import PluginCode
 
 #: Raised when another way of counting gives another answer.
-COUNTING: Final = 1
+COUNTING: Final = 2
 #: Names the folder of the answers; by default it is below the user's cache.
 VARIABLE: Final = "SCALAW_PLUGIN_CACHE"
 #: Longest that one answer is waited for: the import of torch, and of the plug-in, is in it.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any, Final
 
@@ -18,6 +17,7 @@ from orchestrator.errors import BadInput
 from orchestrator.planning.manifest import DataManifest
 from workers.families.own.family import Family
 from workers.families.own.modules import built, head_of, non_embedding, weights_of
+from workers.training.nested import leaves
 
 #: Candidates that are looked at; a family that offers more has to take larger steps.
 MOST_CANDIDATES: Final = 100_000
@@ -98,31 +98,31 @@ def meta_module(family: Family, dims: Mapping[str, int | str]) -> nn.Module:
 
 
 def shape_facts(family: Family, dims: Mapping[str, int | str]) -> dict[str, Any]:
-    """Return all that planning knows of a candidate: counts, FLOPs and memory of an example, what may be compressed."""
+    """Return all that planning knows of a candidate: counts, FLOPs of one example, and what may be compressed."""
     module = meta_module(family, dims)
     head = head_of(family, module)
     try:
-        costs = _costs(family, module, head, META)
+        flops = _flops(family, module, head, META)
     except (NotImplementedError, RuntimeError):  # reads values, which there are none of on the meta device
         torch.manual_seed(0)
-        costs = _costs(family, built(family, dict(dims)), head, torch.device("cpu"))
+        flops = _flops(family, built(family, dict(dims)), head, torch.device("cpu"))
     return {
         "dims": dict(dims),
         "params_total": sum(parameter.numel() for parameter in module.parameters()),
         "params_non_embedding": non_embedding(family, module),
-        **costs,
+        **flops,
         "weights": [[name, list(size)] for name, size in weights_of(family, module)],
         "head": head,
     }
 
 
-def _costs(family: Family, module: nn.Module, head: str, device: torch.device) -> dict[str, int]:
+def _flops(family: Family, module: nn.Module, head: str, device: torch.device) -> dict[str, int]:
     batch = batch_of(family.data, EXAMPLES, device)
     module.train()
     with sdpa_kernel(SDPBackend.MATH):  # torch counts nothing for its fused attention on CPU
         with FlopCounterMode(display=False) as forward, torch.no_grad():
             loss_on(family, module, batch)
-        with FlopCounterMode(display=False) as both, _kept_for_backward(module) as kept:
+        with FlopCounterMode(display=False) as both:
             loss_on(family, module, batch).backward()
         last = 0
         if head:
@@ -132,27 +132,37 @@ def _costs(family: Family, module: nn.Module, head: str, device: torch.device) -
                 loss_on(family, module, batch).backward()
             last = of_head.get_total_flops() - forward.get_total_flops()
     return {
+        "activation_bytes": _kept_bytes(family, module, batch) // EXAMPLES,
         "forward_flops": forward.get_total_flops() // EXAMPLES,
         "train_flops": both.get_total_flops() // EXAMPLES,
         "head_flops": last // EXAMPLES,
-        "activation_bytes": sum(kept.values()) // EXAMPLES,
     }
 
 
-@contextmanager
-def _kept_for_backward(module: nn.Module) -> Iterator[dict[int, int]]:
-    """Count the bytes that a backward pass needs of the forward pass beside weights, each storage once."""
-    known = {tensor.untyped_storage()._cdata for tensor in (*module.parameters(), *module.buffers())}
-    kept: dict[int, int] = {}
+def _kept_bytes(family: Family, module: nn.Module, batch: Any) -> int:
+    """Return what the graph holds for the backward pass, beside weights and batch, and the largest of it once more.
+
+    At its turning point the backward pass has a gradient as large as what it begins with, mostly the logits.
+    """
+    for parameter in module.parameters():
+        parameter.requires_grad_(True)
+    known = {t.untyped_storage()._cdata for t in (*module.parameters(), *module.buffers(), *_tensors(batch))}
+    kept: dict[int, torch.UntypedStorage] = {}
 
     def noticed(tensor: torch.Tensor) -> torch.Tensor:
         storage = tensor.untyped_storage()
-        if storage._cdata not in known:
-            kept[storage._cdata] = storage.nbytes()
+        kept[storage._cdata] = storage  # held, so that no other storage gets its place
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(noticed, lambda tensor: tensor):
-        yield kept
+        loss = loss_on(family, module, batch)
+    sizes = [storage.nbytes() for place, storage in kept.items() if place not in known]
+    del loss
+    return sum(sizes) + max(sizes, default=0)
+
+
+def _tensors(batch: Any) -> list[torch.Tensor]:
+    return [leaf for leaf in leaves(batch) if isinstance(leaf, torch.Tensor)]
 
 
 def loss_on(family: Family, module: nn.Module, batch: Any) -> torch.Tensor:

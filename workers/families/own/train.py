@@ -51,6 +51,11 @@ class TrainedFamily:
         other: ModelShape = self._planned.shape_on(shape, options, data)
         return other
 
+    def activation_bytes(self, shape: ModelShape, data: DataManifest, *, half: bool) -> int:
+        """See the half that plans."""
+        found: int = self._planned.activation_bytes(shape, data, half=half)
+        return found
+
     def build(self, shape: ModelShape, options: Mapping[str, Any], data: DataManifest) -> torch.nn.Module:
         """Return the freshly initialised module.
 

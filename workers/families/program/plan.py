@@ -99,9 +99,8 @@ class ProgramFamily:
         raise BadOption("grid", "finetune", "a program has one data set, so it isn't fine-tuned on another")
 
     @staticmethod
-    def activation_bytes(shape: ModelShape, data: DataManifest, *, half: bool) -> int:
-        """Return 0: what a program's activations take is not known."""
-        return 0
+    def activation_bytes(shape: ModelShape, data: DataManifest, *, half: bool) -> None:
+        """Return nothing: what a program takes of memory it alone knows."""
 
     @staticmethod
     def weights(shape: ModelShape) -> list[tuple[str, tuple[int, ...]]]:

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from orchestrator.errors import BadOption
-from workers.sources.source import Indices
+from workers.sources.indices import Indices
 from workers.sources.tokens.shard_file import Shard
 
 #: Shards that are together no larger are mapped; workers on a node share the memory.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -15,11 +14,9 @@ from workers.sources.staging import on_this_node
 from workers.sources.tokens.fingerprint import WHOLE_BYTES, looked_at
 from workers.sources.tokens.flat_copy import flat_copy
 from workers.sources.tokens.listing import by_split, files_of
+from workers.sources.tokens.options import TokensOptions
 from workers.sources.tokens.shard_file import COLUMNS, Shard, flat_shard
 from workers.sources.tokens.shards_manifest import NAME, ShardsManifest, read_manifest
-
-if TYPE_CHECKING:
-    from workers.sources.tokens.source import TokensOptions
 
 SPLITS = ("train", "val", "test")
 

@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from orchestrator.errors import BadOption
-from workers.sources.source import Gather, Indices
+from workers.sources.indices import Indices
+from workers.sources.source import Gather
 from workers.sources.tokens.shard_reader import ShardReader
 
 if TYPE_CHECKING:  # planning counts windows without torch

@@ -1,0 +1,1 @@
+"""Tasks downstream: what a trained language model is asked, one kind of question a file."""
