@@ -40,16 +40,7 @@ from workers.training.state import TrainState, arrays_of, load_arrays, load_mode
 
 #: Scores that have columns of their own; what else a family measures stands together in ``metrics``.
 SCORED = frozenset(
-    [
-        "train_loss",
-        "val_loss",
-        "test_loss",
-        "bits_per_byte",
-        "accuracy",
-        "precision_macro",
-        "recall_macro",
-        "f1_macro",
-    ]  # columns of a row
+    ["train_loss", "val_loss", "test_loss", "bits_per_byte", "accuracy", "precision_macro", "recall_macro", "f1_macro"]
 )
 #: Parents whose scores are remembered, so that their compressed variants needn't score them again.
 REFERENCES_KEPT = 32

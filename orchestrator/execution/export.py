@@ -25,6 +25,7 @@ from orchestrator.spec.plugins.code import PluginCode
 from orchestrator.spec.registries import FAMILIES
 from orchestrator.store import Store, open_store
 from orchestrator.store.cell_row import last_line
+from orchestrator.store.weights import KeptWeights
 from workers.serving.model_file import header_of
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def export(
             state.write(target / "state")
             size = state.nbytes
         else:
-            data, val_loss, loader = _model(store, row, codes, target, say)
+            data, val_loss, loader = _model(store, row, kept, codes, target, say)
             (target / "model.safetensors").write_bytes(data)
             (target / "load.py").write_text(loader)
             size = len(data)
@@ -127,12 +128,10 @@ def _written(plugins: Sequence[PluginCode], folder: Path) -> str:
     """Write the plug-ins that a model is made of beside it; return the lines by which its loader admits them."""
     places = []
     for number, code in enumerate(plugins):
-        place = Path("plugins", str(number), code.name)
-        for path, text in code.files:
-            file = folder / place if code.name.endswith(".py") else folder / place / path
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(text, encoding="utf-8")
-        places.append(place.as_posix())
+        places.append(f"plugins/{number}/{code.name}")
+        for path, text in code.files_at(places[-1]):
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_text(text, encoding="utf-8")
     return PLUGIN_LINES.format(places=places) if places else ""
 
 
@@ -150,10 +149,14 @@ def _row(store: Store, cell: str) -> dict[str, Any]:
 
 
 def _model(
-    store: Store, row: dict[str, Any], codes: Sequence[PluginCode], folder: Path, say: Callable[[str], None]
+    store: Store,
+    row: dict[str, Any],
+    kept: KeptWeights | None,
+    codes: Sequence[PluginCode],
+    folder: Path,
+    say: Callable[[str], None],
 ) -> tuple[bytes, float, str]:
     """Return the model file, as it was kept or trained anew, its validation loss, and the loader's source text."""
-    kept = store.weights.find(row["cell_id"])
     if kept is None:
         plan, tree = _planned(store, row, None, say)
         data, val_loss, example = _trained(plan, tree, row)

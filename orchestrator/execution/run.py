@@ -141,18 +141,19 @@ def run_sweep(
     _check_room(sweep, address)
     target = open_store(store, create=True)
     check_free(target, sweep.name, say=journal.say)
+    done = target.done()  # also sets damaged parts aside, so that their cells count as missing
     trial = None
-    if program is not None and _missing(plan.cells, target.done()):
+    if program is not None and _missing(plan.cells, done):
         trial = tried(plan, program, target, journal.say)
         if trial.level is not program.level:
             plan = make_plan(sweep, share=share, program=program.lowered(trial.level))
     ids = [cell.id for cell in plan.cells]
-    done = target.done()  # also sets damaged parts aside, so that their cells count as missing
     again = {cell_id for cell_id in ids if done.get(cell_id) == "failed"} if retry_failed else set()
     chooser = None
     if budget_fraction is not None:
         chooser = _chooser(plan, budget_fraction, target.rows(ids), again, journal)
-    lacking = {cell_id for cell_id in wanted if done.get(cell_id) == "ok" and target.weights.find(cell_id) is None}
+    kept = {one.cell_id for one in target.weights.files()} if wanted else set()
+    lacking = {cell_id for cell_id in wanted if done.get(cell_id) == "ok" and cell_id not in kept}
     missing = _missing(plan.cells, done.keys() - again - lacking)
     spent = Spent()
     with _Beginning(target, plan, again, journal, trial=trial) as beginning:

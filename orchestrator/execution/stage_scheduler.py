@@ -59,7 +59,7 @@ class StageScheduler:
     _alone: set[str] = field(default_factory=set)
     _unkept_s: dict[str, float] = field(default_factory=dict)
     _obsolete: list[str] = field(default_factory=list)
-    remaining_s: dict[str, float] = field(default_factory=dict)
+    remaining_s: dict[str, float] = field(init=False)
 
     def __post_init__(self) -> None:
         self.estimates = Estimates(self.tree, self.rate)

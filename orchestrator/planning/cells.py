@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from orchestrator.errors import BadInput, UnbuildableSize, refused_at
 from orchestrator.planning.cell import Cell, cell_identity
 from orchestrator.planning.content_id import content_id
 from orchestrator.planning.family import Family, ModelShape
 from orchestrator.planning.manifest import DataManifest
+from orchestrator.planning.plugins import plugin_digests
 from orchestrator.planning.recipe import RECIPE_VERSION, Recipe
 from orchestrator.planning.tasks import Task
 from orchestrator.programs.program import Program
-from orchestrator.spec.plugins.admission import digests
-from orchestrator.spec.registries import FAMILIES, METRICS, OPTIMIZERS, SCHEDULES, SOURCES, Registry
+from orchestrator.spec.registries import FAMILIES, METRICS, OPTIMIZERS, SCHEDULES, SOURCES
 from orchestrator.spec.sweep import Sweep
 
 #: A warning is given where the nearest buildable size is further off than this share.
@@ -109,23 +108,14 @@ def _common(
                 [
                     (FAMILIES, sweep.model.family),
                     (SOURCES, sweep.data.source),
-                    *_named(recipe),
+                    (OPTIMIZERS, recipe.optimizer),
+                    (SCHEDULES, recipe.schedule),
                     *((METRICS, task.kind) for task in tasks),
                 ]
             ),
             **({} if program is None else {"program": program.digest}),
         }
     )
-
-
-def _named(recipe: Recipe) -> list[tuple[Registry, str]]:
-    return [(OPTIMIZERS, recipe.optimizer), (SCHEDULES, recipe.schedule)]
-
-
-def plugin_digests(named: Sequence[tuple[Registry, str]]) -> dict[str, Any]:
-    """Return what names of people's own code add to an identity (I8); names of ours add nothing, so ids stay."""
-    found = digests(named)
-    return {"plugins": found} if found else {}
 
 
 def _full_set(sweep: Sweep, manifest: DataManifest) -> int:

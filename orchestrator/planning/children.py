@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 
 from orchestrator.errors import BadInput
 from orchestrator.planning.cell import Cell
-from orchestrator.planning.cells import plugin_digests
 from orchestrator.planning.compress_plan import CompressPlanner
 from orchestrator.planning.content_id import content_id
 from orchestrator.planning.context import TaskData
 from orchestrator.planning.family import Family, ModelShape
 from orchestrator.planning.finetuning import AUTO_RATE_SHARE, Tuning
+from orchestrator.planning.plugins import plugin_digests
 from orchestrator.planning.recipe import Recipe
 from orchestrator.spec.registries import SOURCES
 from orchestrator.spec.sections.finetune import Finetune

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 from orchestrator.errors import BadInput, UnbuildableSize, refused_at
 from orchestrator.planning.cell import Cell
-from orchestrator.planning.cells import plugin_digests
 from orchestrator.planning.compressed import Compressed, CompressStep
 from orchestrator.planning.compressor import Compressor
 from orchestrator.planning.content_id import content_id
 from orchestrator.planning.context import TaskData
 from orchestrator.planning.family import Family, ModelShape
+from orchestrator.planning.plugins import plugin_digests
 from orchestrator.planning.recipe import Recipe
 from orchestrator.spec.compression_options import CompressionOptions
 from orchestrator.spec.registries import COMPRESSORS

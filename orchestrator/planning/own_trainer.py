@@ -68,8 +68,6 @@ def manifest_of(data: DescribedData) -> DataManifest:
         val_examples=data.val_examples,
         test_examples=data.test_examples,
         tokens_per_example=data.tokens_per_example,
-        input_shape=(),
-        classes=0,
     )
 
 

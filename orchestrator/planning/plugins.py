@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from orchestrator.errors import BadInput
 from orchestrator.spec import Sweep
-from orchestrator.spec.plugins.admission import codes_of
+from orchestrator.spec.plugins.admission import codes_of, digests
 from orchestrator.spec.plugins.code import PluginCode
 from orchestrator.spec.registries import COMPRESSORS, FAMILIES, LAWS, METRICS, OPTIMIZERS, SCHEDULES, SOURCES, Registry
 from orchestrator.spec.sections.compression import chained
@@ -37,6 +38,12 @@ def check_plugins(sweep: Sweep) -> None:
 def plugins_of(sweep: Sweep) -> tuple[PluginCode, ...]:
     """Return the code of people's own that a sweep's stages need; laws are needed by nobody who trains."""
     return codes_of([(registry, name) for registry, name, _ in _named(sweep) if registry is not LAWS])
+
+
+def plugin_digests(named: Sequence[tuple[Registry, str]]) -> dict[str, Any]:
+    """Return what names of people's own code add to an identity (I8); names of ours add nothing, so ids stay."""
+    found = digests(named)
+    return {"plugins": found} if found else {}
 
 
 def _named(sweep: Sweep) -> Iterator[tuple[Registry, str, tuple[str | int, ...]]]:

@@ -75,7 +75,8 @@ def tasks_of(sweep: Sweep, data: Mapping[str, DataManifest]) -> tuple[Task, ...]
 
 def _text(path: str, place: str) -> str:
     try:
-        data = Path(path).expanduser().read_bytes()
+        with Path(path).expanduser().open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
     except OSError as error:
         raise BadInput(f"{place}: {path} can't be read: {error.strerror}") from error
     if len(data) > MOST_BYTES:

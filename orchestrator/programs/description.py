@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import sys
 import tempfile
@@ -16,11 +14,12 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, ValidationError
 
 from orchestrator.errors import BadInput
-from orchestrator.programs.exchange import BadAnswer, read_json, write_json
+from orchestrator.programs.exchange import MOST_BYTES, BadAnswer, read_json, write_json
 from orchestrator.programs.guardian import Guardian
 from orchestrator.programs.manifest import PROTOCOL
 from orchestrator.programs.process import TaskProcess, environment, told
 from orchestrator.programs.program import Program
+from orchestrator.spec.remembered import Remembered, cache_folder
 from orchestrator.spec.validation_errors import complaints_of
 from orchestrator.spec.yaml.key_path import shown
 
@@ -71,14 +70,13 @@ class _Question:
     options: Mapping[str, Any]
     params: tuple[int, ...]
 
-    def key(self) -> str:
+    def depends_on(self) -> list[Any]:
         """Return what the answer depends on, as far as it can be known without asking.
 
         Data are not among a program's sources; sizes and times of the files beside them stand for them.
         """
         passed = {name: os.environ.get(name) for name in self.program.manifest.env}
-        about = [self.program.digest, self.options, self.params, sys.executable, passed, _beside(self.program.folder)]
-        return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
+        return [self.program.digest, self.options, self.params, sys.executable, passed, _beside(self.program.folder)]
 
 
 def describe(
@@ -101,14 +99,13 @@ def describe(
         If it ends otherwise than with exit 0 and a description of as many sizes.
     """
     question = _Question(program, options, tuple(params))
-    kept = _cache() / f"{question.key()}.json"
+    answers = Remembered(cache_folder("describe"), MOST_BYTES)
+    key = answers.key(question.depends_on())
     if remembered:
-        with suppress(BadAnswer, ValidationError):
-            return Description.model_validate(read_json(kept))
+        with suppress(ValidationError):
+            return Description.model_validate(answers.recall(key))
     answer = _asked(question)
-    with suppress(OSError):  # it is but quicker the next time
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        write_json(kept, answer.model_dump(mode="json"))
+    answers.keep(key, answer.model_dump(mode="json"))
     return answer
 
 
@@ -185,8 +182,3 @@ def _beside(folder: str) -> list[tuple[str, int, int]]:
         if len(found) > MOST_FILES:
             break
     return found
-
-
-def _cache() -> Path:
-    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(home, "scalaw", "describe")

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.programs.guardian import Guardian
-from orchestrator.programs.preload import CannotPreload, ForkedProcess, Preloaded
-from orchestrator.programs.process import TaskProcess, environment
+from orchestrator.programs.preload import CannotPreload, Preloaded
+from orchestrator.programs.process import ProgramProcess, TaskProcess, environment
 from orchestrator.programs.program import Program
 
 
@@ -34,7 +34,7 @@ class Launcher:
     threads: int
     _warm: Preloaded | None = None
 
-    def start(self, task: Path, ranks: Mapping[str, str] | None = None) -> TaskProcess | ForkedProcess:
+    def start(self, task: Path, ranks: Mapping[str, str] | None = None) -> ProgramProcess:
         """Start the program at the task in a file.
 
         Parameters

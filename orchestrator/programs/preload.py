@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from orchestrator.programs import forker
 from orchestrator.programs.guardian import VARIABLE, Guardian, end_task
-from orchestrator.programs.process import KILL_S, LOOK_S, Tail
+from orchestrator.programs.process import KILL_S, ProgramProcess, Tail
 
 #: Longest that imports may take, on a cold disk.
 IMPORT_S: Final = 600.0
@@ -149,31 +149,24 @@ class Preloaded:
                 return True
 
 
-class ForkedProcess:
-    """A child of a warm interpreter at one task; otherwise as `TaskProcess`."""
+class ForkedProcess(ProgramProcess):
+    """A child of a warm interpreter at one task."""
 
     def __init__(self, origin: Preloaded, pid: int, task: str, log: Tail) -> None:
         self._origin, self.pid, self.task, self.log = origin, pid, task, log
 
     def code(self) -> int | None:
-        """See `TaskProcess`."""
+        """See `ProgramProcess`."""
         return self._origin.code(self.pid)
 
-    def wait(self, within_s: float) -> int | None:
-        """See `TaskProcess`."""
-        late = time.monotonic() + within_s
-        while (code := self.code()) is None and time.monotonic() < late:
-            time.sleep(LOOK_S)
-        return code
-
     def signal(self, number: int) -> None:
-        """See `TaskProcess`."""
+        """See `ProgramProcess`."""
         with suppress(ProcessLookupError):
             if self.code() is None:
                 os.kill(self.pid, number)
 
     def kill(self) -> None:
-        """See `TaskProcess`."""
+        """See `ProgramProcess`."""
         self.code()
         end_task(self.task, None if self._origin.has_ended(self.pid) else self.pid)
         self.wait(KILL_S)

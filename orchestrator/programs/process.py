@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -51,8 +52,42 @@ class Tail:
         return bytes(self._kept[-4 * TOLD_CHARACTERS :]).decode(errors="replace")[-TOLD_CHARACTERS:].strip()
 
 
-class TaskProcess:
-    """A program at one task.
+class ProgramProcess(ABC):
+    """A program at one task, however it was started.
+
+    Attributes
+    ----------
+    pid
+        It leads its session.
+    log
+        The end of what it says.
+    """
+
+    pid: int
+    log: Tail
+
+    @abstractmethod
+    def code(self) -> int | None:
+        """Return how it ended, negative where by a signal, or ``None`` while it runs."""
+
+    @abstractmethod
+    def signal(self, number: int) -> None:
+        """Send it a signal; SIGTERM asks it to finish its step, save and exit with 75."""
+
+    @abstractmethod
+    def kill(self) -> None:
+        """End its session, and what it has started in others."""
+
+    def wait(self, within_s: float) -> int | None:
+        """Return how it ended, or ``None`` where it still runs after so long."""
+        late = time.monotonic() + within_s
+        while (code := self.code()) is None and time.monotonic() < late:
+            time.sleep(LOOK_S)
+        return code
+
+
+class TaskProcess(ProgramProcess):
+    """A program at one task, in a process of its own.
 
     Parameters
     ----------
@@ -94,22 +129,15 @@ class TaskProcess:
         self.log = Tail(reading)
 
     def code(self) -> int | None:
-        """Return how it ended, negative where by a signal, or ``None`` while it runs."""
+        """See `ProgramProcess`."""
         return self._process.poll()
 
-    def wait(self, within_s: float) -> int | None:
-        """Return how it ended, or ``None`` where it still runs after so long."""
-        late = time.monotonic() + within_s
-        while (code := self.code()) is None and time.monotonic() < late:
-            time.sleep(LOOK_S)
-        return code
-
     def signal(self, number: int) -> None:
-        """Send it a signal; SIGTERM asks it to finish its step, save and exit with 75."""
+        """See `ProgramProcess`."""
         self._process.send_signal(number)
 
     def kill(self) -> None:
-        """End its session, and what it has started in others."""
+        """See `ProgramProcess`."""
         end_task(self.task, self.pid if self.code() is None else None)
         self.wait(KILL_S)
 

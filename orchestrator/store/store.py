@@ -219,15 +219,7 @@ class Store:
 
     def heartbeat(self, name: str) -> dict[str, Any] | None:
         """Return the last heartbeat of a sweep's driver, or ``None``; one that is damaged is named and says nothing."""
-        key = _heartbeat_key(name)
-        try:
-            return decode_document(self.blobs.get(key), key)
-        except FileNotFoundError:
-            return None
-        except (DamagedDocument, UnreadableBlob) as damage:
-            reason = damage.reason if isinstance(damage, DamagedDocument) else str(damage)
-            self._damage.name(key, reason, "the next driver writes it anew")
-            return None
+        return self._document(_heartbeat_key(name), "the next driver writes it anew")
 
     def save_verdict(self, key: str, document: Mapping[str, Any]) -> None:
         """Record how far a program's cells may share here, under what that depends on."""
@@ -236,14 +228,17 @@ class Store:
 
     def verdict(self, key: str) -> dict[str, Any] | None:
         """Return what was recorded, or ``None``; one that is damaged is named, and what it says is tried again."""
-        name = f"{VERDICTS}/{key}.json"
+        return self._document(f"{VERDICTS}/{key}.json", "the program is tried again", must_be_sealed=True)
+
+    def _document(self, key: str, mend: str, *, must_be_sealed: bool = False) -> dict[str, Any] | None:
+        """Return a document, or ``None`` where there is none; one that is damaged is named and says nothing."""
         try:
-            return decode_document(self.blobs.get(name), name, must_be_sealed=True)
+            return decode_document(self.blobs.get(key), key, must_be_sealed=must_be_sealed)
         except FileNotFoundError:
             return None
         except (DamagedDocument, UnreadableBlob) as damage:
             reason = damage.reason if isinstance(damage, DamagedDocument) else str(damage)
-            self._damage.name(name, reason, "the program is tried again")
+            self._damage.name(key, reason, mend)
             return None
 
     def save_run_log(self, name: str, text: str) -> None:

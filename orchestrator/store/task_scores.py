@@ -6,6 +6,7 @@ import json
 from typing import Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 #: One row a cell, task and metric.
 SCHEMA: Final = pa.schema(
@@ -20,9 +21,10 @@ def task_scores(results: pa.Table) -> pa.Table:
     ``TASK.METRIC``.
     """
     found = []
-    columns = (results[name].to_pylist() for name in ("cell_id", "task", "metrics"))
+    scored = results.filter(pc.is_valid(results["metrics"]))
+    columns = (scored[name].to_pylist() for name in ("cell_id", "task", "metrics"))
     for cell_id, data, text in zip(*columns, strict=True):
-        for key, value in json.loads(text or "{}").items():
+        for key, value in json.loads(text).items():
             name, _, metric = key.rpartition(".")
             found.append({"cell_id": cell_id, "name": name or data, "metric": metric, "value": value})
     return pa.Table.from_pylist(found, SCHEMA)

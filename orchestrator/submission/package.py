@@ -76,8 +76,7 @@ def pack(
             _add(archive, folder / path, path.as_posix())
         archive.writestr(zipfile.ZipInfo(JOB_FILE, EPOCH), job_id)
         for place, code in zip(plugin_places(plugins), plugins, strict=True):
-            for file, text in code.files:
-                name = place if place.endswith(".py") else f"{place}/{file}"
+            for name, text in code.files_at(place):
                 archive.writestr(zipfile.ZipInfo(name, EPOCH), text)
         for package in PACKAGES:
             root = _home(package)

@@ -109,7 +109,7 @@ def test_a_loss_that_raises_is_told_with_its_line(plugin):
 
 @pytest.mark.slow
 def test_pytest_runs_the_suites_as_tests(plugin, tmp_path, answers):
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "scalaw.pytest_plugin", "--scalaw"]
+    command = [sys.executable, "-m", "pytest", "-q", "--scalaw"]
     right = SOURCE.replace("k % 3", "k % 2").replace("split(7)", "split(8)")
     right = right.replace("np.random.normal", "np.random.default_rng(count).normal")
 

@@ -19,21 +19,21 @@ from typing import Any, Final
 
 from orchestrator.planning.context import RunContext
 from orchestrator.planning.tree import Stage
-from orchestrator.programs.exchange import BadAnswer, write_json
+from orchestrator.programs.exchange import BadAnswer
 from orchestrator.programs.guardian import Guardian
 from orchestrator.programs.launcher import CannotStart, Launcher
-from orchestrator.programs.manifest import PROTOCOL, Sharing
+from orchestrator.programs.manifest import Sharing
 from orchestrator.programs.process import REFUSALS, SAVED, told
 from orchestrator.programs.program import Program
 from workers.checkpointer import Checkpointer, StateGone, Stopped
 from workers.curves import StageCurve
-from workers.families.program.plan import described_data, described_model
 from workers.programs.failures import Hung, ProgramFailed, TaskRefused
-from workers.programs.ranks import devices, rank_environment
+from workers.programs.ranks import rank_environment
 from workers.programs.rates import rate_knots
 from workers.programs.rows import measured
 from workers.programs.run import Run
 from workers.programs.state import ProgramState, from_bytes, to_bytes
+from workers.programs.task import write_train_task
 from workers.programs.told_curve import ToldCurve
 from workers.rank import ALONE, Rank
 
@@ -42,8 +42,6 @@ FIRST_LOOK_S: Final = 0.002
 LONGEST_LOOK_S: Final = 0.05
 #: Seconds between states where nobody keeps them: never.
 INTERVAL_S: Final = 1e9
-#: What of a recipe a task has under a name of its own, or as its devices.
-_NAMED: Final = ("learning_rate", "batch_size", "world_size")
 
 
 class ProgramEngine:
@@ -183,15 +181,27 @@ class ProgramEngine:
         if parent is not None and not parent.files and self.rank.leads:
             raise StateGone((first.parent or first.id,), "the state before this stage was scored, and not kept")
         folder = self._scratch / f"run-{next(self._numbers)}"
-        for name in ("states", "work"):
-            (folder / name).mkdir(parents=True)
-        if parent is not None:
-            parent.write(folder / "start")
         start = parent or ProgramState(step=0, files=())
-        task = self._task(folder, first, last, start, scores=scores)
-        task["checkpoint_interval_s"] = min(interval_s, INTERVAL_S)
-        task["save_steps"] = [each.stop_step for each in stages[: len(stages) - scores] if each.steps]
-        write_json(folder / "task.json", task)
+        task = write_train_task(
+            folder,
+            id_=f"{first.id[:24]}-{folder.name}",
+            options=self.context.model_options["options"],
+            shape=last.shape,
+            data=self.context.manifest,
+            recipe=last.recipe,
+            seed=last.seed,
+            on_gpu=self.on_gpu,
+            start_step=start.step,
+            start_state=folder / "start" if start.files else None,
+            stop_step=last.stop_step,
+            rate_knots=rate_knots(last.recipe, last.total_steps, last.stop_step),
+            stream_examples=last.stream_examples,
+            save_steps=[each.stop_step for each in stages[: len(stages) - scores] if each.steps],
+            checkpoint_interval_s=min(interval_s, INTERVAL_S),
+            eval_examples=self.context.eval_examples if scores else None,
+        )
+        if start.files:
+            start.write(folder / "start")
         name = self.program.manifest.name
         try:
             process = self._launcher.start(folder / "task.json", self._ranks())
@@ -210,35 +220,6 @@ class ProgramEngine:
         from workers.training.group import agreed_port  # torch, which one process alone does without
 
         return rank_environment(self.rank.index, self.rank.world_size, agreed_port(self.rank, on_gpu=self.on_gpu))
-
-    def _task(self, folder: Path, first: Stage, last: Stage, start: ProgramState, *, scores: bool) -> dict[str, Any]:
-        recipe = last.recipe
-        rest = {name: value for name, value in recipe.to_json().items() if name not in _NAMED}
-        return {
-            "protocol": PROTOCOL,
-            "do": "train",
-            "id": f"{first.id[:24]}-{folder.name}",
-            "work": str(folder / "work"),
-            "options": dict(self.context.model_options["options"]),
-            "result": str(folder / "result.json"),
-            "model": described_model(last.shape),
-            "data": described_data(self.context.manifest),
-            "seed": last.seed,
-            "batch_size": recipe.batch_size,
-            "learning_rate": recipe.learning_rate,
-            "recipe": rest,
-            "start_step": start.step,
-            "start_state": str(folder / "start") if start.files else None,
-            "stop_step": last.stop_step,
-            "rate_knots": rate_knots(recipe, last.total_steps, last.stop_step),
-            "stream_examples": last.stream_examples,
-            "states": str(folder / "states"),
-            "eval_examples": self.context.eval_examples if scores else None,
-            "metrics": str(folder / "metrics.jsonl"),
-            "phase": "pretrain",
-            "world_size": recipe.world_size,
-            "devices": devices(on_gpu=self.on_gpu, world_size=recipe.world_size),
-        }
 
     def _rest(self, run: Run, stage: Stage) -> tuple[list[Stage], ProgramState]:
         """Return what is left of the path of a process that has saved and left, and where it stands."""
@@ -323,7 +304,7 @@ class ProgramEngine:
             if stage.stop_step not in there:
                 raise BadAnswer(f"{name} ended with exit 0 and left no state {stage.stop_step}")
             return run.state(stage.stop_step, done=True)
-        inside = [step for step in there if run.task["start_step"] < step < stage.stop_step]
+        inside = run.inside(stage, there)
         resumes = self.program.level is not Sharing.NONE
         if checkpointer is not None and inside and resumes and (stopped or code != SAVED):
             checkpointer.keep(stage, run.state(inside[-1], done=False))
@@ -338,7 +319,7 @@ class ProgramEngine:
 
     def _keep(self, run: Run, stage: Stage, seen: int, there: Sequence[int], checkpointer: Checkpointer) -> int:
         """Let the newest state inside a stage be kept where that is due; return its step."""
-        inside = [step for step in there if run.task["start_step"] < step < stage.stop_step]
+        inside = run.inside(stage, there)
         if not inside:
             return seen
         newest = inside[-1]

@@ -13,8 +13,7 @@ from typing import Any, Final
 from orchestrator.planning.tree import Stage
 from orchestrator.programs.exchange import BadAnswer, NotANumber, finite, read_json
 from orchestrator.programs.manifest import PROTOCOL, Manifest
-from orchestrator.programs.preload import ForkedProcess
-from orchestrator.programs.process import TaskProcess
+from orchestrator.programs.process import ProgramProcess
 from workers.programs.failures import ProgramDiverged
 from workers.programs.state import ProgramState, read_folder
 from workers.programs.told_curve import ToldCurve
@@ -42,7 +41,7 @@ class Run:
     """
 
     folder: Path
-    process: TaskProcess | ForkedProcess
+    process: ProgramProcess
     task: dict[str, Any]
     manifest: Manifest
     path: Sequence[Stage]
@@ -116,6 +115,10 @@ class Run:
         folder = self.folder / "states"
         found = [int(each.name) for each in folder.iterdir() if each.name.isdecimal() and len(each.name) < 16]
         return sorted(step for step in found if self.task["start_step"] <= step <= self.task["stop_step"])
+
+    def inside(self, stage: Stage, steps: Sequence[int]) -> list[int]:
+        """Return which of some steps lie in the middle of a stage, and after the start of this process."""
+        return [step for step in steps if self.task["start_step"] < step < stage.stop_step]
 
     def state(self, step: int, *, done: bool) -> ProgramState:
         """Return a whole state that it has left.

@@ -20,6 +20,7 @@ from safetensors.numpy import load, save
 
 from orchestrator.programs.exchange import BadAnswer
 from orchestrator.store.checkpoints import DamagedCheckpoint
+from workers.safetensors_metadata import metadata_of
 
 #: Rises with every change that an older scalaw would misread.
 FORMAT: Final = 1
@@ -131,8 +132,7 @@ def from_bytes(data: bytes) -> ProgramState:
     """
     try:
         arrays = load(data)
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        facts: dict[str, Any] = json.loads(header["__metadata__"][METADATA_KEY])
+        facts: dict[str, Any] = json.loads(metadata_of(data)[METADATA_KEY])
         known = facts["format"] == FORMAT
     except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise DamagedCheckpoint(f"no state of a program: {error}") from error

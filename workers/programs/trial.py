@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -16,16 +15,16 @@ from typing import Any, Final
 from orchestrator.planning.family import ModelShape
 from orchestrator.planning.manifest import DataManifest
 from orchestrator.planning.recipe import Recipe
-from orchestrator.programs.exchange import BadAnswer, finite, read_json, write_json
+from orchestrator.programs.exchange import BadAnswer, finite, read_json
 from orchestrator.programs.guardian import Guardian
 from orchestrator.programs.launcher import CannotStart, Launcher
 from orchestrator.programs.manifest import PROTOCOL
-from orchestrator.programs.preload import ForkedProcess
-from orchestrator.programs.process import TaskProcess, told
+from orchestrator.programs.process import ProgramProcess, told
 from orchestrator.programs.program import Program, SourcesChanged
-from workers.families.program.plan import described_data, described_model
-from workers.programs.ranks import devices, rank_environment
+from workers.ports import free_port
+from workers.programs.ranks import rank_environment
 from workers.programs.state import read_folder
+from workers.programs.task import write_train_task
 
 #: Longest that a short run may take: programs load data, and compile.
 RUN_S: Final = 1_800.0
@@ -169,47 +168,30 @@ class Trials:
         scored: int | None,
         *,
         every_s: float,
-    ) -> tuple[Path, list[TaskProcess | ForkedProcess]]:
+    ) -> tuple[Path, list[ProgramProcess]]:
         self._count += 1
         folder = self._folder / str(self._count)
-        for name in ("states", "work"):
-            (folder / name).mkdir(parents=True)
         recipe, manifest = self.recipe, self.program.manifest
-        named = ("learning_rate", "batch_size", "world_size")
-        write_json(
-            folder / "task.json",
-            {
-                "protocol": PROTOCOL,
-                "do": "train",
-                "id": f"check-{folder.name}",
-                "work": str(folder / "work"),
-                "options": dict(self.options),
-                "result": str(folder / "result.json"),
-                "model": described_model(self.shape),
-                "data": described_data(self.data),
-                "seed": self.seed,
-                "batch_size": recipe.batch_size,
-                "learning_rate": recipe.learning_rate,
-                "recipe": {name: value for name, value in recipe.to_json().items() if name not in named},
-                "start_step": start,
-                "start_state": None if state is None else str(state),
-                "stop_step": stop,
-                "rate_knots": [list(knot) for knot in knots],
-                "stream_examples": stream or self.data.train_examples,
-                "states": str(folder / "states"),
-                "save_steps": list(saves),
-                "checkpoint_interval_s": every_s,
-                "eval_examples": scored,
-                "metrics": str(folder / "metrics.jsonl"),
-                "phase": "pretrain",
-                "world_size": recipe.world_size,
-                "devices": devices(on_gpu=self.on_gpu, world_size=recipe.world_size),
-            },
+        write_train_task(
+            folder,
+            id_=f"check-{folder.name}",
+            options=self.options,
+            shape=self.shape,
+            data=self.data,
+            recipe=recipe,
+            seed=self.seed,
+            on_gpu=self.on_gpu,
+            start_step=start,
+            start_state=state,
+            stop_step=stop,
+            rate_knots=knots,
+            stream_examples=stream or self.data.train_examples,
+            save_steps=saves,
+            checkpoint_interval_s=every_s,
+            eval_examples=scored,
         )
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        processes: list[TaskProcess | ForkedProcess] = []
+        port = free_port()
+        processes: list[ProgramProcess] = []
         several = recipe.world_size > 1 and manifest.launch == "ranks"
         try:
             for rank in range(recipe.world_size if several else 1):
@@ -222,7 +204,7 @@ class Trials:
         return folder, processes
 
 
-def _end(processes: Sequence[TaskProcess | ForkedProcess]) -> None:
+def _end(processes: Sequence[ProgramProcess]) -> None:
     for process in processes:
         process.kill()
 

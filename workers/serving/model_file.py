@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from orchestrator.errors import BadInput
+from workers.safetensors_metadata import metadata_of
 from workers.serving.tensors import decoded, encoded
 
 #: Name of the JSON in the metadata.
@@ -61,10 +62,9 @@ def from_bytes(data: bytes) -> Model:
     """
     try:
         parts = load(data)
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        about = json.loads(header["__metadata__"][METADATA_KEY])
     except (SafetensorError, ValueError, KeyError) as error:
         raise BadInput(f"no model file of scalaw, or a damaged one: {error}") from error
+    about = header_of(data)
     if about.pop("format") > FORMAT:
         raise BadInput("a model file of a newer scalaw: upgrade scalaw")
     ways = about.pop("arrays")
@@ -79,8 +79,7 @@ def from_bytes(data: bytes) -> Model:
 def header_of(data: bytes) -> dict[str, Any]:
     """Return what a file says about its model, its arrays unread; raises as `from_bytes`."""
     try:
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        about: dict[str, Any] = json.loads(header["__metadata__"][METADATA_KEY])
+        about: dict[str, Any] = json.loads(metadata_of(data)[METADATA_KEY])
     except (ValueError, KeyError) as error:
         raise BadInput(f"no model file of scalaw, or a damaged one: {error}") from error
     return about

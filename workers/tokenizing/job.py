@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from io import BytesIO
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -300,9 +301,9 @@ def _write_manifest(
     text_bytes = sum(entry.text_bytes for entry in entries)
     believed = abs(table_bytes - text_bytes) <= TABLE_TOLERANCE * text_bytes
     if believed:
-        with (folder / f".half-{TABLE}").open("wb") as file:
-            np.save(file, tokenizer.token_bytes())
-        (folder / f".half-{TABLE}").rename(folder / TABLE)
+        table = BytesIO()
+        np.save(table, tokenizer.token_bytes())
+        replace(folder / TABLE, table.getvalue())
     manifest = ShardsManifest(
         folder=folder,
         tokenizer={"kind": tokenizer.kind, "name": tokenizer.name, "sha256": tokenizer.sha256},

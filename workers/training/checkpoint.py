@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from orchestrator.store.checkpoints import DamagedCheckpoint
+from workers.safetensors_metadata import metadata_of
 from workers.training.state import TrainState
 
 #: Rises with every change that an older scalaw would misread.
@@ -64,12 +65,12 @@ def from_bytes(data: bytes) -> TrainState:
     """
     try:
         arrays = load(data)
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        metadata = metadata_of(data)
     except (SafetensorError, ValueError) as error:
         raise DamagedCheckpoint(f"a damaged checkpoint: {error}") from error
     except KeyError as error:
         raise DamagedCheckpoint(f"no checkpoint of scalaw: it holds an array of type {error}") from error
-    facts = _facts(header)
+    facts = _facts(metadata)
     if facts.pop("sha256", None) != _digest(facts, arrays):
         raise DamagedCheckpoint("a damaged checkpoint: its checksum differs from what was written")
     found: dict[str, dict[str, np.ndarray]] = {"model": {}, "optimizer": {}, "origin": {}, "curve": {}}
@@ -98,9 +99,8 @@ def from_bytes(data: bytes) -> TrainState:
     )
 
 
-def _facts(header: dict[str, Any]) -> dict[str, Any]:
+def _facts(metadata: dict[str, str]) -> dict[str, Any]:
     """Return what the metadata says, once it is known to be ours and of a format that we read."""
-    metadata = header.get("__metadata__") or {}
     if METADATA_KEY not in metadata:
         raise DamagedCheckpoint("no checkpoint of scalaw: another program wrote this safetensors file")
     try:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import socket
 from datetime import timedelta
 
 import torch
 import torch.distributed as dist
 from torch._C._distributed_c10d import TCPStore
 
+from workers.ports import free_port
 from workers.rank import Rank
 
 #: A rank that hangs is given up after this long; torch's own default is half an hour.
@@ -57,11 +57,7 @@ def join(rank: Rank, host: str, port: int, meeting: TCPStore | None, *, on_gpu: 
 
 def agreed_port(rank: Rank, *, on_gpu: bool) -> int:
     """Return a port that is free on this node, the same on every rank of a gang; every rank must ask."""
-    port = 0
-    if rank.leads:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+    port = free_port() if rank.leads else 0
     told = torch.tensor(port, device="cuda" if on_gpu else "cpu")
     dist.broadcast(told, src=0)
     return int(told.item())

@@ -79,38 +79,20 @@ class WarmModels:
         own: OwnLoss | None = None,
     ) -> Model:
         """Return a module with what compiles or wraps it; its parameters and buffers stay as they are."""
-        if own is not None:
-            return self._wrapped_with_loss(module, recipe, sample, own)
-        forward: Callable[[torch.Tensor], torch.Tensor] = module
+        forward: Any = module if own is None else WithLoss(module, own)
         loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None
         if recipe.compile:
-            forward = compiled(module, recipe)
-            if self.rank.world_size == 1 and next(module.parameters()).device.type == "cuda":
+            forward = compiled(forward, recipe)
+            if own is None and self.rank.world_size == 1 and next(module.parameters()).device.type == "cuda":
                 loss = compiled(_WithLoss(module), recipe)
         if self.rank.world_size > 1:
-            assert isinstance(forward, torch.nn.Module)
             forward = DistributedDataParallel(forward, broadcast_buffers=False)
-            x, y = sample(recipe)
+            batch = sample(recipe)
             before = {k: v.clone() for k, v in module.state_dict().items()}
             to_training(module)
-            cross_entropy(forward(x), y).backward()
+            (forward(batch) if own is not None else cross_entropy(forward(batch[0]), batch[1])).backward()
             module.load_state_dict(before)
-        return Model(module, forward, loss)
-
-    def _wrapped_with_loss(
-        self, module: torch.nn.Module, recipe: Recipe, sample: Callable[[Recipe], Batch], own: OwnLoss
-    ) -> Model:
-        forward: Any = WithLoss(module, own)
-        if recipe.compile:
-            forward = compiled(forward, recipe)
-        if self.rank.world_size > 1:
-            forward = DistributedDataParallel(forward, broadcast_buffers=False)
-            before = {k: v.clone() for k, v in module.state_dict().items()}
-            to_training(module)
-            forward(sample(recipe)).backward()
-            module.load_state_dict(before)
-            module.zero_grad(set_to_none=True)
-        return Model(module, module, own=forward)
+        return Model(module, forward, loss) if own is None else Model(module, module, own=forward)
 
 
 class _WithLoss(torch.nn.Module):

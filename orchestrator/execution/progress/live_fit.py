@@ -40,20 +40,19 @@ class LiveFit:
         if row["recipe"] == self.recipe and not child:
             self._latest.append(row)
             if len(self._latest) == PART_ROWS:
-                self._parts.append(self._packed())
+                self._parts.append(self._table())
+                self._latest = []
 
-    def _packed(self) -> pa.Table:
-        table, self._latest = pa.Table.from_pylist(self._latest, schema=ROW_SCHEMA), []
-        return table
+    def _table(self) -> pa.Table:
+        return pa.Table.from_pylist(self._latest, schema=ROW_SCHEMA)
 
     def refit(self) -> str:
         """Fit the rows so far; return ``alpha 0.06 beta 0.16`` …, or an empty string while too little is known."""
         self.exponents = {}
-        rows = pa.concat_tables([*self._parts, pa.Table.from_pylist(self._latest, schema=ROW_SCHEMA)])
-        if rows.num_rows < FEWEST_ROWS:
+        if not self._parts and len(self._latest) < FEWEST_ROWS:
             return ""
         try:
-            table = axes_from_rows(rows, target=self.target)
+            table = axes_from_rows(pa.concat_tables([*self._parts, self._table()]), target=self.target)
             report = fit(table, target=self.target, laws=["product"], hold_out=None, bootstrap=0)
         except BadInput as refusal:
             return f"no fit yet: {refusal}"

@@ -50,6 +50,12 @@ class PluginCode:
         """Return how tracebacks name one of its files."""
         return f"{self.name}/{path}" if len(self.files) > 1 or not self.name.endswith(".py") else self.name
 
+    def files_at(self, place: str) -> list[tuple[str, str]]:
+        """Return path and text of each file where the plug-in lies at a place, so that `read_plugin` finds it there."""
+        if place.endswith(".py"):
+            return [(place, text) for _, text in self.files]
+        return [(f"{place}/{path}", text) for path, text in self.files]
+
     def to_json(self) -> dict[str, Any]:
         """Return a JSON-able dictionary."""
         return {"name": self.name, "files": [list(file) for file in self.files]}

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import hashlib
 import json
 import os
 import platform
@@ -27,6 +26,7 @@ from typing import IO, Any, Final
 
 from orchestrator.errors import BadInput
 from orchestrator.spec.plugins.code import PluginCode
+from orchestrator.spec.remembered import Remembered, cache_folder
 
 #: Raised when another way of counting gives another answer.
 COUNTING: Final = 2
@@ -34,6 +34,8 @@ COUNTING: Final = 2
 VARIABLE: Final = "SCALAW_PLUGIN_CACHE"
 #: Longest that one answer is waited for: the import of torch, and of the plug-in, is in it.
 PATIENCE_S: Final = 120.0
+#: Largest answer that is remembered.
+MOST_BYTES: Final = 10_000_000
 HELPER: Final = "workers.families.own.answers"
 
 
@@ -50,14 +52,15 @@ def ask(code: PluginCode, question: Mapping[str, Any]) -> Any:
     BadInput
         If the plug-in can't do it, in one line; refusals are not remembered.
     """
-    key = _key(code, question)
-    remembered = _remembered(key)
-    if remembered is not None:
+    answers = _answers()
+    key = answers.key([COUNTING, _versions(), code.digest, question])
+    remembered = answers.recall(key)
+    if isinstance(remembered, dict) and "answer" in remembered:
         return remembered["answer"]
     answer = _helper(code).answer(question)
     if "refused" in answer:
         raise BadInput(answer["refused"])
-    _remember(key, answer)
+    answers.keep(key, answer)
     return answer["answer"]
 
 
@@ -141,11 +144,6 @@ def _root(package: str) -> Path:
     return Path(found.origin).resolve().parents[1]
 
 
-def _key(code: PluginCode, question: Mapping[str, Any]) -> str:
-    document = [COUNTING, _versions(), code.digest, question]
-    return hashlib.sha256(json.dumps(document, sort_keys=True, allow_nan=False).encode()).hexdigest()
-
-
 @cache
 def _versions() -> list[str]:
     found = [platform.python_version()]
@@ -157,25 +155,6 @@ def _versions() -> list[str]:
     return found
 
 
-def _folder() -> Path:
+def _answers() -> Remembered:
     named = os.environ.get(VARIABLE)
-    return (
-        Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "scalaw/plugins"
-    )
-
-
-def _remembered(key: str) -> dict[str, Any] | None:
-    try:
-        document = json.loads((_folder() / f"{key}.json").read_text())
-    except (OSError, ValueError):  # not there, or half of it: it is counted again
-        return None
-    return document if isinstance(document, dict) and "answer" in document else None
-
-
-def _remember(key: str, answer: Mapping[str, Any]) -> None:
-    with contextlib.suppress(OSError):  # no cache, no harm: it is counted again
-        folder = _folder()
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=folder, suffix=".half", delete=False) as half:
-            json.dump(answer, half)
-        Path(half.name).rename(folder / f"{key}.json")
+    return Remembered(Path(named) if named else cache_folder("plugins"), MOST_BYTES)

@@ -279,7 +279,7 @@ def assert_exact(gangs, document, luck=0, *, cut=False):
 
 def test_every_family_that_trains_is_tried():
     trained = {name for name in FAMILIES.builtin if not FAMILIES.load(name).simulated}
-    assert trained == CASES.keys()
+    assert trained - {"program"} == CASES.keys(), "tests/programs tries what programs promise"
 
 
 def test_the_small_sweep_shares_training():

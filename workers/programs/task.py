@@ -1,0 +1,77 @@
+"""The task file of ``do: train``: what each process of a program is told, in a sweep and while it is tried."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from orchestrator.planning.family import ModelShape
+from orchestrator.planning.manifest import DataManifest
+from orchestrator.planning.recipe import Recipe
+from orchestrator.programs.exchange import write_json
+from orchestrator.programs.manifest import PROTOCOL
+from workers.families.program.plan import described_data, described_model
+from workers.programs.ranks import devices
+
+#: What of a recipe a task has under a name of its own, or as its devices.
+_NAMED: Final = ("learning_rate", "batch_size", "world_size")
+
+
+def write_train_task(
+    folder: Path,
+    *,
+    id_: str,
+    options: Mapping[str, Any],
+    shape: ModelShape,
+    data: DataManifest,
+    recipe: Recipe,
+    seed: int,
+    on_gpu: bool,
+    start_step: int,
+    start_state: Path | None,
+    stop_step: int,
+    rate_knots: Sequence[Sequence[float]],
+    stream_examples: int,
+    save_steps: Sequence[int],
+    checkpoint_interval_s: float,
+    eval_examples: int | None,
+) -> dict[str, Any]:
+    """Make what a process needs in a folder of its own, write its ``task.json`` there, and return what that says.
+
+    Parameters
+    ----------
+    folder
+        Gets ``states/`` and ``work/``; answer and metrics go there too.
+    """
+    for name in ("states", "work"):
+        (folder / name).mkdir(parents=True)
+    task: dict[str, Any] = {
+        "protocol": PROTOCOL,
+        "do": "train",
+        "id": id_,
+        "work": str(folder / "work"),
+        "options": dict(options),
+        "result": str(folder / "result.json"),
+        "model": described_model(shape),
+        "data": described_data(data),
+        "seed": seed,
+        "batch_size": recipe.batch_size,
+        "learning_rate": recipe.learning_rate,
+        "recipe": {name: value for name, value in recipe.to_json().items() if name not in _NAMED},
+        "start_step": start_step,
+        "start_state": None if start_state is None else str(start_state),
+        "stop_step": stop_step,
+        "rate_knots": [list(knot) for knot in rate_knots],
+        "stream_examples": stream_examples,
+        "states": str(folder / "states"),
+        "save_steps": list(save_steps),
+        "checkpoint_interval_s": checkpoint_interval_s,
+        "eval_examples": eval_examples,
+        "metrics": str(folder / "metrics.jsonl"),
+        "phase": "pretrain",
+        "world_size": recipe.world_size,
+        "devices": devices(on_gpu=on_gpu, world_size=recipe.world_size),
+    }
+    write_json(folder / "task.json", task)
+    return task

@@ -1,0 +1,18 @@
+"""What stands in a safetensors file beside its arrays, which the library tells of files on disk alone."""
+
+from __future__ import annotations
+
+import json
+
+
+def metadata_of(data: bytes) -> dict[str, str]:
+    """Return the metadata of a file's bytes, its arrays unread; empty where there are none.
+
+    Raises
+    ------
+    ValueError
+        If the header is no JSON.
+    """
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    found: dict[str, str] = header.get("__metadata__") or {}
+    return found
