@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
 import torch
 
+from orchestrator.planning.context import RunContext
 from orchestrator.planning.family import ModelShape
 from orchestrator.planning.tree import Stage
 from orchestrator.spec.registries import COMPRESSORS, OPTIMIZERS
@@ -18,8 +19,8 @@ from workers.compressors.session import Parts, Session, TrainedCompressor
 from workers.curves import trained_before
 from workers.families.trained import TorchFamily
 from workers.rank import Rank
+from workers.recording import recorder_of, tell_curve
 from workers.task_data import LoadedData
-from workers.training.curve import CurveRecorder
 from workers.training.loop import train_steps
 from workers.training.merge import OpenWindows
 from workers.training.model_cache import WarmModels
@@ -29,6 +30,7 @@ from workers.training.state import TrainState, arrays_of, load_arrays, load_mode
 class Bench(Protocol):
     """What a compression asks of the engine that it runs in."""
 
+    context: RunContext
     rank: Rank
     family: TorchFamily
     warm: WarmModels
@@ -41,14 +43,6 @@ class Bench(Protocol):
 
     def reference(self, stage: Stage, module: torch.nn.Module, state: TrainState) -> dict[str, float]:
         """Return what a compression of a model is judged by."""
-
-    def recorder(self, stage: Stage, parent: TrainState | None, modules: Sequence[torch.nn.Module]) -> CurveRecorder:
-        """Return what records the curve of a stage."""
-
-    def tell_curve(
-        self, stage: Stage, parent: TrainState | None, recorder: CurveRecorder, checkpointer: Checkpointer | None
-    ) -> None:
-        """Hand the curve of a stage that is done to whoever writes it."""
 
 
 def restored(module: torch.nn.Module, state: TrainState) -> torch.nn.Module:
@@ -137,7 +131,7 @@ def _recover(
         load_model(parent, module)
         load_optimizer(parent, module, optimizer)
         session.hold(_named("session", parent.origin))
-    recorder = engine.recorder(stage, parent, [module])
+    recorder = recorder_of(engine, stage, parent, [module])
     origin = {f"model/{name}": array for name, array in before.model.items()}
 
     def state(steps: int) -> TrainState:
@@ -176,7 +170,7 @@ def _recover(
         micro_batches=micro_batches,
         recorder=recorder,
     )
-    engine.tell_curve(stage, parent, recorder, checkpointer)
+    tell_curve(engine, stage, parent, recorder, checkpointer)
 
 
 def _named(kind: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -19,21 +19,22 @@ from orchestrator.spec.registries import FAMILIES, OPTIMIZERS
 from workers.accounting import account, model_of, unmet
 from workers.checkpointer import Checkpointer
 from workers.compressing import compress, restored
-from workers.curves import StageCurve, trained_before
+from workers.curves import trained_before
 from workers.derived_seed import derived_seed
 from workers.device import algorithms, give_memory_back, prepared_device
 from workers.families.trained import HasObjective, TorchFamily
 from workers.rank import ALONE, Rank
+from workers.recording import recorder_of, tell_curve
 from workers.serving.latency import measured, slower
 from workers.serving.model_file import to_bytes as model_bytes
 from workers.task_data import LoadedData
 from workers.tasks.scores import task_scores
 from workers.training.batches import training_picks
 from workers.training.checkpoint import from_bytes, to_bytes
-from workers.training.curve import CurveRecorder, Diverged, Validation
+from workers.training.curve import Diverged
 from workers.training.fused import train_fused
 from workers.training.fusing import fusable, fusing_pays
-from workers.training.loop import to_training, train_steps
+from workers.training.loop import train_steps
 from workers.training.merge import OpenWindows, merged
 from workers.training.model_cache import WarmModels
 from workers.training.state import TrainState, arrays_of, load_arrays, load_model, load_optimizer, save_state
@@ -128,7 +129,7 @@ class TorchEngine:
         optimizer = self._start(stage, parent, module)
         windows = OpenWindows(recipe, stage.windows if self.rank.leads else (), goes_on.sums if goes_on else {})
 
-        recorder = self.recorder(stage, parent, [module])
+        recorder = recorder_of(self, stage, parent, [module])
         parts = max(micro_batches, parent.micro_batches if parent else 1)
 
         def state(step: int) -> TrainState:
@@ -162,45 +163,8 @@ class TorchEngine:
             micro_batches=micro_batches,
             recorder=recorder,
         )
-        self.tell_curve(stage, parent, recorder, checkpointer)
+        tell_curve(self, stage, parent, recorder, checkpointer)
         return state(stage.stop_step)
-
-    def recorder(
-        self, stage: Stage, parent: TrainState | None, modules: Sequence[torch.nn.Module], saved: Sequence[Any] = ()
-    ) -> CurveRecorder:
-        """Return what records the curve of a stage of one model, or of several that train together."""
-        data, begun = self.data(stage.data), parent is not None and not parent.done
-        start = parent.step if parent is not None and parent.phase == stage.phase else stage.start_step
-
-        def losses() -> list[float]:
-            found = [data.val_scores(module)["val_loss"] for module in modules]
-            for module in modules:
-                to_training(module)
-            return found
-
-        every = self.context.eval_every
-        return CurveRecorder(
-            stage,
-            start=start,
-            rank=self.rank,
-            models=len(modules),
-            validation=None if every is None else Validation(every, losses),
-            saved=saved or ([parent.curve] if parent is not None and begun else ()),
-        )
-
-    def tell_curve(
-        self,
-        stage: Stage,
-        parent: TrainState | None,
-        recorder: CurveRecorder,
-        checkpointer: Checkpointer | None,
-        model: int = 0,
-    ) -> None:
-        """Hand the curve of a stage that is done to whoever writes it."""
-        if checkpointer is not None:
-            tokens = self.context.data[stage.data].manifest.tokens_per_example
-            before = trained_before(stage, parent) or None
-            checkpointer.add_curve(StageCurve(stage, before, recorder.points(model), tokens))
 
     def foresee(self, stages: Sequence[Stage]) -> None:
         """Nothing need be prepared: a model is built when its stage begins."""
@@ -254,7 +218,9 @@ class TorchEngine:
         data, mine = self.data(first.data), self.rank.share(recipe.batch_size)
         start = parents[0].step if parents[0] is not None and parents[0].phase == first.phase else first.start_step
 
-        recorder = self.recorder(first, parents[0], modules, [each.curve for each in parents if each and not each.done])
+        recorder = recorder_of(
+            self, first, parents[0], modules, [each.curve for each in parents if each and not each.done]
+        )
 
         def state(k: int, step: int) -> TrainState:
             before = parents[k]
@@ -293,7 +259,7 @@ class TorchEngine:
         )
         for k, (stage, parent) in enumerate(zip(stages, parents, strict=True)):
             if k not in recorder.diverged:
-                self.tell_curve(stage, parent, recorder, checkpointer, k)
+                tell_curve(self, stage, parent, recorder, checkpointer, k)
         return [
             Diverged.after(recorder.diverged[k]) if k in recorder.diverged else state(k, first.stop_step)
             for k in range(len(stages))

@@ -6,7 +6,9 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from orchestrator.store.blobs import Blobs
 from orchestrator.store.damage import Damage
@@ -69,8 +71,10 @@ class Curves:
             if key not in found:
                 continue
             table = as_table([found[key]], CURVES_SCHEMA)
-            stages = table["stage_id"].to_pylist()
-            tables.append(table if seen.isdisjoint(stages) else table.filter(pa.array([s not in seen for s in stages])))
+            stages = table["stage_id"].unique().to_pylist()
+            if twice := [stage for stage in stages if stage in seen]:
+                table = table.filter(pc.invert(pc.is_in(table["stage_id"], pa.array(twice))))
+            tables.append(table)
             seen.update(stages)
         return pa.concat_tables(tables).combine_chunks()
 
@@ -123,14 +127,11 @@ def check_curve(key: str, part: Part) -> None:
 
 def _ends(points: pa.Table) -> dict[str, dict[str, Any]]:
     """Return the last point of each stage."""
-    names = ("stage_id", "parent_id", "phase", *COUNTED, "seconds")
-    columns = [points[name].to_pylist() for name in names]
-    found: dict[str, dict[str, Any]] = {}
-    for values in zip(*columns, strict=True):
-        point = dict(zip(names, values, strict=True))
-        if point["stage_id"] not in found or found[point["stage_id"]]["step"] <= point["step"]:
-            found[point["stage_id"]] = point
-    return found
+    codes = points["stage_id"].combine_chunks().dictionary_encode().indices.to_numpy()
+    order = np.lexsort((points["step"].to_numpy(), codes))
+    last = order[np.flatnonzero(np.diff(codes[order], append=-1))]  # the last of each run of one stage
+    ends = points.select(["stage_id", "parent_id", "phase", *COUNTED, "seconds"]).take(last).to_pylist()
+    return {end["stage_id"]: end for end in ends}
 
 
 def _path(leaf: str | None, ends: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -209,8 +209,11 @@ class ProgramEngine:
             raise ProgramFailed(f"{name} can't be started: {error}") from error
         self._run = Run(folder, process, task, self.program.manifest, stages, start, scores)
         for stage in stages:
-            if stage.steps:
-                self._curves.setdefault(stage.id, ToldCurve(stage))
+            inside = start.step > stage.start_step
+            if stage.id not in self._curves and stage.steps and (start.curve or not inside):
+                saved = start.curve if inside else None
+                self._curves[stage.id] = ToldCurve(stage, began_s=start.wall_s, saved=saved)
+            if stage.id in self._curves:
                 self._run.curves[stage.id] = self._curves[stage.id]
 
     def _ranks(self) -> dict[str, str]:

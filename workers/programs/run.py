@@ -108,7 +108,7 @@ class Run:
         if finite(loss) is None:
             raise ProgramDiverged(f"the training loss is {str(loss)[:40]} after step {step}: the model has diverged")
         for curve in self.curves.values():
-            curve.add(step, float(loss), metric, time.time() - self.began_s)
+            curve.add(step, float(loss), metric, self._wall_s(time.time()))
 
     def whole_states(self) -> list[int]:
         """Return the steps after which it has left a whole state, in order; others' names are passed over."""
@@ -131,7 +131,9 @@ class Run:
         folder = self.folder / "states" / str(step)
         if folder.is_symlink() or not folder.is_dir():
             raise BadAnswer(f"the state {step} is no folder")
-        return ProgramState(step, read_folder(folder), self._wall_s(folder.stat().st_ctime), done)
+        inside = (each for each in self.curves.values() if each.stage.start_step < step < each.stage.stop_step)
+        curve = None if done else next((each.saved(step) for each in inside), None)
+        return ProgramState(step, read_folder(folder), self._wall_s(folder.stat().st_ctime), done, curve=curve)
 
     def leads_to(self, stage: Stage) -> bool:
         """Return whether this process is at a stage, or comes to it."""

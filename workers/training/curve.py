@@ -43,7 +43,8 @@ class Validation:
     every
         Steps between two.
     losses
-        Returns the loss of each model now, and leaves them ready to be trained on; called on rank 0 alone.
+        Returns the loss of each model now, and leaves them ready to be trained on; called on every rank, so that none
+        waits for another, and rank 0's are kept.
     """
 
     every: int
@@ -100,7 +101,10 @@ class CurveRecorder:
         self._copies = stage.recipe.compile == "graphs"  # the graph's next replay writes over what it returned
         self._before_s, self._begun = 0.0, time.perf_counter()
         self._read_to = start
-        if all(saved) and saved:
+        #: Whether the points begin where the stage does; a state of an older scalaw has none to go on from.
+        taken_up = len(saved) == models and all(saved)
+        self.whole = start == stage.start_step or taken_up
+        if taken_up:
             self._points = [each["points"].tolist() for each in saved]
             before = np.stack([each["since"] for each in saved], axis=1)
             self._read_to = start - len(before)
@@ -125,7 +129,7 @@ class CurveRecorder:
         if step not in self._due and not validates:
             return
         found: Sequence[float] = ()
-        if validates and self.validation is not None and self.rank.leads:
+        if validates and self.validation is not None:
             found = self.validation.losses()
         self._pending.append(self._sent(step, gradient_norm(), found))
         self._since = []

@@ -120,7 +120,7 @@ class Told:
 
 
 @pytest.mark.slow
-def test_a_stage_that_was_stopped_has_the_curve_that_it_would_have_had():
+def test_a_stage_that_was_stopped_has_the_curve_that_it_would_have_had_and_none_where_its_beginning_is_not_known():
     plan = make_plan(parse_sweep(TEXT))
     engine = TorchEngine(plan.context)
     stage = next(stage for stage in plan.tree if stage.steps)
@@ -136,6 +136,9 @@ def test_a_stage_that_was_stopped_has_the_curve_that_it_would_have_had():
     assert np.flatnonzero(~np.isnan(first.points[:, 2])).tolist() == [4, 9]
     assert end.trained == again.trained == stage.id
     assert not end.curve
+    unknown = Told()
+    engine.train(stage, replace(half.state, curve={}), unknown)  # an older scalaw kept no curve
+    assert unknown.curves == []
 
 
 @pytest.mark.slow
