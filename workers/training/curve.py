@@ -62,6 +62,11 @@ class _Pending(NamedTuple):
     seconds: float
 
 
+def is_here(tensor: torch.Tensor) -> bool:
+    """Return whether a tensor's values can be read without a wait for a device."""
+    return tensor.device.type == "cpu"
+
+
 class CurveRecorder:
     """Takes the losses of a stage's steps, of one model or of several that train together.
 
@@ -133,7 +138,7 @@ class CurveRecorder:
             found = self.validation.losses()
         self._pending.append(self._sent(step, gradient_norm(), found))
         self._since = []
-        while len(self._pending) > (LAG if losses.is_cuda else 0):
+        while len(self._pending) > (0 if is_here(losses) else LAG):
             self._settle()
 
     def finish(self) -> None:
@@ -166,7 +171,7 @@ class CurveRecorder:
     def _sent(self, step: int, norms: torch.Tensor, val_losses: Sequence[float]) -> _Pending:
         device = norms.device
         rate = self.stage.recipe.learning_rate * self.stage.recipe.rate_factor(step - 1, self.stage.total_steps)
-        if device.type == "cpu" and self.rank.world_size == 1:  # a few Python numbers are quicker than torch's calls
+        if is_here(norms) and self.rank.world_size == 1:  # a few Python numbers are quicker than torch's calls
             here = np.array([each.tolist() for each in (*self._since, norms)], np.float64)
             return _Pending(step, here.reshape(len(here), -1), None, rate, val_losses, self._seconds())
         losses = torch.stack([each.to(device).reshape(-1).float() for each in self._since])
