@@ -172,7 +172,7 @@ FAULTS = [
         "a diverged stage is trained again",
         POLICY,
         "if cause in (Cause.DIVERGED, Cause.REFUSED):",
-        "if cause in (Cause.DIVERGED, Cause.REFUSED) and record.raised:",
+        "if cause is Cause.REFUSED or (cause is Cause.DIVERGED and record.raised):",
     ),
     Fault(
         "the cluster is waited for without end",

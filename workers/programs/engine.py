@@ -26,6 +26,7 @@ from orchestrator.programs.manifest import Sharing
 from orchestrator.programs.process import REFUSALS, SAVED, told
 from orchestrator.programs.program import Program
 from workers.checkpointer import Checkpointer, StateGone, Stopped
+from workers.curves import StageCurve
 from workers.programs.failures import Hung, ProgramFailed, TaskRefused
 from workers.programs.ranks import rank_environment
 from workers.programs.rates import rate_knots
@@ -33,6 +34,7 @@ from workers.programs.rows import measured
 from workers.programs.run import Run
 from workers.programs.state import ProgramState, from_bytes, to_bytes
 from workers.programs.task import write_train_task
+from workers.programs.told_curve import ToldCurve
 from workers.rank import ALONE, Rank
 
 #: Seconds between two looks at a process: short at first, as many are.
@@ -57,6 +59,7 @@ class ProgramEngine:
         self._numbers = count(1)
         self._ahead: Sequence[Stage] = ()
         self._run: Run | None = None
+        self._curves: dict[str, ToldCurve] = {}
         self._beat: Callable[[], None] = lambda: None
 
     def listen(self, beat: Callable[[], None]) -> None:
@@ -103,9 +106,15 @@ class ProgramEngine:
                 self._start(self._path(stage), parent, interval_s)
             while (state := self._followed(self._at_work, stage, checkpointer)) is None:
                 self._start(*self._rest(self._at_work, stage), interval_s)
+            self._at_work.listen()  # a state may be seen before the last line that was written ahead of it
         except BaseException:
+            self._curves.clear()
             self._close()
             raise
+        curve = self._curves.pop(stage.id, None)
+        if checkpointer is not None and curve is not None and len(points := curve.points()):
+            tokens = self.context.manifest.tokens_per_example
+            checkpointer.add_curve(StageCurve(stage, stage.parent, points, tokens))
         if stage.id == self._at_work.path[-1].id:
             self._close()
         return state
@@ -141,7 +150,8 @@ class ProgramEngine:
             finally:
                 self._close()
             parent = state
-        return measured(self.program, parent, threads=self.threads, world_size=stage.recipe.world_size)
+        row = measured(self.program, parent, threads=self.threads, world_size=stage.recipe.world_size)
+        return {**row, "stage_id": stage.parent}
 
     # A process
 
@@ -198,6 +208,13 @@ class ProgramEngine:
         except CannotStart as error:
             raise ProgramFailed(f"{name} can't be started: {error}") from error
         self._run = Run(folder, process, task, self.program.manifest, stages, start, scores)
+        for stage in stages:
+            inside = start.step > stage.start_step
+            if stage.id not in self._curves and stage.steps and (start.curve or not inside):
+                saved = start.curve if inside else None
+                self._curves[stage.id] = ToldCurve(stage, began_s=start.wall_s, saved=saved)
+            if stage.id in self._curves:
+                self._run.curves[stage.id] = self._curves[stage.id]
 
     def _ranks(self) -> dict[str, str]:
         """Return what the process is told of the other ranks; each of them asks at the same time."""

@@ -16,6 +16,7 @@ from orchestrator.programs.manifest import PROTOCOL, Manifest
 from orchestrator.programs.process import ProgramProcess
 from workers.programs.failures import ProgramDiverged
 from workers.programs.state import ProgramState, read_folder
+from workers.programs.told_curve import ToldCurve
 
 #: Longest line of metrics, and bytes a step that they may take: more is no metric but a log.
 LINE_BYTES: Final = 4_096
@@ -52,6 +53,8 @@ class Run:
     heard_s: float = field(default_factory=time.monotonic)
     #: Stages whose ends were handed over, and are not here any more.
     handed: set[str] = field(default_factory=set)
+    #: What it has told of each stage of the path, by id.
+    curves: dict[str, ToldCurve] = field(default_factory=dict)
     _read: int = 0
     _rest: bytes = b""
 
@@ -104,6 +107,8 @@ class Run:
         self.step = step
         if finite(loss) is None:
             raise ProgramDiverged(f"the training loss is {str(loss)[:40]} after step {step}: the model has diverged")
+        for curve in self.curves.values():
+            curve.add(step, float(loss), metric, self._wall_s(time.time()))
 
     def whole_states(self) -> list[int]:
         """Return the steps after which it has left a whole state, in order; others' names are passed over."""
@@ -126,7 +131,9 @@ class Run:
         folder = self.folder / "states" / str(step)
         if folder.is_symlink() or not folder.is_dir():
             raise BadAnswer(f"the state {step} is no folder")
-        return ProgramState(step, read_folder(folder), self._wall_s(folder.stat().st_ctime), done)
+        inside = (each for each in self.curves.values() if each.stage.start_step < step < each.stage.stop_step)
+        curve = None if done else next((each.saved(step) for each in inside), None)
+        return ProgramState(step, read_folder(folder), self._wall_s(folder.stat().st_ctime), done, curve=curve)
 
     def leads_to(self, stage: Stage) -> bool:
         """Return whether this process is at a stage, or comes to it."""

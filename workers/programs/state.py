@@ -48,6 +48,8 @@ class ProgramState:
         Whether the stage that left it has ended.
     result
         What the program answered, where it has scored this state.
+    curve
+        In the middle of a stage: what it told of the steps before.
     """
 
     step: int
@@ -55,6 +57,7 @@ class ProgramState:
     wall_s: float = 0.0
     done: bool = True
     result: dict[str, Any] | None = None
+    curve: dict[str, Any] | None = None
 
     @property
     def nbytes(self) -> int:
@@ -117,7 +120,7 @@ def _files(folder: Path) -> Iterator[Path]:
 def to_bytes(state: ProgramState) -> bytes:
     """Return a state as one safetensors file; equal states give equal bytes."""
     facts: dict[str, Any] = {"format": FORMAT, "step": state.step, "wall_s": state.wall_s}
-    facts |= {"done": state.done, "result": state.result}
+    facts |= {"done": state.done, "result": state.result, "curve": state.curve}
     facts["sha256"] = _digest(facts, state.files)
     return save(dict(state.files), {METADATA_KEY: json.dumps(facts, sort_keys=True)})
 
@@ -145,7 +148,8 @@ def from_bytes(data: bytes) -> ProgramState:
         parts = PurePosixPath(name).parts
         if not parts or PurePosixPath(name).is_absolute() or ".." in parts or array.dtype != np.uint8:
             raise DamagedCheckpoint(f"no state of a program: it holds {name!r}")
-    return ProgramState(facts["step"], files, facts["wall_s"], facts["done"], facts["result"])
+    curve = facts.get("curve")  # an older scalaw wrote none
+    return ProgramState(facts["step"], files, facts["wall_s"], facts["done"], facts["result"], curve)
 
 
 def _digest(facts: dict[str, Any], files: Files) -> str:
