@@ -1,5 +1,6 @@
 """A trainer without torch that keeps plain weights: a small classifier with momentum; `options` make it misbehave."""
 
+import os
 import random
 from pathlib import Path
 
@@ -94,6 +95,9 @@ for step in task.steps():
         momentum[name] = (0.9 * momentum[name] + gradient).astype(np.float32)
         weights[name] = (weights[name] - task.rate(step) * momentum[name]).astype(np.float32)
     task.step_done(step, loss, save)
+    if bad == "killed once" and step == 20 and not Path(task.options["outside"], "killed").exists():
+        Path(task.options["outside"], "killed").touch()
+        os.kill(os.getpid(), 9)
 
 scores = {}
 if task.eval_examples:
