@@ -64,6 +64,8 @@ class Task:
         self.start_step: int = self.task.get("start_step", 0)
         self.stop_step: int = self.task.get("stop_step", 0)
         self.start_state = Path(self.task["start_state"]) if self.task.get("start_state") else None
+        #: A weights file that takes the place of the state's (``do: score``, which trains nothing), or None.
+        self.weights = Path(self.task["weights"]) if self.task.get("weights") else None
         #: Held-back examples to score, no more than there are; 0 where nothing is to be scored.
         self.eval_examples: int = min(self.task.get("eval_examples") or 0, self.data.get("val_examples", 0))
         self.stopping = False

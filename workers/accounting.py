@@ -4,19 +4,39 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
-import torch
+import numpy as np
 
 from orchestrator.planning.cell import Cell
 from orchestrator.planning.context import RunContext
 from orchestrator.planning.family import ModelShape
 from workers.compressors.prune.units import shortfall
 from workers.serving.model_file import Model, stored_bits, to_bytes
-from workers.training.state import TrainState
 
 
-def model_of(context: RunContext, shape: ModelShape, state: TrainState, *, data: str) -> Model:
+class Finished(Protocol):
+    """A model's arrays, and what compressions made of it."""
+
+    @property
+    def model(self) -> Mapping[str, np.ndarray]:
+        """Parameters and buffers by name."""
+
+    @property
+    def facts(self) -> Sequence[dict[str, Any]]:
+        """Of each compression, in order."""
+
+
+@dataclass(frozen=True)
+class Packed:
+    """One that is no state: what is written, and no more."""
+
+    model: Mapping[str, np.ndarray]
+    facts: Sequence[dict[str, Any]]
+
+
+def model_of(context: RunContext, shape: ModelShape, state: Finished, *, data: str) -> Model:
     """Return a state's model as it is written to a file."""
     manifest = context.data[data].manifest
     about = {
@@ -32,35 +52,37 @@ def model_of(context: RunContext, shape: ModelShape, state: TrainState, *, data:
             **({} if manifest.document_end is None else {"document_end": manifest.document_end}),
         },
     }
-    return Model(about, state.model)
+    return Model(about, dict(state.model))
 
 
 def account(
     context: RunContext,
     cell: Cell,
-    module: torch.nn.Module,
-    state: TrainState,
-    scores: dict[str, float],
+    parameters: set[str],
+    state: Finished,
+    scores: Mapping[str, Any],
     *,
+    reference: Mapping[str, float],
     in_nats: bool,
 ) -> dict[str, Any]:
     """Return bytes, bits, density, rank ratio, ε and fidelity of a cell's model.
 
+    ``parameters`` are the names of its trained arrays, ``reference`` the scores and bytes of the model before it was
+    compressed.
     ``bits_per_param`` counts what is written for the parameters, scales and masks included, over the parent's number of
     parameters (a student's own). ``fidelity`` is the share of accuracy kept, of a language model ``e^-Δloss``; it is
     null where the loss is a family's own (not ``in_nats``) and there is no accuracy.
     """
     model = model_of(context, cell.shape, state, data=cell.data)
     size = len(to_bytes(model))
-    known = {name for name, _ in module.named_parameters()}
     found = {
         "model_bytes": size,
-        "bits_per_param": stored_bits(model, known) / cell.shape.params_total,
+        "bits_per_param": stored_bits(model, parameters) / cell.shape.params_total,
         "density": math.prod(fact.get("density", 1.0) for fact in state.facts),
         "rank_ratio": math.prod(fact.get("rank_ratio", 1.0) for fact in state.facts),
     }
-    if state.reference:
-        was = state.reference
+    if reference:
+        was = reference
         if in_nats and context.data[cell.data].manifest.tokens_per_example is not None:
             fidelity: float | None = math.exp(was["val_loss"] - scores["val_loss"])
         else:

@@ -14,6 +14,7 @@ from orchestrator.planning.context import RunContext
 from orchestrator.planning.family import ModelShape
 from orchestrator.planning.tree import Stage
 from orchestrator.spec.registries import COMPRESSORS, OPTIMIZERS
+from workers.accounting import Finished
 from workers.checkpointer import Checkpointer
 from workers.compressors.session import Parts, Session, TrainedCompressor
 from workers.curves import trained_before
@@ -45,7 +46,7 @@ class Bench(Protocol):
         """Return what a compression of a model is judged by."""
 
 
-def restored(module: torch.nn.Module, state: TrainState) -> torch.nn.Module:
+def restored(module: torch.nn.Module, state: Finished) -> torch.nn.Module:
     """Return a freshly built module with a state's structure and values."""
     for fact in state.facts:
         compressor: TrainedCompressor = COMPRESSORS.load_training(fact["method"])()

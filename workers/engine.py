@@ -346,7 +346,8 @@ class TorchEngine:
         warnings += slower(times, parent.reference)
         spent_s = time.perf_counter() - begun
         in_nats = data.objective.loss is None
-        accounted = account(self.context, cell, module, parent, scores, in_nats=in_nats)
+        trained = {name for name, _ in module.named_parameters()}
+        accounted = account(self.context, cell, trained, parent, scores, reference=parent.reference, in_nats=in_nats)
         more = {name: scores.pop(name) for name in sorted(scores.keys() - SCORED)}
         if self.context.tasks:
             with algorithms(deterministic=stage.recipe.deterministic):

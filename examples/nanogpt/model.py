@@ -51,7 +51,7 @@ def dims_for(params, context):
 
 
 def described(dims):
-    """Return what scalaw asks of a size: all parameters, those beside the embeddings, FLOPs of training on a window."""
+    """Return what scalaw asks of a size: all parameters, those beside the embeddings, FLOPs of a window, matrices."""
     with torch.device("meta"):
         model = GPT(**dims)
     total = sum(weight.numel() for weight in model.parameters())
@@ -59,4 +59,5 @@ def described(dims):
     context, width, depth = dims["context"], dims["width"], dims["depth"]
     flops = context * (6 * (total - positions) + 12 * depth * width * context)
     count = {"params_total": total, "params_non_embedding": total - head - positions}
-    return {**count, "train_flops": flops, "dims": dims}
+    weights = {f"blocks.{name}": list(w.shape) for name, w in model.blocks.named_parameters() if w.dim() > 1}
+    return {**count, "train_flops": flops, "dims": dims, "weights": weights}

@@ -4,6 +4,7 @@ import math
 from pathlib import Path
 
 import numpy as np
+import safetensors.torch
 import torch
 from model import GPT, dims_for
 
@@ -36,9 +37,14 @@ def evaluate(count):
     return sum(losses) / count
 
 
+def save(folder):
+    safetensors.torch.save_file(model.state_dict(), folder / "model.safetensors")
+    torch.save(optimizer.state_dict(), folder / "optimizer.pt")
+
+
 torch.manual_seed(0)
 model = GPT(**dims_for(25_000, context), dropout=0.1)
-optimizer = torch.optim.AdamW(model.parameters(), lr=peak_rate, betas=(0.9, 0.95), weight_decay=0.1)
+optimizer = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.95), weight_decay=0.1)
 for step in range(max_steps):
     for group in optimizer.param_groups:
         group["lr"] = rate(step)
@@ -51,4 +57,4 @@ for step in range(max_steps):
     if step % 100 == 0:
         print(step, loss.item())
 print("validation loss", evaluate(1024))
-torch.save(model.state_dict(), "model.pt")
+save(Path())

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import safetensors.torch
 import torch
 from model import GPT, described, dims_for
 
@@ -31,6 +32,11 @@ def evaluate(count):
     return sum(losses) / count
 
 
+def save(folder):
+    safetensors.torch.save_file(model.state_dict(), folder / "model.safetensors")
+    torch.save(optimizer.state_dict(), folder / "optimizer.pt")
+
+
 if task.do == "describe":
     data = {"name": "stdlib-bytes", "digest": digest_of(shards / "train.bin", shards / "val.bin")}
     data |= {"tokens_per_example": context, "train_examples": len(train) // context - 1}
@@ -39,11 +45,10 @@ if task.do == "describe":
 
 torch.manual_seed(task.seed)
 model = GPT(**task.dims, dropout=task.options["dropout"])
-optimizer = torch.optim.AdamW(model.parameters(), lr=task.rate(0), betas=(0.9, 0.95), weight_decay=0.1)
-parts = {"model": model, "optimizer": optimizer}
+optimizer = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.95), weight_decay=0.1)
 if task.start_state:
-    for name, state in torch.load(task.start_state / "state.pt", weights_only=True).items():
-        parts[name].load_state_dict(state)
+    model.load_state_dict(safetensors.torch.load_file(task.weights or task.start_state / "model.safetensors"))
+    optimizer.load_state_dict(torch.load(task.start_state / "optimizer.pt", weights_only=True))
 for step in task.steps():
     for group in optimizer.param_groups:
         group["lr"] = task.rate(step)
@@ -54,7 +59,6 @@ for step in task.steps():
     loss.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     optimizer.step()
-    state = {name: part.state_dict() for name, part in parts.items()}
-    task.step_done(step, loss.item(), save=lambda to, state=state: torch.save(state, to / "state.pt"))
+    task.step_done(step, loss.item(), save)
 val_loss = evaluate(task.eval_examples) if task.eval_examples else None
 task.finish(params_total=sum(p.numel() for p in model.parameters()), val_loss=val_loss)

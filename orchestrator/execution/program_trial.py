@@ -110,7 +110,11 @@ def _key(plan: Plan, program: Program) -> str:
     about: dict[str, Any] = {
         "check": CHECK_VERSION,
         "program": program.digest,
-        "declared": [manifest.sharing.value, manifest.data_prefix],
+        "declared": [
+            manifest.sharing.value,
+            manifest.data_prefix,
+            *([] if manifest.weights is None else [manifest.weights]),
+        ],
         "options": plan.sweep.model.options,
         "on_gpu": resources.gpus_per_worker > 0,
         "world_size": resources.world_size,

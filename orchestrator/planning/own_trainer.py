@@ -10,7 +10,9 @@ from orchestrator.planning.manifest import DataManifest
 from orchestrator.planning.schedules.schedule import schedule_named
 from orchestrator.programs.description import DescribedData, Description, describe
 from orchestrator.programs.program import Program
+from orchestrator.spec.compression_options import CompressionOptions
 from orchestrator.spec.registries import FAMILIES
+from orchestrator.spec.sections.compression import chained
 from orchestrator.spec.sweep import Sweep
 
 
@@ -49,7 +51,13 @@ def described(sweep: Sweep, program: Program | None, *, remembered: bool) -> Des
     if program is None:
         return None
     _refuse_what_it_cannot(sweep, program)
-    return describe(program, sweep.model.options["options"], sweep.grid.params, remembered=remembered)
+    found = describe(program, sweep.model.options["options"], sweep.grid.params, remembered=remembered)
+    if sweep.grid.compression and not all(model.weights for model in found.models):
+        raise BadInput(
+            f"{sweep.at('grid', 'compression')}: {program.manifest.name} describes no weights that may be compressed; "
+            'add "weights": {NAME: SHAPE} to each of its models, or take grid.compression out'
+        )
+    return found
 
 
 def family_of(sweep: Sweep, found: Description | None) -> Family:
@@ -75,11 +83,15 @@ def _refuse_what_it_cannot(sweep: Sweep, program: Program) -> None:
     name = program.manifest.name
     if sweep.grid.finetune is not None:
         raise BadInput(f"{sweep.at('grid', 'finetune')}: {name} describes one data set; take grid.finetune out")
-    if sweep.grid.compression:
+    plain = program.manifest.weights is not None
+    if sweep.grid.compression and not plain:
         raise BadInput(
-            f"{sweep.at('grid', 'compression')}: the weights of {name} are its own, so they aren't compressed; take "
-            "grid.compression out"
+            f"{sweep.at('grid', 'compression')}: the weights of {name} are its own, so they aren't compressed; name "
+            "the safetensors file of its states as weights in program.toml, or take grid.compression out"
         )
+    for k, compression in enumerate(sweep.grid.compression):
+        for step in chained(compression):
+            _refuse_compression(step, sweep.at("grid", "compression", k), name)
     resources = sweep.resources
     if program.manifest.launch == "one" and resources.world_size > 1 and resources.gpus_per_worker:
         raise BadInput(
@@ -91,10 +103,10 @@ def _refuse_what_it_cannot(sweep: Sweep, program: Program) -> None:
             f"{sweep.at('resources', 'cpu_workers')}: {name} scores in the process that trains; take cpu_workers out"
         )
     for train in sweep.recipes():
-        if schedule_named(train.schedule).ending == "merge":
+        if schedule_named(train.schedule).ending == "merge" and not plain:
             raise BadInput(
                 f"{sweep.at('train', 'schedule')}: {train.schedule} averages weights, and those of {name} are its own; "
-                "write wsd"
+                "name the safetensors file of its states as weights in program.toml, or write wsd"
             )
         if train.fuse:
             raise BadInput(f"{sweep.at('train', 'fuse')}: {name} trains one model a process; take fuse out")
@@ -103,3 +115,16 @@ def _refuse_what_it_cannot(sweep: Sweep, program: Program) -> None:
             f"{sweep.at('train', 'eval_every')}: {name} scores on the way when it likes, by a val_loss in its metrics; "
             "take eval_every out"
         )
+
+
+def _refuse_compression(step: CompressionOptions, place: str, name: str) -> None:
+    """Refuse what needs more of a model than its weights: training, another structure, other arithmetic."""
+    if step.recover is not None:
+        raise BadInput(f"{place}.recover: {name} trains, and what we compress of it isn't trained on; take recover out")
+    if step.student_key is not None or step.changes in ("model", "units"):
+        raise BadInput(
+            f"{place}: {step.method} makes another model, and {name} builds its own: quantize, prune or factorise its "
+            "weights"
+        )
+    if getattr(step, "activations", "float") != "float":
+        raise BadInput(f"{place}.activations: what {name} multiplies its weights with is its own; take activations out")

@@ -135,6 +135,8 @@ class Plan:
 
         Compared are ours and those of the sweep, not all that happen to be installed.
         """
+        program = self.context.program
+        unmerged = program is not None and program.manifest.weights is None
         names = dict.fromkeys([*SCHEDULES.builtin, *(cell.recipe.schedule for cell in self.cells)])
         schedules = {name: schedule_named(name) for name in names}
         return {
@@ -147,8 +149,7 @@ class Plan:
                 )
             )
             for name, schedule in schedules.items()
-            if schedule.shares
-            and schedule.ending not in (("nothing", "merge") if self.context.program else ("nothing",))
+            if schedule.shares and schedule.ending not in (("nothing", "merge") if unmerged else ("nothing",))
         }
 
     def to_json(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, ValidationError, field_validator
 
 from orchestrator.errors import BadInput
 from orchestrator.programs.exchange import MOST_BYTES, BadAnswer, read_json, write_json
@@ -55,6 +55,21 @@ class DescribedModel(_Answer):
     params_non_embedding: Size
     train_flops: Cost
     dims: dict[str, Any]
+    #: Shape of each weight that may be compressed, by its name in the weights file: (outputs, inputs, …).
+    weights: dict[
+        Annotated[str, Field(min_length=1, max_length=500)], Annotated[tuple[Size, ...], Field(min_length=2)]
+    ] = Field(default={}, max_length=100_000)
+
+    @field_validator("weights")
+    @classmethod
+    def _apart(cls, weights: dict[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+        layers = {name.removesuffix(".weight") for name in weights}
+        for layer in layers:
+            parts = layer.split(".")
+            above = next((up for k in range(1, len(parts)) if (up := ".".join(parts[:k])) in layers), None)
+            if not all(parts) or above is not None or len(layers) < len(weights):
+                raise ValueError(f"{layer[:80]!r} is no name of a layer of its own; write blocks.0.proj.weight")
+        return weights
 
 
 class Description(_Answer):

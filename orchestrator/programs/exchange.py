@@ -72,7 +72,7 @@ def read_file(path: Path, most: int) -> bytes:
         about = os.fstat(file.fileno())
         if not stat.S_ISREG(about.st_mode):
             raise BadAnswer(f"{path.name} is no plain file")
-        data = file.read(most + 1)
+        data = file.read(min(most, about.st_size) + 1)  # as much is set aside before it is read
     if len(data) > most:
         raise BadAnswer(f"{path.name} has more than {most:,} bytes")
     return data

@@ -55,6 +55,7 @@ class Program:
             "command": list(self.manifest.command),
             "launch": self.manifest.launch,
             "sources": [[name, hashlib.sha256(data).hexdigest()] for name, data in self.sources],
+            **({} if self.manifest.weights is None else {"weights": self.manifest.weights}),
         }
         return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 

@@ -83,7 +83,7 @@ def test_a_description_that_is_none_of_what_was_asked_is_refused(linear, sweep_o
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("train.schedule=wsm", r"train.schedule: wsm averages weights, and those of linear are its own; write wsd"),
+        ("train.schedule=wsm", r"train.schedule: wsm averages weights, and those of linear are its own; name the "),
         ("keep=best", r"keep: the weights of the program linear are its own; let it save them itself; leave it out"),
         ("train.fuse=true", r"train.fuse: linear trains one model a process"),
         (

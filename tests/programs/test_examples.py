@@ -65,6 +65,19 @@ def test_cells_of_a_nanogpt_like_trainer_share_and_are_equal_to_those_alone(nano
     assert all(4.0 < row["val_loss"] < 5.6 for row in rows(shared).values())
 
 
+@pytest.mark.slow
+def test_the_weights_of_a_nanogpt_like_trainer_are_averaged_and_compressed(nanogpt, lead):
+    text = (nanogpt / "compressed.yaml").read_text()
+    few = [*SMALL, "grid.data_fraction=[1.0]", "grid.epochs=[1]"]
+    rows = lead(text, program=read_program(nanogpt), overrides=few).store.results().to_pylist()
+    assert [row["error"] for row in rows] == [None] * 5
+    bits = {(row["compression_method"], row["compression_level"]): row["bits_per_param"] for row in rows}
+    assert bits[None, None] == 32.0
+    assert bits["quantize", 4.0] < bits["quantize", 8.0] < bits["prune", 0.5] < bits["low_rank", 0.5] < 32
+    assert len({row["val_loss"] for row in rows}) == 5
+    assert all(4.0 < row["val_loss"] < 5.6 for row in rows)
+
+
 @pytest.mark.nightly
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)

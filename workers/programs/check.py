@@ -14,6 +14,8 @@ from typing import Any, Final
 from orchestrator.programs.exchange import BadAnswer
 from orchestrator.programs.manifest import Sharing
 from orchestrator.programs.process import SAVED
+from workers.programs.check_weights import weights_tried
+from workers.programs.promise import Promise, tried
 from workers.programs.trial import Outcome, TrialFailed, Trials, contents, copied, steps_in
 
 #: Half of the steps that are compared.
@@ -21,34 +23,6 @@ HALF: Final = 4
 SCORED: Final = 64
 #: The levels from the one that promises most to the one that promises least.
 LEVELS: Final = (Sharing.EXACT, Sharing.RESUME, Sharing.NONE)
-
-
-@dataclass(frozen=True)
-class Promise:
-    """One thing that was tried.
-
-    Parameters
-    ----------
-    name
-        What was promised.
-    level
-        The level that needs it; ``None``: without it no figure means anything.
-    broken
-        What was seen instead; empty where it was kept.
-    """
-
-    name: str
-    level: Sharing | None
-    broken: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return what is shown."""
-        return {
-            "promise": self.name,
-            "kept": not self.broken,
-            "needed_for": self.level.value if self.level else "any figure",
-            "seen": self.broken or None,
-        }
 
 
 @dataclass(frozen=True)
@@ -123,7 +97,7 @@ def _tried(trials: Trials, declared: Sharing) -> Iterator[Promise]:
     yield Promise("it trains, scores and counts what it described", None, seen)
     if seen:
         return
-    yield from _kept(
+    yield from tried(
         "the same task again has the same losses",
         Sharing.RESUME,
         lambda: _differs(trials.run(0, whole, scored=SCORED), first),
@@ -143,9 +117,11 @@ def _tried(trials: Trials, declared: Sharing) -> Iterator[Promise]:
         )
     )
     yield Promise("its data are the first examples of the stream, over and over", None, heeds)
+    if trials.program.manifest.weights is not None:
+        yield from weights_tried(trials, first, whole, SCORED)
     if declared is Sharing.NONE:
         return
-    yield from _kept(
+    yield from tried(
         "it goes on inside the second epoch as if it had not stopped",
         Sharing.RESUME,
         lambda: _differs(
@@ -164,7 +140,7 @@ def _tried(trials: Trials, declared: Sharing) -> Iterator[Promise]:
     except BadAnswer as bad:
         yield Promise("a state is a folder of plain files", Sharing.RESUME, str(bad))
         return
-    yield from _kept(
+    yield from tried(
         f"{half} steps and {half} more are {whole} at once",
         Sharing.RESUME,
         lambda: _differs(trials.run(half, whole, state=fork, scored=SCORED), first, half),
@@ -186,7 +162,7 @@ def _sharing(trials: Trials, first: Outcome, states: Any, before: list[tuple[str
             return "a falling rate has the losses of a constant one: rate_knots has no effect"
         return _differs(child, alone, half)
 
-    yield from _kept("a second child of a state, with another end, is what it is alone", Sharing.EXACT, another_end)
+    yield from tried("a second child of a state, with another end, is what it is alone", Sharing.EXACT, another_end)
     changed = "" if contents(fork) == before else "a child has changed the state that it started from"
     yield Promise("a parent's state stays as it was", Sharing.EXACT, changed)
     if trials.program.manifest.data_prefix:
@@ -198,7 +174,7 @@ def _sharing(trials: Trials, first: Outcome, states: Any, before: list[tuple[str
                 return ""
             return "over fewer examples the first epoch is another one; write data_prefix = false"
 
-        yield from _kept("the first epoch over D examples begins every longer one", Sharing.EXACT, prefix)
+        yield from tried("the first epoch over D examples begins every longer one", Sharing.EXACT, prefix)
 
 
 def _interruptions(trials: Trials) -> Iterator[Promise]:
@@ -231,18 +207,11 @@ def _interruptions(trials: Trials) -> Iterator[Promise]:
         yield Promise("it trains on", Sharing.RESUME, str(failure))
         return
     for name, step, state in left:
-        yield from _kept(
+        yield from tried(
             name,
             Sharing.RESUME,
             lambda step=step, state=state: _differs(trials.run(step, step + 2, state=state), straight, step, step + 2),  # type: ignore[misc]
         )
-
-
-def _kept(name: str, level: Sharing, seen: Callable[[], str]) -> Iterator[Promise]:
-    try:
-        yield Promise(name, level, seen())
-    except (TrialFailed, BadAnswer) as failure:
-        yield Promise(name, level, str(failure))
 
 
 def _first_faults(first: Outcome, steps: int) -> str:

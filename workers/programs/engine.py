@@ -12,14 +12,19 @@ import subprocess
 import tempfile
 import time
 import weakref
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from orchestrator.planning.context import RunContext
 from orchestrator.planning.tree import Stage
-from orchestrator.programs.exchange import BadAnswer
+from orchestrator.programs.exchange import BadAnswer, finite
 from orchestrator.programs.guardian import Guardian
 from orchestrator.programs.launcher import CannotStart, Launcher
 from orchestrator.programs.manifest import Sharing
@@ -34,12 +39,16 @@ from workers.programs.rows import measured
 from workers.programs.run import Run
 from workers.programs.state import ProgramState, from_bytes, to_bytes
 from workers.programs.task import write_train_task
-from workers.programs.told_curve import ToldCurve
+from workers.programs.told_curve import ToldCurve, taken_up
+from workers.programs.weighing import before_compression, made, substitute, weighed
 from workers.rank import ALONE, Rank
+from workers.training.merge import OpenWindows
 
 #: Seconds between two looks at a process: short at first, as many are.
 FIRST_LOOK_S: Final = 0.002
 LONGEST_LOOK_S: Final = 0.05
+#: Models whose accuracy is remembered, so that their compressed variants needn't ask for it again.
+REFERENCES_KEPT: Final = 32
 #: Seconds between states where nobody keeps them: never.
 INTERVAL_S: Final = 1e9
 
@@ -61,6 +70,7 @@ class ProgramEngine:
         self._run: Run | None = None
         self._curves: dict[str, ToldCurve] = {}
         self._beat: Callable[[], None] = lambda: None
+        self._accuracies: OrderedDict[str, float] = OrderedDict()
 
     def listen(self, beat: Callable[[], None]) -> None:
         """Call something while a process is looked after."""
@@ -98,6 +108,8 @@ class ProgramEngine:
         StateGone
             If the parent was scored at the end of its path, and nothing goes on from it.
         """
+        if stage.kind in ("merge", "compress"):
+            return self._made(stage, parent)
         interval_s = INTERVAL_S if checkpointer is None else checkpointer.interval_s / 2
         if not self.rank.leads and self.program.manifest.launch == "one":
             return ProgramState(stage.stop_step, (), done=True)
@@ -112,9 +124,8 @@ class ProgramEngine:
             self._close()
             raise
         curve = self._curves.pop(stage.id, None)
-        if checkpointer is not None and curve is not None and len(points := curve.points()):
-            tokens = self.context.manifest.tokens_per_example
-            checkpointer.add_curve(StageCurve(stage, stage.parent, points, tokens))
+        if checkpointer is not None and curve is not None and len(points := curve.points(state.wall_s)):
+            checkpointer.add_curve(StageCurve(stage, stage.parent, points, self.context.manifest.tokens_per_example))
         if stage.id == self._at_work.path[-1].id:
             self._close()
         return state
@@ -142,18 +153,48 @@ class ProgramEngine:
         ArithmeticError
             If its loss is no number.
         """
+        scored = parent
         if parent is None or parent.result is None:
-            try:
-                self._start([stage], parent, INTERVAL_S)
-                while (state := self._followed(self._at_work, stage, None)) is None:
-                    self._start(*self._rest(self._at_work, stage), INTERVAL_S)
-            finally:
-                self._close()
-            parent = state
-        row = measured(self.program, parent, threads=self.threads, world_size=stage.recipe.world_size)
-        return {**row, "stage_id": stage.parent}
+            scored = self._scored(stage, parent)
+        assert scored is not None
+        row = measured(self.program, scored, threads=self.threads, world_size=stage.recipe.world_size)
+        row["stage_id"] = (parent and parent.trained) or stage.parent
+        name = self.program.manifest.weights
+        if parent is None or name is None:
+            return row
+        asked = partial(self._accuracy, stage, before_compression(parent))
+        return {**row, **weighed(self.context, stage, parent, row, name, asked)}
 
-    # A process
+    def _made(self, stage: Stage, parent: ProgramState | None) -> ProgramState:
+        """Return what we make of a program's weights."""
+        name = self.program.manifest.weights
+        if not self.rank.leads:
+            return ProgramState(stage.stop_step, (), done=True)
+        assert name is not None, "planning refuses merges and compressions of programs without weights"
+        assert parent is not None, "a merge and a compression have a parent"
+        return made(stage, parent, name, self.threads)
+
+    def _scored(self, stage: Stage, parent: ProgramState | None) -> ProgramState:
+        """Return a state with what the program says of it."""
+        try:
+            self._start([stage], parent, INTERVAL_S)
+            while (state := self._followed(self._at_work, stage, None)) is None:
+                self._start(*self._rest(self._at_work, stage), INTERVAL_S)
+        finally:
+            self._close()
+        return state
+
+    def _accuracy(self, stage: Stage, before: ProgramState) -> float:
+        """Return the accuracy of the model that was compressed, asked once for all of its variants."""
+        assert stage.cell is not None
+        assert stage.cell.parent is not None
+        key = stage.cell.parent.id
+        if key not in self._accuracies:
+            answer = before.result or self._scored(stage, before).result
+            self._accuracies[key] = finite((answer or {}).get("accuracy")) or 0.0
+            while len(self._accuracies) > REFERENCES_KEPT:
+                self._accuracies.popitem(last=False)
+        return self._accuracies[key]
 
     def _path(self, stage: Stage) -> list[Stage]:
         """Return a stage and those that will follow it in the same process, a scoring at the end included."""
@@ -163,6 +204,8 @@ class ProgramEngine:
             if each.id == stage.id:
                 break
         for each in following:
+            if each.kind in ("merge", "compress"):
+                break
             if each.parent == path[-1].id and each.phase == stage.phase and path[-1].kind != "evaluate":
                 path.append(each)
         return path
@@ -175,46 +218,53 @@ class ProgramEngine:
     def _start(self, path: list[Stage], parent: ProgramState | None, interval_s: float) -> None:
         """Start a process on a path, the last stage of which may be an evaluation, in the place of the one before."""
         self._close()
-        scores = path[-1].kind == "evaluate"
+        plain = self.program.manifest.weights is not None
+        # every cooldown ends in a cell; where it goes on from its weights, its scoring is not the next thing asked
+        scores = path[-1].kind == "evaluate" or (plain and path[-1].kind == "cooldown")
         stages = [each for each in path if each.kind != "evaluate"] or path
         first, last = stages[0], stages[-1]
         if parent is not None and not parent.files and self.rank.leads:
             raise StateGone((first.parent or first.id,), "the state before this stage was scored, and not kept")
         folder = self._scratch / f"run-{next(self._numbers)}"
         start = parent or ProgramState(step=0, files=())
+        recipe, name = last.recipe, self.program.manifest.weights
+        weights = substitute(last, parent, name, self.threads)
+        if weights is not None:
+            recipe = replace(recipe, world_size=1)  # one process scores
+        saved = [each.stop_step for each in stages if each.steps and (plain or not (scores and each is last))]
+        windows = OpenWindows(recipe, tuple(sorted({n for each in stages for n in each.windows})), start.sums)
+        saved += [step for step in range(start.step + 1, last.stop_step) if windows.due(step)]
         task = write_train_task(
             folder,
             id_=f"{first.id[:24]}-{folder.name}",
             options=self.context.model_options["options"],
             shape=last.shape,
             data=self.context.manifest,
-            recipe=last.recipe,
+            recipe=recipe,
             seed=last.seed,
             on_gpu=self.on_gpu,
             start_step=start.step,
             start_state=folder / "start" if start.files else None,
-            stop_step=last.stop_step,
+            stop_step=last.stop_step if weights is None else start.step,
             rate_knots=rate_knots(last.recipe, last.total_steps, last.stop_step),
             stream_examples=last.stream_examples,
-            save_steps=[each.stop_step for each in stages[: len(stages) - scores] if each.steps],
+            save_steps=sorted(set(saved)),
             checkpoint_interval_s=min(interval_s, INTERVAL_S),
             eval_examples=self.context.eval_examples if scores else None,
+            weights=None if weights is None else folder / "weights" / str(name),
         )
         if start.files:
             start.write(folder / "start")
-        name = self.program.manifest.name
+        if weights is not None:
+            ProgramState(0, ((str(name), np.frombuffer(weights, np.uint8)),)).write(folder / "weights")
         try:
-            process = self._launcher.start(folder / "task.json", self._ranks())
+            process = self._launcher.start(folder / "task.json", self._ranks() if weights is None else {})
         except CannotStart as error:
-            raise ProgramFailed(f"{name} can't be started: {error}") from error
+            raise ProgramFailed(f"{self.program.manifest.name} can't be started: {error}") from error
         self._run = Run(folder, process, task, self.program.manifest, stages, start, scores)
-        for stage in stages:
-            inside = start.step > stage.start_step
-            if stage.id not in self._curves and stage.steps and (start.curve or not inside):
-                saved = start.curve if inside else None
-                self._curves[stage.id] = ToldCurve(stage, began_s=start.wall_s, saved=saved)
-            if stage.id in self._curves:
-                self._run.curves[stage.id] = self._curves[stage.id]
+        self._run.curves = taken_up(self._curves, stages, start)
+        if plain and windows.sums:
+            self._run.windows, self._run.summed = windows, start.step
 
     def _ranks(self) -> dict[str, str]:
         """Return what the process is told of the other ranks; each of them asks at the same time."""
@@ -236,8 +286,6 @@ class ProgramEngine:
             self._run.close()
             self._run = None
 
-    # What it does
-
     def _followed(self, run: Run, stage: Stage, checkpointer: Checkpointer | None) -> ProgramState | None:
         """Return the state at the end of a stage; ``None`` where the process has saved and left before it."""
         if not self.rank.leads:
@@ -252,7 +300,7 @@ class ProgramEngine:
             self._beat()
             there = run.whole_states()
             if not last and stage.stop_step in there:
-                state = run.state(stage.stop_step, done=True)
+                state = _handed_over(run.state(stage.stop_step, done=True), stage)
                 run.handed.add(stage.id)
                 for step in there:
                     if step <= stage.stop_step:
@@ -306,7 +354,7 @@ class ProgramEngine:
                 return end
             if stage.stop_step not in there:
                 raise BadAnswer(f"{name} ended with exit 0 and left no state {stage.stop_step}")
-            return run.state(stage.stop_step, done=True)
+            return _handed_over(run.state(stage.stop_step, done=True), stage)
         inside = run.inside(stage, there)
         resumes = self.program.level is not Sharing.NONE
         if checkpointer is not None and inside and resumes and (stopped or code != SAVED):
@@ -328,9 +376,15 @@ class ProgramEngine:
         newest = inside[-1]
         if self.program.level is not Sharing.NONE and (newest > seen or checkpointer.due):
             checkpointer.after_step(stage, newest, lambda: run.state(newest, done=False))
+        run.sum_up(newest)
         for step in inside[:-1]:
             run.forget(step)
         return newest
+
+
+def _handed_over(state: ProgramState, stage: Stage) -> ProgramState:
+    """Return the end of a stage without the windows of cells that a longer path alone leads to."""
+    return replace(state, sums={length: sums for length, sums in state.sums.items() if length in stage.windows})
 
 
 def _gpu_name() -> str:

@@ -6,17 +6,19 @@ import json
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 from orchestrator.planning.tree import Stage
-from orchestrator.programs.exchange import BadAnswer, NotANumber, finite, read_json
+from orchestrator.programs.exchange import BadAnswer, NotANumber, finite, read_file, read_json
 from orchestrator.programs.manifest import PROTOCOL, Manifest
 from orchestrator.programs.process import ProgramProcess
 from workers.programs.failures import ProgramDiverged
-from workers.programs.state import ProgramState, read_folder
+from workers.programs.state import MOST_BYTES, ProgramState, read_folder
 from workers.programs.told_curve import ToldCurve
+from workers.programs.weights import like_each_other, read_weights, weights_file
+from workers.training.merge import OpenWindows
 
 #: Longest line of metrics, and bytes a step that they may take: more is no metric but a log.
 LINE_BYTES: Final = 4_096
@@ -38,6 +40,8 @@ class Run:
         What it started from.
     scores
         Whether it scores the end of the path.
+    windows
+        Of ``wsm``: running sums of the weights that its states hold.
     """
 
     folder: Path
@@ -47,6 +51,7 @@ class Run:
     path: Sequence[Stage]
     start: ProgramState
     scores: bool
+    windows: OpenWindows | None = None
     began_s: float = field(default_factory=time.time)
     #: Last step that it told of, and when it last told of any.
     step: int = 0
@@ -55,6 +60,8 @@ class Run:
     handed: set[str] = field(default_factory=set)
     #: What it has told of each stage of the path, by id.
     curves: dict[str, ToldCurve] = field(default_factory=dict)
+    #: Step up to which snapshots are in the sums.
+    summed: int = 0
     _read: int = 0
     _rest: bytes = b""
 
@@ -128,12 +135,48 @@ class Run:
         BadAnswer
             If it holds what no state may.
         """
+        folder = self._left(step)
+        inside = (each for each in self.curves.values() if each.stage.start_step < step < each.stage.stop_step)
+        curve = None if done else next((each.saved(step) for each in inside), None)
+        state = ProgramState(step, read_folder(folder), self._wall_s(folder.stat().st_ctime), done, curve=curve)
+        self._check_weights(state)
+        if self.windows is None:
+            return state
+        self.sum_up(step)
+        return replace(state, sums={length: dict(arrays) for length, arrays in self.windows.sums.items() if arrays})
+
+    def sum_up(self, step: int) -> None:
+        """Add the snapshots up to a step to the sums of their windows, in the order of steps.
+
+        Raises
+        ------
+        BadAnswer
+            If one has no weights file, or another one's arrays.
+        """
+        name = self.manifest.weights
+        if self.windows is None or name is None:
+            return
+        for snapshot in self.whole_states():
+            if self.summed < snapshot <= step and self.windows.due(snapshot):
+                try:
+                    data = read_file(self._left(snapshot) / name, MOST_BYTES)
+                except FileNotFoundError:
+                    raise BadAnswer(f"the state {snapshot} holds no {name}") from None
+                arrays = read_weights(data, name)
+                for running in self.windows.sums.values():
+                    like_each_other(running, arrays, name, snapshot)
+                self.windows.add(snapshot, arrays)
+        self.summed = max(self.summed, step)
+
+    def _left(self, step: int) -> Path:
         folder = self.folder / "states" / str(step)
         if folder.is_symlink() or not folder.is_dir():
             raise BadAnswer(f"the state {step} is no folder")
-        inside = (each for each in self.curves.values() if each.stage.start_step < step < each.stage.stop_step)
-        curve = None if done else next((each.saved(step) for each in inside), None)
-        return ProgramState(step, read_folder(folder), self._wall_s(folder.stat().st_ctime), done, curve=curve)
+        return folder
+
+    def _check_weights(self, state: ProgramState) -> None:
+        if self.manifest.weights is not None:
+            weights_file(state, self.manifest.weights)
 
     def leads_to(self, stage: Stage) -> bool:
         """Return whether this process is at a stage, or comes to it."""
@@ -157,7 +200,9 @@ class Run:
             result = read_json(self.folder / "result.json")
         except NotANumber as bad:
             raise ProgramDiverged(str(bad)) from None
-        wanted = {"protocol": PROTOCOL, "id": self.task["id"], "step": self.task["stop_step"]}
+        wanted = {"protocol": PROTOCOL, "id": self.task["id"]}
+        if self.task["do"] == "train":
+            wanted["step"] = self.task["stop_step"]
         wanted["params_total"] = self.task["model"]["params_total"]
         for name, value in wanted.items():
             if result.get(name) != value or isinstance(result.get(name), bool):
@@ -166,8 +211,11 @@ class Run:
         return result
 
     def end(self) -> ProgramState:
-        """Return the state at the end of the path, scored; nothing but its answer is left of it."""
-        return ProgramState(self.task["stop_step"], (), self._wall_s(time.time()), done=True, result=self.answer())
+        """Return the state at the end of the path, scored; its files only where something goes on from it."""
+        step, answer = self.task["stop_step"], self.answer()
+        if step in self.task["save_steps"]:
+            return replace(self.state(step, done=True), wall_s=self._wall_s(time.time()), result=answer)
+        return ProgramState(step, (), self._wall_s(time.time()), done=True, result=answer)
 
     def _wall_s(self, at_s: float) -> float:
         return self.start.wall_s + max(0.0, at_s - self.began_s)

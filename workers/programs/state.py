@@ -9,8 +9,8 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
@@ -28,6 +28,8 @@ METADATA_KEY: Final = "scalaw_program_state"
 #: A state travels in memory: what is larger belongs to a trainer that shards it itself.
 MOST_BYTES: Final = 32 * 2**30
 MOST_FILES: Final = 10_000
+#: Begins the names of arrays in a checkpoint that are no files.
+_OURS: Final = "/"
 Files = tuple[tuple[str, np.ndarray], ...]
 
 
@@ -50,6 +52,16 @@ class ProgramState:
         What the program answered, where it has scored this state.
     curve
         In the middle of a stage: what it told of the steps before.
+    sums
+        Open ``wsm`` windows: float64 sums of its weights by the length of their cell.
+    averaged
+        The weights file (uint8) that takes the place of the state's: the mean of a window.
+    model, facts
+        What compressions made of the weights that may be compressed: arrays by name, and what each of them did.
+    before
+        What the program answered of the model before it was compressed, where it had been asked.
+    trained
+        The last stage that the program trained, where we have made something of its weights since.
     """
 
     step: int
@@ -58,11 +70,24 @@ class ProgramState:
     done: bool = True
     result: dict[str, Any] | None = None
     curve: dict[str, Any] | None = None
+    sums: Mapping[int, Mapping[str, np.ndarray]] = field(default_factory=dict)
+    averaged: np.ndarray | None = None
+    model: Mapping[str, np.ndarray] = field(default_factory=dict)
+    facts: tuple[dict[str, Any], ...] = ()
+    before: dict[str, Any] | None = None
+    trained: str | None = None
 
     @property
     def nbytes(self) -> int:
-        """Size of its files; never 0, since the answer of a scored one travels as well."""
-        return sum(data.nbytes for _, data in self.files) or 1
+        """Size of its files and of what we made of them; never 0, since the answer of a scored one travels as well."""
+        return sum(data.nbytes for _, data in self.files) + sum(data.nbytes for data in self._ours().values()) or 1
+
+    def _ours(self) -> dict[str, np.ndarray]:
+        """Return what is no file of the program's, under names that no file below a folder has."""
+        found = {f"{_OURS}model/{name}": array for name, array in self.model.items()}
+        for length, sums in self.sums.items():
+            found |= {f"{_OURS}sums/{length}/{name}": array for name, array in sums.items()}
+        return found if self.averaged is None else {**found, f"{_OURS}averaged": self.averaged}
 
     def write(self, folder: Path) -> None:
         """Write its files below a new folder, which nobody may write to afterwards."""
@@ -121,8 +146,13 @@ def to_bytes(state: ProgramState) -> bytes:
     """Return a state as one safetensors file; equal states give equal bytes."""
     facts: dict[str, Any] = {"format": FORMAT, "step": state.step, "wall_s": state.wall_s}
     facts |= {"done": state.done, "result": state.result, "curve": state.curve}
-    facts["sha256"] = _digest(facts, state.files)
-    return save(dict(state.files), {METADATA_KEY: json.dumps(facts, sort_keys=True)})
+    if state.trained is not None:
+        facts |= {"trained": state.trained}
+    if state.facts:
+        facts |= {"facts": list(state.facts), "before": state.before}
+    arrays = {**dict(state.files), **state._ours()}
+    facts["sha256"] = _digest(facts, tuple(sorted(arrays.items())))
+    return save(arrays, {METADATA_KEY: json.dumps(facts, sort_keys=True)})
 
 
 def from_bytes(data: bytes) -> ProgramState:
@@ -141,20 +171,42 @@ def from_bytes(data: bytes) -> ProgramState:
         raise DamagedCheckpoint(f"no state of a program: {error}") from error
     if not known:
         raise DamagedCheckpoint(f"a state of a program in format {facts['format']}, and this scalaw reads {FORMAT}")
-    files = tuple(sorted(arrays.items()))
-    if facts.pop("sha256", None) != _digest(facts, files):
+    if facts.pop("sha256", None) != _digest(facts, tuple(sorted(arrays.items()))):
         raise DamagedCheckpoint("a damaged checkpoint: its checksum differs from what was written")
+    ours = {name: arrays.pop(name) for name in list(arrays) if name.startswith(_OURS)}
+    files = tuple(sorted(arrays.items()))
     for name, array in files:
         parts = PurePosixPath(name).parts
         if not parts or PurePosixPath(name).is_absolute() or ".." in parts or array.dtype != np.uint8:
             raise DamagedCheckpoint(f"no state of a program: it holds {name!r}")
-    curve = facts.get("curve")  # an older scalaw wrote none
-    return ProgramState(facts["step"], files, facts["wall_s"], facts["done"], facts["result"], curve)
+    sums: dict[int, dict[str, np.ndarray]] = {}
+    for name, array in _below(ours, "sums").items():
+        length, _, weight = name.partition("/")
+        sums.setdefault(int(length), {})[weight] = array
+    return ProgramState(
+        facts["step"],
+        files,
+        facts["wall_s"],
+        facts["done"],
+        facts["result"],
+        facts.get("curve"),  # an older scalaw wrote none
+        dict(sorted(sums.items())),
+        ours.get(f"{_OURS}averaged"),
+        _below(ours, "model"),
+        tuple(facts.get("facts", ())),
+        facts.get("before"),
+        facts.get("trained"),
+    )
+
+
+def _below(arrays: Mapping[str, np.ndarray], kind: str) -> dict[str, np.ndarray]:
+    prefix = f"{_OURS}{kind}/"
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
 def _digest(facts: dict[str, Any], files: Files) -> str:
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
     for name, data in files:
         digest.update(json.dumps([name, data.size]).encode())
-        digest.update(data.data)
+        digest.update(np.ascontiguousarray(data).data.cast("B") if data.size else b"")
     return digest.hexdigest()

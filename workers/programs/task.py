@@ -1,4 +1,4 @@
-"""The task file of ``do: train``: what each process of a program is told, in a sweep and while it is tried."""
+"""The task file of ``do: train`` and ``do: score``: what a process of a program is told, in a sweep or a trial."""
 
 from __future__ import annotations
 
@@ -36,6 +36,7 @@ def write_train_task(
     save_steps: Sequence[int],
     checkpoint_interval_s: float,
     eval_examples: int | None,
+    weights: Path | None = None,
 ) -> dict[str, Any]:
     """Make what a process needs in a folder of its own, write its ``task.json`` there, and return what that says.
 
@@ -43,12 +44,14 @@ def write_train_task(
     ----------
     folder
         Gets ``states/`` and ``work/``; answer and metrics go there too.
+    weights
+        A file that takes the place of the state's: it is to be scored, and nothing trained.
     """
     for name in ("states", "work"):
         (folder / name).mkdir(parents=True)
     task: dict[str, Any] = {
         "protocol": PROTOCOL,
-        "do": "train",
+        "do": "train" if weights is None else "score",
         "id": id_,
         "work": str(folder / "work"),
         "options": dict(options),
@@ -69,6 +72,7 @@ def write_train_task(
         "checkpoint_interval_s": checkpoint_interval_s,
         "eval_examples": eval_examples,
         "metrics": str(folder / "metrics.jsonl"),
+        "weights": None if weights is None else str(weights),
         "phase": "pretrain",
         "world_size": recipe.world_size,
         "devices": devices(on_gpu=on_gpu, world_size=recipe.world_size),

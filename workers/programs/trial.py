@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -117,11 +117,38 @@ class Trials:
                 raise TrialFailed(f"steps {start} to {stop} ended with {how}: {(log.splitlines() or ['no word'])[-1]}")
         finally:
             _end(processes)
+        scores = self._scores(folder, step=stop)
+        missing = [step for step in saves if not (folder / "states" / str(step)).is_dir()]
+        if missing:
+            raise TrialFailed(f"it left no state {missing[0]}")
+        return Outcome(losses_in(folder), scores), folder / "states"
+
+    def score(self, state: Path, weights: bytes, scored: int) -> tuple[Outcome, Path]:
+        """Let a state be scored with other weights; return the answer, and the file that it was given.
+
+        Raises
+        ------
+        TrialFailed
+            As `run`.
+        """
+        folder, processes = self._start(0, 0, ((0, 1.0),), None, state, (), scored, every_s=1e9, weights=weights)
+        try:
+            code = processes[0].wait(RUN_S)
+            if code != 0:
+                how = "no end" if code is None else told(code)
+                said = processes[0].log.text().splitlines() or ["no word"]
+                raise TrialFailed(f"do: score ended with {how}: {said[-1]}")
+        finally:
+            _end(processes)
+        return Outcome({}, self._scores(folder)), folder / str(self.program.manifest.weights)
+
+    def _scores(self, folder: Path, **more: int) -> dict[str, float]:
+        """Return the numbers of an answer that is one to the task in a folder."""
         try:
             answer = read_json(folder / "result.json")
         except BadAnswer as bad:
             raise TrialFailed(str(bad)) from bad
-        wanted = {"protocol": PROTOCOL, "id": f"check-{folder.name}", "step": stop}
+        wanted = {"protocol": PROTOCOL, "id": f"check-{folder.name}", **more}
         for name, value in wanted.items():
             if answer.get(name) != value:
                 raise TrialFailed(f"result.json: {name} is {json.dumps(answer.get(name))[:80]} and not {value}")
@@ -129,11 +156,7 @@ class Trials:
             raise TrialFailed(
                 f"it counts {answer.get('params_total')} parameters and described {self.shape.params_total:,}"
             )
-        scores = {name: value for name in answer if name != "id" and (value := finite(answer[name])) is not None}
-        missing = [step for step in saves if not (folder / "states" / str(step)).is_dir()]
-        if missing:
-            raise TrialFailed(f"it left no state {missing[0]}")
-        return Outcome(losses_in(folder), scores), folder / "states"
+        return {name: value for name in answer if name != "id" and (value := finite(answer[name])) is not None}
 
     def interrupted(self, number: int, *, every_s: float) -> tuple[Outcome, int | None, Path]:
         """Run steps until the program is at work, send it a signal, and return what it left.
@@ -168,10 +191,13 @@ class Trials:
         scored: int | None,
         *,
         every_s: float,
+        weights: bytes | None = None,
     ) -> tuple[Path, list[ProgramProcess]]:
         self._count += 1
         folder = self._folder / str(self._count)
         recipe, manifest = self.recipe, self.program.manifest
+        if weights is not None:
+            recipe = replace(recipe, world_size=1)  # one process scores
         write_train_task(
             folder,
             id_=f"check-{folder.name}",
@@ -189,7 +215,12 @@ class Trials:
             save_steps=saves,
             checkpoint_interval_s=every_s,
             eval_examples=scored,
+            weights=None if weights is None else folder / str(manifest.weights),
         )
+        if weights is not None:
+            file = folder / str(manifest.weights)
+            file.write_bytes(weights)
+            file.chmod(0o444)
         port = free_port()
         processes: list[ProgramProcess] = []
         several = recipe.world_size > 1 and manifest.launch == "ranks"

@@ -8,11 +8,14 @@ statistics are averaged with the weights, since those of the trunk's end do not 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from orchestrator.planning.recipe import Recipe
+
+if TYPE_CHECKING:
+    import torch
 
 #: A running sum: arrays by the names of a module's state.
 Sum = dict[str, np.ndarray]
@@ -31,27 +34,36 @@ class OpenWindows:
         Sums so far, by length; they are copied.
     """
 
-    def __init__(self, recipe: Recipe, lengths: tuple[int, ...], begun: Mapping[int, Sum]) -> None:
+    def __init__(self, recipe: Recipe, lengths: tuple[int, ...], begun: Mapping[int, Mapping[str, np.ndarray]]) -> None:
         self.sums: dict[int, Sum] = {n: {k: np.array(v) for k, v in begun.get(n, {}).items()} for n in lengths}
         self._due: dict[int, list[int]] = {}
         for length in lengths:
             for step in recipe.snapshot_steps(length):
                 self._due.setdefault(step, []).append(length)
 
+    def due(self, steps_done: int) -> bool:
+        """Return whether the state after so many steps is a snapshot of any window."""
+        return steps_done in self._due
+
     def take(self, steps_done: int, module: torch.nn.Module) -> None:
         """Add the module's state to the windows in which it is a snapshot."""
-        lengths = self._due.get(steps_done)
-        if not lengths:
+        if not self.due(steps_done):
             return
-        for name, tensor in module.state_dict().items():
-            array = tensor.detach().cpu()
-            counted = array.double().numpy() if array.is_floating_point() else array.numpy().copy()
-            for length in lengths:
+        tensors = {name: tensor.detach().cpu() for name, tensor in module.state_dict().items()}
+        # numpy has no bfloat16, so torch does the widening
+        self.add(steps_done, {n: (t.double() if t.is_floating_point() else t).numpy() for n, t in tensors.items()})
+
+    def add(self, steps_done: int, arrays: Mapping[str, np.ndarray]) -> None:
+        """Add arrays by name to the windows in which they are a snapshot; what is no float keeps its last value."""
+        for name, array in arrays.items():
+            floats = np.issubdtype(array.dtype, np.floating)
+            counted = array.astype(np.float64) if floats else array.copy()
+            for length in self._due.get(steps_done, ()):
                 running = self.sums[length]
-                running[name] = running[name] + counted if array.is_floating_point() and name in running else counted
+                running[name] = running[name] + counted if floats and name in running else counted
 
 
-def merged(running: Sum, like: Mapping[str, np.ndarray], snapshots: int) -> dict[str, np.ndarray]:
+def merged(running: Mapping[str, np.ndarray], like: Mapping[str, np.ndarray], snapshots: int) -> dict[str, np.ndarray]:
     """Return the mean of the snapshots in the types of a model's state; counters keep their last value."""
     return {
         name: (running[name] / snapshots).astype(value.dtype)

@@ -80,7 +80,7 @@ class ProgramFamily:
             )
         return ModelShape(
             family="program",
-            dims=(("model", json.dumps(model.dims, sort_keys=True)),),
+            dims=(("model", json.dumps(model.dims, sort_keys=True)), *_described_weights(model)),
             params_total=model.params_total,
             params_non_embedding=found,
             forward_flops=model.train_flops // 3,
@@ -104,13 +104,19 @@ class ProgramFamily:
 
     @staticmethod
     def weights(shape: ModelShape) -> list[tuple[str, tuple[int, ...]]]:
-        """Return none: a program's weights are its own."""
-        return []
+        """Return those that the program describes, in its order."""
+        described: dict[str, list[int]] = json.loads(str(dict(shape.dims).get("weights", "{}")))
+        return [(name, tuple(sizes)) for name, sizes in described.items()]
 
     @staticmethod
     def unit_groups(shape: ModelShape) -> list[UnitGroup]:
         """Return none."""
         return []
+
+
+def _described_weights(model: DescribedModel) -> list[tuple[str, str]]:
+    """Return what may be compressed as a dimension, so that cells of a program without any keep their ids."""
+    return [("weights", json.dumps(model.weights))] if model.weights else []
 
 
 def described_model(shape: ModelShape) -> dict[str, Any]:
