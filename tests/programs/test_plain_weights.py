@@ -17,6 +17,7 @@ from orchestrator.planning import make_plan
 from orchestrator.programs.program import read_program
 from orchestrator.spec import parse_sweep
 from orchestrator.store.checkpoints import DamagedCheckpoint
+from orchestrator.store.sql import query
 from workers.programs.rates import rate_knots
 from workers.programs.state import ProgramState, from_bytes, to_bytes
 from workers.programs.trial import Trials
@@ -177,6 +178,67 @@ def test_what_we_made_of_a_state_goes_through_a_checkpoint_as_it_is():
     damaged[-1] ^= 1
     with pytest.raises(DamagedCheckpoint):
         from_bytes(bytes(damaged))
+
+
+QUESTIONS = [{"question": f"{k} + 1 = ", "choices": [str(k + 1), str(k), "x"], "answer": 0} for k in range(9)]
+
+
+@pytest.fixture
+def asked(tmp_path, plain):
+    """The overrides that ask a task, of a program that says it scores such."""
+    (tmp_path / "sums.jsonl").write_text("".join(json.dumps(each) + "\n" for each in QUESTIONS))
+    manifest = Path(plain.folder, "program.toml")
+    manifest.write_text(manifest.read_text() + 'evaluates = ["multiple_choice"]\n')
+    return [
+        f"evaluate=[{{name: sums, kind: multiple_choice, path: {tmp_path / 'sums.jsonl'}}}]",
+        "grid.data_fraction=[0.5]",
+    ]
+
+
+def test_a_program_scores_tasks_of_means_and_of_compressed_variants_and_alone_it_says_the_same(
+    lead, clouds, plain, asked
+):
+    program, text = read_program(plain.folder), clouds("wsm", "[{method: quantize, bits: 2}]")
+    shared = lead(text, "shared", program=program, overrides=asked)
+    alone = lead(text, "alone", program=program, overrides=asked, share=False)
+    assert len(figures(shared)) == 4
+    found, wanted = (
+        {row["cell_id"]: json.loads(row["metrics"]) for row in run.store.results().to_pylist()}
+        for run in (shared, alone)
+    )
+    assert found == wanted
+    assert len({scores["sums.norm"] for scores in found.values()}) == 4
+    records = query(shared.store, "SELECT name, count(*) AS n FROM task_scores WHERE metric = 'accuracy' GROUP BY name")
+    assert records == [{"name": "sums", "n": 4}]
+
+
+def test_a_program_that_keeps_no_plain_weights_scores_tasks_as_well(lead, clouds, plain, asked):
+    manifest = Path(plain.folder, "program.toml")
+    manifest.write_text(manifest.read_text().replace("weights = ", "# "))
+    run = lead(clouds(compression=None), program=read_program(manifest), overrides=[*asked, "grid.epochs=[1]"])
+    (row,) = run.store.results().to_pylist()
+    assert json.loads(row["metrics"])["sums.norm"] > 0
+    assert row["model_bytes"] is None
+
+
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [("no scores", "scores hold nothing of the task sums"), ("no score", "sums: 'accuracy' is null, no metric")],
+)
+def test_an_answer_without_the_score_of_a_task_fails_the_cell(lead, clouds, plain, asked, bad, said):
+    few = [*asked, "grid.epochs=[1]"]
+    run = lead(clouds(compression=None, bad=bad), program=read_program(plain.folder), overrides=few)
+    (row,) = run.store.results().to_pylist()
+    assert row["status"] == "failed"
+    assert said in row["error"]
+
+
+def test_tasks_that_a_program_does_not_score_are_refused_at_their_line(clouds, plain, asked):
+    with pytest.raises(BadInput, match=r"evaluate\[0\].kind: plain doesn't say that it scores multiple_choice: add it"):
+        make_plan(parse_sweep(clouds(), overrides=asked), program=plain)
+    made = ["evaluate=[{name: sums, kind: multiple_choice}]"]
+    with pytest.raises(BadInput, match=r"evaluate\[0\]: the text that plain reads is its own, so no questions can"):
+        make_plan(parse_sweep(clouds(), overrides=made), program=read_program(plain.folder))
 
 
 LIARS = {

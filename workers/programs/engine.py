@@ -6,9 +6,7 @@ starts as often as cells do. What the driver asks next is mostly what the proces
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
 import tempfile
 import time
 import weakref
@@ -23,6 +21,7 @@ from typing import Any, Final
 import numpy as np
 
 from orchestrator.planning.context import RunContext
+from orchestrator.planning.tasks import Task
 from orchestrator.planning.tree import Stage
 from orchestrator.programs.exchange import BadAnswer, finite
 from orchestrator.programs.guardian import Guardian
@@ -32,9 +31,9 @@ from orchestrator.programs.process import REFUSALS, SAVED, told
 from orchestrator.programs.program import Program
 from workers.checkpointer import Checkpointer, StateGone, Stopped
 from workers.programs.failures import Hung, ProgramFailed, TaskRefused
-from workers.programs.ranks import rank_environment
+from workers.programs.ranks import gpu_name, rank_environment
 from workers.programs.rates import rate_knots
-from workers.programs.rows import measured
+from workers.programs.rows import measured, with_tasks
 from workers.programs.run import Run
 from workers.programs.state import ProgramState, from_bytes, to_bytes
 from workers.programs.task import write_train_task
@@ -58,7 +57,7 @@ class ProgramEngine:
         assert context.program is not None
         self.context, self.rank, self.threads, self.on_gpu = context, rank, threads, on_gpu
         self.program: Program = context.program
-        self.device_kind = _gpu_name() if on_gpu else "cpu"
+        self.device_kind = gpu_name() if on_gpu else "cpu"
         self._scratch = Path(tempfile.mkdtemp(prefix="scalaw-program-"))
         self._guardian = Guardian(self._scratch)
         self._end = weakref.finalize(self, self._guardian.close)
@@ -150,6 +149,8 @@ class ProgramEngine:
             scored = self._scored(stage, parent)
         assert scored is not None
         row = measured(self.program, scored, threads=self.threads, world_size=stage.recipe.world_size)
+        if self.context.tasks:
+            row = with_tasks(row, self._scored(stage, parent, self.context.tasks).result, self.context.tasks)
         name = self.program.manifest.weights
         if parent is None or name is None:
             return row
@@ -165,10 +166,10 @@ class ProgramEngine:
         assert parent is not None, "a merge and a compression have a parent"
         return made(stage, parent, name, self.threads)
 
-    def _scored(self, stage: Stage, parent: ProgramState | None) -> ProgramState:
-        """Return a state with what the program says of it."""
+    def _scored(self, stage: Stage, parent: ProgramState | None, tasks: Sequence[Task] = ()) -> ProgramState:
+        """Return a state with what the program says of it, or of its answers to tasks."""
         try:
-            self._start([stage], parent, INTERVAL_S)
+            self._start([stage], parent, INTERVAL_S, tasks)
             while (state := self._followed(self._at_work, stage, None)) is None:
                 self._start(*self._rest(self._at_work, stage), INTERVAL_S)
         finally:
@@ -208,12 +209,15 @@ class ProgramEngine:
         assert self._run is not None
         return self._run
 
-    def _start(self, path: list[Stage], parent: ProgramState | None, interval_s: float) -> None:
+    def _start(
+        self, path: list[Stage], parent: ProgramState | None, interval_s: float, tasks: Sequence[Task] = ()
+    ) -> None:
         """Start a process on a path, the last stage of which may be an evaluation, in the place of the one before."""
         self._close()
-        plain = self.program.manifest.weights is not None
+        # what is weighed or asked after it was scored must be there still
+        kept = self.program.manifest.weights is not None or bool(self.context.tasks)
         # every cooldown ends in a cell; where it goes on from its weights, its scoring is not the next thing asked
-        scores = path[-1].kind == "evaluate" or (plain and path[-1].kind == "cooldown")
+        scores = path[-1].kind == "evaluate" or (kept and path[-1].kind == "cooldown")
         stages = [each for each in path if each.kind != "evaluate"] or path
         first, last = stages[0], stages[-1]
         if parent is not None and not parent.files and self.rank.leads:
@@ -222,9 +226,10 @@ class ProgramEngine:
         start = parent or ProgramState(step=0, files=())
         recipe, name = last.recipe, self.program.manifest.weights
         weights = substitute(last, parent, name, self.threads)
-        if weights is not None:
+        alone = weights is not None or bool(tasks)
+        if alone:
             recipe = replace(recipe, world_size=1)  # one process scores
-        saved = [each.stop_step for each in stages if each.steps and (plain or not (scores and each is last))]
+        saved = [each.stop_step for each in stages if each.steps and (kept or not (scores and each is last))]
         windows = OpenWindows(recipe, tuple(sorted({n for each in stages for n in each.windows})), start.sums)
         saved += [step for step in range(start.step + 1, last.stop_step) if windows.due(step)]
         task = write_train_task(
@@ -238,24 +243,25 @@ class ProgramEngine:
             on_gpu=self.on_gpu,
             start_step=start.step,
             start_state=folder / "start" if start.files else None,
-            stop_step=last.stop_step if weights is None else start.step,
+            stop_step=start.step if alone else last.stop_step,
             rate_knots=rate_knots(last.recipe, last.total_steps, last.stop_step),
             stream_examples=last.stream_examples,
             save_steps=sorted(set(saved)),
             checkpoint_interval_s=min(interval_s, INTERVAL_S),
             eval_examples=self.context.eval_examples if scores else None,
             weights=None if weights is None else folder / "weights" / str(name),
+            tasks=tasks,
         )
         if start.files:
             start.write(folder / "start")
         if weights is not None:
             ProgramState(0, ((str(name), np.frombuffer(weights, np.uint8)),)).write(folder / "weights")
         try:
-            process = self._launcher.start(folder / "task.json", self._ranks() if weights is None else {})
+            process = self._launcher.start(folder / "task.json", {} if alone else self._ranks())
         except CannotStart as error:
             raise ProgramFailed(f"{self.program.manifest.name} can't be started: {error}") from error
         self._run = Run(folder, process, task, self.program.manifest, stages, start, scores)
-        if plain and windows.sums:
+        if windows.sums:
             self._run.windows, self._run.summed = windows, start.step
 
     def _ranks(self) -> dict[str, str]:
@@ -379,14 +385,3 @@ class ProgramEngine:
 def _handed_over(state: ProgramState, stage: Stage) -> ProgramState:
     """Return the end of a stage without the windows of cells that a longer path alone leads to."""
     return replace(state, sums={length: sums for length, sums in state.sums.items() if length in stage.windows})
-
-
-def _gpu_name() -> str:
-    """Return the name of the first GPU that this process sees, without a context on it."""
-    first = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
-    command = ["nvidia-smi", "-i", first, "--query-gpu=name", "--format=csv,noheader"]
-    try:
-        found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return "cuda"
-    return found.splitlines()[0] if found else "cuda"

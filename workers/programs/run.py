@@ -196,7 +196,8 @@ class Run:
         wanted = {"protocol": PROTOCOL, "id": self.task["id"]}
         if self.task["do"] == "train":
             wanted["step"] = self.task["stop_step"]
-        wanted["params_total"] = self.task["model"]["params_total"]
+        if self.task["do"] != "evaluate":
+            wanted["params_total"] = self.task["model"]["params_total"]
         for name, value in wanted.items():
             if result.get(name) != value or isinstance(result.get(name), bool):
                 shown = json.dumps(result.get(name))[:80]
