@@ -12,6 +12,7 @@ import pytest
 from safetensors.numpy import load, save
 
 from orchestrator.errors import BadInput
+from orchestrator.execution.export import export
 from orchestrator.execution.program_trial import check_program
 from orchestrator.planning import make_plan
 from orchestrator.programs.program import read_program
@@ -46,6 +47,12 @@ def plain(tmp_path):
     """The trainer that keeps plain weights, in a folder of this test's own."""
     shutil.copytree(HERE / "plain", tmp_path / "plain")
     return read_program(tmp_path / "plain" / "program.toml")
+
+
+@pytest.fixture
+def starts(tmp_path):
+    """What each process was to do, in order."""
+    return lambda: (tmp_path / "outside" / "starts").read_text().splitlines()
 
 
 @pytest.fixture
@@ -147,7 +154,7 @@ def test_a_merged_cell_has_the_loss_of_the_mean_of_the_snapshots_of_its_window(l
     assert row["accuracy"] == outcome.scores["accuracy"]
 
 
-def test_a_merge_whose_process_is_killed_on_the_way_is_what_it_is_undisturbed(lead, clouds, plain):
+def test_a_merge_whose_process_is_killed_on_the_way_is_what_it_is_undisturbed(lead, clouds, plain, starts):
     few = ["grid.data_fraction=[0.5]"]
     undisturbed = lead(clouds("wsm"), "undisturbed", program=plain, overrides=few)
     often = [*few, "resources.checkpoint_interval_s=0.01"]
@@ -156,6 +163,20 @@ def test_a_merge_whose_process_is_killed_on_the_way_is_what_it_is_undisturbed(le
     found, wanted = (sorted(each[:2] for each in figures(run).values()) for run in (disturbed, undisturbed))
     assert found == wanted
     assert sum(disturbed.policy.counts.values()) == 1
+    begun = [int(each.split()[1].split("-")[0]) for each in starts() if each.startswith("train")]
+    assert any(15 < step <= 21 for step in begun), begun  # inside the window, from the state that was kept there
+
+
+def test_an_exported_cell_has_the_weights_that_were_scored(lead, clouds, plain, tmp_path):
+    few = ["grid.data_fraction=[0.5]", "grid.epochs=[1]"]
+    run = lead(clouds("wsm", "[{method: quantize, bits: 2}]"), program=plain, overrides=few)
+    run.store.save_sweep("clouds", {"sweep": run.plan.sweep.canonical(), "cells": [c.id for c in run.plan.cells]})
+    cell = next(cell for cell in run.plan.cells if cell.compressed)
+    found = export(run.store.uri, cell.id, str(tmp_path / "model"), lambda sentence: None, (), plain)
+    assert found["val_loss"] == found["val_loss_of_row"]
+    weights = load((tmp_path / "model" / "state" / "model.safetensors").read_bytes())
+    assert {len(set(row)) for row in weights["up.weight"].tolist()} <= {2, 3}
+    assert len(set(weights["bias"].tolist())) > 50
 
 
 def test_what_we_made_of_a_state_goes_through_a_checkpoint_as_it_is():

@@ -59,6 +59,15 @@ def substitute(stage: Stage, state: ProgramState | None, name: str | None, threa
         return dense(state, stage.shape, name)
 
 
+def with_final_weights(stage: Stage, state: ProgramState, name: str | None, threads: int) -> ProgramState:
+    """Return a state whose weights file is what was scored: averaged, compressed, or the program's own."""
+    data = substitute(stage, state, name, threads)
+    if data is None:
+        return state
+    final = np.frombuffer(data, dtype=np.uint8)
+    return replace(state, files=tuple((path, final if path == name else file) for path, file in state.files))
+
+
 def before_compression(state: ProgramState) -> ProgramState:
     """Return the state that compressions began with."""
     return replace(state, model={}, facts=(), result=state.before, before=None)
