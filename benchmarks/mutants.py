@@ -171,8 +171,8 @@ FAULTS = [
     Fault(
         "a diverged stage is trained again",
         POLICY,
-        "if cause is Cause.DIVERGED:",
-        "if cause is Cause.DIVERGED and record.raised:",
+        "if cause in (Cause.DIVERGED, Cause.REFUSED):",
+        "if cause is Cause.REFUSED or (cause is Cause.DIVERGED and record.raised):",
     ),
     Fault(
         "the cluster is waited for without end",

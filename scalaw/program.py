@@ -124,7 +124,7 @@ class Task:
 
     # What comes of it
 
-    def step_done(self, step: int, train_loss: float, save: Callable[[Path], None]) -> None:
+    def step_done(self, step: int, train_loss: float, save: Callable[[Path], None], **more: float) -> None:
         """Tell that a step is done; save where that is due; leave with exit 75 where a stop was asked for.
 
         Parameters
@@ -133,9 +133,11 @@ class Task:
             Mean loss of the batch.
         save
             Writes the whole state (weights, optimizer, generators) into the folder that it is given.
+        more
+            What else the curve is to have of the step: ``val_loss``, ``learning_rate``, ``gradient_norm``.
         """
         done = step + 1
-        self.log(done, train_loss)
+        self.log(done, train_loss, **more)
         if done in self._save_steps or self._due() or self.stopping:
             self.save(done, save)
         if self.stopping:

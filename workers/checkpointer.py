@@ -10,6 +10,7 @@ from typing import Any
 
 from orchestrator.planning.tree import Stage
 from orchestrator.store.checkpoints import Checkpoints, DamagedCheckpoint, Progress
+from workers.curves import StageCurve
 
 
 class StateGone(Exception):
@@ -49,6 +50,8 @@ class Checkpointer:
         Most training time that a lost worker may cost; infinite on ranks that keep nothing.
     leads
         Whether this rank keeps anything; the others only read.
+    write_curves
+        Writes the curves of finished stages; ``None``: nobody wants them.
     """
 
     checkpoints: Checkpoints
@@ -56,6 +59,7 @@ class Checkpointer:
     unpack: Callable[[bytes], Any]
     interval_s: float = math.inf
     leads: bool = True
+    write_curves: Callable[[list[StageCurve]], None] | None = None
     stop_asked: bool = False
     beats: int = 0
     stepping: bool = False
@@ -63,12 +67,14 @@ class Checkpointer:
     _due_s: float = math.inf
     _made_s: float = 0.0
     _kept: dict[str, Progress] = field(default_factory=dict)
+    _curves: list[StageCurve] = field(default_factory=list)
 
     def start(self, spent_s: float) -> None:
         """Begin a chain of stages on a path that has trained for so long since it was last kept."""
         self._made_s = time.monotonic() - spent_s
         self._due_s = self._made_s + self.interval_s
         self._kept = {}
+        self._curves = []
         self.stop_asked = self.stepping = False
 
     @property
@@ -134,8 +140,20 @@ class Checkpointer:
         if self.stop_asked:
             raise Stopped(f"stopped after step {step}")
 
+    def add_curve(self, curve: StageCurve) -> None:
+        """Take the curve of a finished stage, to be written before anything that lies behind it."""
+        if self.leads:
+            self._curves.append(curve)
+
+    def flush_curves(self) -> None:
+        """Write the curves of the stages that are finished."""
+        if self._curves and self.write_curves is not None:
+            self.write_curves(self._curves)
+        self._curves = []
+
     def keep(self, stage: Stage, state: Any) -> None:
         """Write the state of a stage, begun or done, in the place of what it kept before."""
+        self.flush_curves()
         progress = Progress.DONE if state.done else Progress.BEGUN
         self.writing = True
         try:

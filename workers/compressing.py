@@ -10,14 +10,17 @@ from typing import Protocol
 import numpy as np
 import torch
 
+from orchestrator.planning.context import RunContext
 from orchestrator.planning.family import ModelShape
 from orchestrator.planning.tree import Stage
 from orchestrator.spec.registries import COMPRESSORS, OPTIMIZERS
 from workers.accounting import Finished
 from workers.checkpointer import Checkpointer
 from workers.compressors.session import Parts, Session, TrainedCompressor
+from workers.curves import trained_before
 from workers.families.trained import TorchFamily
 from workers.rank import Rank
+from workers.recording import recorder_of, tell_curve
 from workers.task_data import LoadedData
 from workers.training.loop import train_steps
 from workers.training.merge import OpenWindows
@@ -28,6 +31,7 @@ from workers.training.state import TrainState, arrays_of, load_arrays, load_mode
 class Bench(Protocol):
     """What a compression asks of the engine that it runs in."""
 
+    context: RunContext
     rank: Rank
     family: TorchFamily
     warm: WarmModels
@@ -100,6 +104,7 @@ def compress(
         facts=() if student else (*parent.facts, facts),
         reference=reference,
         micro_batches=max(micro_batches, parent.micro_batches),
+        trained=stage.id if step.training_steps else trained_before(stage, parent),
     )
 
 
@@ -127,6 +132,7 @@ def _recover(
         load_model(parent, module)
         load_optimizer(parent, module, optimizer)
         session.hold(_named("session", parent.origin))
+    recorder = recorder_of(engine, stage, parent, [module])
     origin = {f"model/{name}": array for name, array in before.model.items()}
 
     def state(steps: int) -> TrainState:
@@ -139,6 +145,8 @@ def _recover(
             phase=stage.phase,
             done=False,
             micro_batches=max(micro_batches, parent.micro_batches),
+            trained=trained_before(stage, parent),
+            curve=recorder.saved(),
         )
         held = {f"session/{name}": array for name, array in session.held().items()}
         return replace(kept, facts=parent.facts, reference=reference, origin=origin | held)
@@ -161,7 +169,9 @@ def _recover(
         after_step=after_step,
         loss_of=session.loss,
         micro_batches=micro_batches,
+        recorder=recorder,
     )
+    tell_curve(engine, stage, parent, recorder, checkpointer)
 
 
 def _named(kind: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

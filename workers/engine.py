@@ -19,19 +19,22 @@ from orchestrator.spec.registries import FAMILIES, OPTIMIZERS
 from workers.accounting import account, model_of, unmet
 from workers.checkpointer import Checkpointer
 from workers.compressing import compress, restored
+from workers.curves import trained_before
 from workers.derived_seed import derived_seed
 from workers.device import algorithms, give_memory_back, prepared_device
 from workers.families.trained import HasObjective, TorchFamily
 from workers.rank import ALONE, Rank
+from workers.recording import recorder_of, tell_curve
 from workers.serving.latency import measured, slower
 from workers.serving.model_file import to_bytes as model_bytes
 from workers.task_data import LoadedData
 from workers.tasks.scores import task_scores
 from workers.training.batches import training_picks
 from workers.training.checkpoint import from_bytes, to_bytes
+from workers.training.curve import Diverged
 from workers.training.fused import train_fused
 from workers.training.fusing import fusable, fusing_pays
-from workers.training.loop import Diverged, train_steps
+from workers.training.loop import train_steps
 from workers.training.merge import OpenWindows, merged
 from workers.training.model_cache import WarmModels
 from workers.training.state import TrainState, arrays_of, load_arrays, load_model, load_optimizer, save_state
@@ -126,6 +129,7 @@ class TorchEngine:
         optimizer = self._start(stage, parent, module)
         windows = OpenWindows(recipe, stage.windows if self.rank.leads else (), goes_on.sums if goes_on else {})
 
+        recorder = recorder_of(self, stage, parent, [module])
         parts = max(micro_batches, parent.micro_batches if parent else 1)
 
         def state(step: int) -> TrainState:
@@ -138,6 +142,8 @@ class TorchEngine:
                 phase=stage.phase,
                 done=step == stage.stop_step,
                 micro_batches=parts,
+                trained=stage.id if step == stage.stop_step else trained_before(stage, parent),
+                curve={} if step == stage.stop_step else recorder.saved(),
             )
 
         def after_step(step: int) -> None:
@@ -155,7 +161,9 @@ class TorchEngine:
             windows=windows,
             after_step=after_step,
             micro_batches=micro_batches,
+            recorder=recorder,
         )
+        tell_curve(self, stage, parent, recorder, checkpointer)
         return state(stage.stop_step)
 
     def foresee(self, stages: Sequence[Stage]) -> None:
@@ -210,6 +218,10 @@ class TorchEngine:
         data, mine = self.data(first.data), self.rank.share(recipe.batch_size)
         start = parents[0].step if parents[0] is not None and parents[0].phase == first.phase else first.start_step
 
+        recorder = recorder_of(
+            self, first, parents[0], modules, [each.curve for each in parents if each and not each.done]
+        )
+
         def state(k: int, step: int) -> TrainState:
             before = parents[k]
             return save_state(
@@ -220,6 +232,8 @@ class TorchEngine:
                 sums=windows[k].sums,
                 phase=first.phase,
                 done=step == first.stop_step,
+                trained=stages[k].id if step == first.stop_step else trained_before(stages[k], before),
+                curve={} if step == first.stop_step else recorder.saved(k),
             )
 
         def after_step(step: int) -> None:
@@ -228,7 +242,7 @@ class TorchEngine:
                     [(stage, partial(state, k, step)) for k, stage in enumerate(stages)], step
                 )
 
-        finite = train_fused(
+        train_fused(
             modules,
             optimizers,
             [
@@ -241,8 +255,15 @@ class TorchEngine:
             total_steps=first.total_steps,
             windows=windows,
             after_step=after_step,
+            recorder=recorder,
         )
-        return [state(k, first.stop_step) if fine else Diverged.after(first.stop_step) for k, fine in enumerate(finite)]
+        for k, (stage, parent) in enumerate(zip(stages, parents, strict=True)):
+            if k not in recorder.diverged:
+                tell_curve(self, stage, parent, recorder, checkpointer, k)
+        return [
+            Diverged.after(recorder.diverged[k]) if k in recorder.diverged else state(k, first.stop_step)
+            for k in range(len(stages))
+        ]
 
     def _fuses(
         self, stage: Stage, modules: Sequence[torch.nn.Module], optimizers: Sequence[torch.optim.Optimizer]
@@ -276,6 +297,7 @@ class TorchEngine:
             wall_s=parent.wall_s,
             phase=stage.phase,
             micro_batches=parent.micro_batches,
+            trained=trained_before(stage, parent),
         )
 
     def reference(self, stage: Stage, module: torch.nn.Module, state: TrainState) -> dict[str, float]:
@@ -341,6 +363,7 @@ class TorchEngine:
             **times,
             **accounted,
             "warnings": "; ".join(warnings) or None,
+            "stage_id": trained_before(stage, parent) or None,
             "metrics": json.dumps(more) if more else None,
             "wall_s": spent_s + parent.wall_s,
             "device_s": spent_s * self.rank.world_size + parent.wall_s * stage.recipe.world_size,

@@ -24,6 +24,7 @@ from orchestrator.store.checkpoints import Progress
 from orchestrator.store.location import open_blobs
 from orchestrator.store.weights import best_of
 from workers.checkpointer import Checkpointer, StateGone, Stopped
+from workers.curves import StageCurve
 from workers.faults import failure_of
 from workers.messages import Kept, Pulse, StageResult, WorkOrder
 from workers.protocols import Engine, HasWeights
@@ -98,6 +99,7 @@ class Worker:
             lambda data: self.engine.unpack(data),
             interval_s=self._checkpoint_interval_s,
             leads=self.rank.leads,
+            write_curves=self._write_curves,
         )
         engine = FAMILIES.load_training(self.context.family)().engine()
         self.engine: Engine = engine(self.context, self.rank, on_gpu=self.on_gpu, threads=self.threads)
@@ -105,6 +107,9 @@ class Worker:
         self._own_threads = ThreadCount()
         self._warm = True
         return str(self.engine.device_kind)
+
+    def _write_curves(self, curves: list[StageCurve]) -> None:
+        self.store.save_curves([curve.table() for curve in curves])
 
     def pulse(self) -> Pulse:
         """Return a sign of life."""
@@ -180,6 +185,7 @@ class Worker:
         return StageResult(row=row, state_bytes=size, spared_steps=spared), state
 
     def _keep_end(self, stage: Stage, state: Any) -> None:
+        self.checkpointer.flush_curves()
         if self.rank.leads and stage.steps:
             self.checkpointer.keep(stage, state)
 
@@ -246,7 +252,8 @@ class Worker:
         return chain, parent, 0
 
     def _handed_over(self, order: WorkOrder, state: Any) -> tuple[Any, int]:
-        """Return what travels to the children, and its size in memory."""
+        """Return what travels to the children, and its size in memory; the curves on the way to it are written."""
+        self.checkpointer.flush_curves()
         if state is None or not self.rank.leads:
             return None, 0
         last = order.chain[-1]
@@ -256,6 +263,7 @@ class Worker:
 
     def _measure(self, stage: Stage, parent: Any, attempt: int, started: datetime) -> dict[str, Any]:
         assert stage.cell is not None
+        self.checkpointer.flush_curves()  # whoever sees the row finds the curves below it
         row = {
             **cell_columns(stage.cell, self.context),
             **self.engine.measure(stage, parent),

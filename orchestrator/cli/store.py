@@ -31,7 +31,8 @@ def check(store: StoreUri, json_: Json = False) -> int:
         emit_json(report.to_json())
         return 1 if report.damaged else 0
     counts = f"{report.parts:,} parts, {report.compacted:,} compacted parts, {report.fits:,} fits, "
-    counts += f"{report.documents:,} documents and {report.checkpoints:,} checkpoints are as they were written"
+    counts += f"{report.curves:,} curves, {report.documents:,} documents and {report.checkpoints:,} checkpoints "
+    counts += "are as they were written"
     counts += f", and {report.weights:,} model files" if report.weights else ""
     show(f"{report.store}: {counts}")
     if report.unsealed:

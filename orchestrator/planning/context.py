@@ -72,6 +72,8 @@ class RunContext:
         True where nothing is trained.
     inference
         How latency and memory are measured.
+    eval_every
+        Steps between validation losses on the way; ``None``: none.
     tasks
         What language models are asked beside their loss.
     keep
@@ -91,6 +93,7 @@ class RunContext:
     plugins: tuple[PluginCode, ...] = ()
     tasks: tuple[Task, ...] = ()
     program: Program | None = None
+    eval_every: int | None = None
     keep: KeepOrder | None = None
 
     @property

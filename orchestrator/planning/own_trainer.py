@@ -110,6 +110,11 @@ def _refuse_what_it_cannot(sweep: Sweep, program: Program) -> None:
             )
         if train.fuse:
             raise BadInput(f"{sweep.at('train', 'fuse')}: {name} trains one model a process; take fuse out")
+    if sweep.train.eval_every is not None:
+        raise BadInput(
+            f"{sweep.at('train', 'eval_every')}: {name} scores on the way when it likes, by a val_loss in its metrics; "
+            "take eval_every out"
+        )
 
 
 def _refuse_compression(step: CompressionOptions, place: str, name: str) -> None:

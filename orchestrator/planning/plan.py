@@ -270,6 +270,7 @@ def make_plan(sweep: Sweep, *, share: bool = True, program: Program | None = Non
         plugins=plugins_of(sweep),
         tasks=tasks,
         program=program,
+        eval_every=sweep.train.eval_every,
         keep=None if sweep.keep == "none" else KeepOrder(sweep=sweep.name, most=most_kept(sweep.keep)),
     )
     if context.keep is not None and context.why_no_weights:

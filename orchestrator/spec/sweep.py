@@ -149,6 +149,8 @@ class Sweep(Options):
             del document["evaluate"]
         if self.keep == "none":
             del document["keep"]
+        if self.train.eval_every is None:
+            del document["train"]["eval_every"]
         if not self.grid.compression:  # an empty list is refused, so none is written
             del document["grid"]["compression"]
         ordered = _sorted(document)

@@ -10,6 +10,8 @@ from typing import Any
 from orchestrator.errors import BadInput
 from orchestrator.store.blobs import Blobs, UnreadableBlob
 from orchestrator.store.checkpoints import Checkpoints, DamagedCheckpoint, digest_in
+from orchestrator.store.curves import FOLDER as CURVES
+from orchestrator.store.curves import check_curve
 from orchestrator.store.damage import Damage
 from orchestrator.store.documents import DamagedDocument, decode_document, is_sealed
 from orchestrator.store.fits import FOLDER as FITS
@@ -20,7 +22,7 @@ from orchestrator.store.listing import is_compacted
 from orchestrator.store.part import DamagedPart
 from orchestrator.store.part_reader import THREADS, PartReader
 from orchestrator.store.results import check_part
-from orchestrator.store.schema import FITS_SCHEMA, ROW_SCHEMA
+from orchestrator.store.schema import CURVES_SCHEMA, FITS_SCHEMA, ROW_SCHEMA
 from orchestrator.store.sweeps import Sweeps
 from orchestrator.store.weights import DamagedWeights, Weights
 
@@ -39,7 +41,7 @@ class CheckReport:
 
     Attributes
     ----------
-    parts, compacted, fits, documents, checkpoints, weights
+    parts, compacted, fits, curves, documents, checkpoints, weights
         How many of each were opened and read to their last byte.
     set_aside
         Keys of what readers have moved out of the way before.
@@ -53,6 +55,7 @@ class CheckReport:
     parts: int = 0
     compacted: int = 0
     fits: int = 0
+    curves: int = 0
     documents: int = 0
     checkpoints: int = 0
     weights: int = 0
@@ -76,6 +79,7 @@ def check_blobs(blobs: Blobs) -> CheckReport:
     report, damage, checkpoints = CheckReport(blobs.uri), Damage(blobs.uri), Checkpoints(blobs)
     rows = PartReader(blobs, ROW_SCHEMA, check_part, damage)
     fits = PartReader(blobs, FITS_SCHEMA, check_fit, damage)
+    curves = PartReader(blobs, CURVES_SCHEMA, check_curve, damage)
     sweeps = Sweeps(blobs, damage)
     parts = [key for key in blobs.list(ROWS) if key.endswith(".parquet")]
     own = [key for key in parts if not is_compacted(key)]
@@ -83,6 +87,8 @@ def check_blobs(blobs: Blobs) -> CheckReport:
     report.compacted = _look(report, set(parts) - set(own), lambda key: rows.inspect(key).is_sealed)
     fitted = [key for key in blobs.list(FITS) if key.endswith(".parquet")]
     report.fits = _look(report, fitted, lambda key: fits.inspect(key).is_sealed)
+    drawn = [key for key in blobs.list(CURVES) if key.endswith(".parquet")]
+    report.curves = _look(report, drawn, lambda key: curves.inspect(key).is_sealed)
     named = [KEY] if blobs.exists(KEY) else []
     beats = [key for key in blobs.list("logs") if key.endswith(".heartbeat.json")]
     report.documents = _look(report, named, lambda key: bool(identity_of(blobs)))

@@ -11,13 +11,13 @@ import pyarrow as pa
 
 #: Raised when a column is added or changes its meaning; older parts stay readable, missing columns become null. From 4
 #: on every part is sealed.
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 VERSION_KEY = b"scalaw.schema_version"
 
 _TIME = pa.timestamp("us", tz="UTC")
 _TEXT = (
     "cell_id task data_digest recipe optimizer schedule compression compression_method device_kind cpu_capability "
-    "worker status error backend warnings metrics sharing"
+    "worker status error backend warnings metrics sharing stage_id"
 )
 _COUNTS = (
     "seed recipe_version batch_size params_total params_non_embedding data_examples data_tokens epochs "
@@ -37,7 +37,7 @@ params_total params_non_embedding data_examples data_tokens data_fraction epochs
 compression compression_method compression_level bits_per_param density rank_ratio epsilon fidelity
 train_loss val_loss test_loss bits_per_byte accuracy precision_macro recall_macro f1_macro model_bytes
 latency_p50_s latency_p95_s throughput_per_s latency_p50_s_b32 latency_p95_s_b32 throughput_per_s_b32 peak_memory_bytes
-backend warnings metrics sharing
+backend warnings metrics sharing stage_id
 flops flops_evaluation wall_s device_s device_kind world_size threads cpu_capability steps
 attempt worker started_at finished_at status error
 """
@@ -66,6 +66,25 @@ FITS_SCHEMA = pa.schema(
         ("n_rows", pa.int64()),
         ("best", pa.bool_()),
         ("fitted_at", _TIME),
+    ],
+    metadata=_METADATA,
+)
+
+#: One row a point of a stage's training; counts are from the beginning of the stage's phase.
+CURVES_SCHEMA = pa.schema(
+    [
+        ("stage_id", pa.string()),
+        ("parent_id", pa.string()),
+        ("phase", pa.string()),
+        ("step", pa.int64()),
+        ("examples", pa.int64()),
+        ("tokens", pa.int64()),
+        ("flops", pa.float64()),
+        ("train_loss", pa.float64()),
+        ("val_loss", pa.float64()),
+        ("learning_rate", pa.float64()),
+        ("gradient_norm", pa.float64()),
+        ("seconds", pa.float64()),
     ],
     metadata=_METADATA,
 )

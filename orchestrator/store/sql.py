@@ -10,11 +10,13 @@ from decimal import Decimal
 from typing import Any, Final
 
 import duckdb
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from orchestrator.errors import BadInput
 from orchestrator.planning.machine import free_memory_bytes, peak_memory_bytes
-from orchestrator.store.schema import FITS_SCHEMA, ROW_SCHEMA
+from orchestrator.store.curves import COUNTED, paths_of
+from orchestrator.store.schema import CURVES_SCHEMA, FITS_SCHEMA, ROW_SCHEMA
 from orchestrator.store.store import Store
 from orchestrator.store.task_scores import task_scores
 
@@ -30,6 +32,7 @@ LOCK = (
 )
 #: Records of an answer at most where no other limit is asked for.
 MOST_ROWS: Final = 1_000_000
+_TABLES: Final = "results, fits, task_scores and curves"
 #: What DuckDB needs in any case.
 _LEAST_BYTES: Final = 32 * 1024**2
 #: Records that are taken over at a time.
@@ -37,7 +40,7 @@ _CHUNK: Final = 5_000
 
 
 def query(store: Store, sql: str, *, sweep: str | None = None, limit_rows: int | None = None) -> list[dict[str, Any]]:
-    """Return the records of one SELECT over the tables ``results``, ``fits`` and ``task_scores``.
+    """Return the records of one SELECT over the tables ``results``, ``fits``, ``task_scores`` and ``curves``.
 
     Parameters
     ----------
@@ -73,6 +76,8 @@ def query(store: Store, sql: str, *, sweep: str | None = None, limit_rows: int |
         con.register("results", results)
         con.register("task_scores", task_scores(results))
         con.register("fits", fits if name is None else fits.filter(pc.equal(fits["sweep"], name)))
+        if "curves" in sql.lower():  # a store may have many times more points than rows
+            _add_curves(con, store, results)
         con.execute(f"SET memory_limit='{max(memory, _LEAST_BYTES)}B'")
         for setting in LOCK:
             con.execute(setting)
@@ -81,6 +86,21 @@ def query(store: Store, sql: str, *, sweep: str | None = None, limit_rows: int |
         raise BadInput(f"SQL: {_first_line(failure)}") from failure
     finally:
         con.close()
+
+
+def _add_curves(con: duckdb.DuckDBPyConnection, store: Store, results: pa.Table) -> None:
+    """Make the view ``curves``: the points of each cell's path from initialisation, shared stages included."""
+    points = store.curve_points()
+    ok = results.filter(pc.equal(results["status"], "ok"))
+    cells = dict(zip(ok["cell_id"].to_pylist(), ok["stage_id"].to_pylist(), strict=True))
+    con.register("curve_points", points)
+    con.register("curve_paths", paths_of(cells, points))
+    counted = ", ".join(f"p.{name} + w.before_{name} as {name}" for name in (*COUNTED, "seconds"))
+    con.execute(
+        f"create view curves as select w.cell_id, p.stage_id, p.phase, {counted}, p.train_loss, p.val_loss, "
+        "p.learning_rate, p.gradient_norm from curve_points p join curve_paths w using (stage_id) "
+        "order by w.cell_id, w.place, p.step"
+    )
 
 
 def _answer(
@@ -127,9 +147,7 @@ def _single(con: duckdb.DuckDBPyConnection, sql: str) -> Any:
         )
     if statements[0].type not in READS:
         kind = statements[0].type.name
-        raise BadInput(
-            f"SQL: {kind} is refused; the store is read-only, use SELECT over the tables results, fits and task_scores"
-        )
+        raise BadInput(f"SQL: {kind} is refused; the store is read-only, use SELECT over {_TABLES}")
     return statements[0]
 
 
@@ -147,9 +165,15 @@ def _distinct(names: Sequence[str]) -> list[str]:
 def _first_line(failure: duckdb.Error) -> str:
     line = str(failure).strip().partition("\n")[0]
     if "does not exist" in line and "Table with name" in line:
-        return f"{line} The tables are results, fits and task_scores."
+        return f"{line} The tables are {_TABLES}."
     if "not found in FROM clause" in line:
-        return f"{line} Columns of results: {', '.join(ROW_SCHEMA.names)}; of fits: {', '.join(FITS_SCHEMA.names)}."
+        columns = {
+            "results": ROW_SCHEMA.names,
+            "fits": FITS_SCHEMA.names,
+            "curves": ["cell_id", *(name for name in CURVES_SCHEMA.names if name != "parent_id")],
+        }
+        listed = "; of ".join(name + ": " + ", ".join(those) for name, those in columns.items())
+        return f"{line} Columns of {listed}."
     return line
 
 

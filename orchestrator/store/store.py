@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -14,6 +14,7 @@ from orchestrator.store.blobs import Blobs, UnreadableBlob
 from orchestrator.store.check import CheckReport, check_blobs
 from orchestrator.store.checkpoints import Checkpoints
 from orchestrator.store.compaction import compact
+from orchestrator.store.curves import Curves
 from orchestrator.store.damage import Damage
 from orchestrator.store.documents import DamagedDocument, decode_document, encode_document
 from orchestrator.store.fits import Fits
@@ -28,7 +29,7 @@ from orchestrator.store.sweeps import SweepChange, Sweeps, sweep_name
 from orchestrator.store.weights import Weights
 
 #: Folders that a store consists of.
-FOLDERS = frozenset({"sweeps", "results", "fits", "checkpoints", "logs", "damaged", "programs", "weights"})
+FOLDERS = frozenset({"sweeps", "results", "fits", "checkpoints", "logs", "damaged", "programs", "curves", "weights"})
 #: Where it is recorded how far programs keep their promises.
 VERDICTS = "programs"
 #: What marks are called, and what one holds.
@@ -102,6 +103,7 @@ class Store:
         self._damage = Damage(blobs.uri)
         self._results = Results(blobs, self._damage)
         self._fits = Fits(blobs, self._damage)
+        self._curves = Curves(blobs, self._damage)
         self._sweeps = Sweeps(blobs, self._damage)
         self._named = False
 
@@ -258,6 +260,15 @@ class Store:
     def fits(self) -> pa.Table:
         """Return all fits in ``FITS_SCHEMA``, oldest first."""
         return self._fits.read()
+
+    def save_curves(self, tables: Sequence[pa.Table]) -> bool:
+        """Write the points of some finished stages; those that are there already are written once."""
+        self._make()
+        return self._curves.save(tables)
+
+    def curve_points(self) -> pa.Table:
+        """Return the points of all stages in ``CURVES_SCHEMA``."""
+        return self._curves.read()
 
     def check(self) -> CheckReport:
         """Read all that the store holds and compare it with its checksums; nothing is moved or written."""

@@ -20,6 +20,8 @@ from orchestrator.execution.run import run_sweep
 from orchestrator.spec import load_sweep, parse_sweep
 from orchestrator.store import open_store
 
+from .local import LocalRun, new_store
+
 SWEEPS = Path(__file__).parents[2] / "sweeps"
 SIMULATED = """\
 name: six
@@ -90,11 +92,11 @@ def test_rows_of_children_are_those_of_children_whose_parents_were_trained_for_t
 ):
     sweep = parse_sweep(TEXT, overrides=[f"train.schedule={schedule}"])
     shared = run_sweep(sweep, store=str(tmp_path / "shared"), console=console)
-    quick = parse_sweep(TEXT, overrides=[f"train.schedule={schedule}", "inference.measure=false"])
-    alone = run_sweep(quick, store=str(tmp_path / "alone"), share=False, console=console)
-    assert (shared.rows, alone.rows, shared.failed, alone.failed) == (28, 28, 0, 0)
-    assert outcomes(tmp_path / "shared") == outcomes(tmp_path / "alone")
-    assert shared.flops_spent < alone.flops_spent / 3
+    quick = [f"train.schedule={schedule}", "inference.measure=false"]
+    alone = LocalRun(TEXT, new_store(tmp_path / "alone"), overrides=quick, share=False).run()
+    assert (shared.rows, shared.failed, len(alone.store.done())) == (28, 0, 28)
+    assert outcomes(tmp_path / "shared") == outcomes(alone.store.uri)
+    assert shared.flops_spent < alone.plan.flops_planned / 3
     rows = open_store(str(tmp_path / "shared")).results().to_pylist()
     assert {row["task"] for row in rows} == {"python-stdlib", "c-headers"}
     assert all(row["latency_p50_s"] > 0 and row["peak_memory_bytes"] > row["params_total"] * 4 for row in rows)

@@ -82,14 +82,14 @@ def test_simulated_cells_have_no_weights(simulated_yaml, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_cell_that_has_its_row_is_trained_again_for_its_weights_and_the_row_stays(tmp_path):
+def test_a_cell_that_has_its_row_is_trained_again_for_its_weights_and_the_row_stays(cluster, console, tmp_path):
     text = SWEEP.replace("[400, 2k], data_fraction: [0.5, 1.0]", "[400]")
     uri = str(tmp_path / "store")
-    run_sweep(parse_sweep(text), store=uri, dashboard=False)
+    run_sweep(parse_sweep(text), store=uri, console=console)
     store = open_store(uri)
     before = store.results()
     (cell, *_) = [row["cell_id"] for row in before.to_pylist() if row["compression"] is None]
-    result = run_sweep(parse_sweep(text), store=uri, dashboard=False, keep_weights=[cell[:12]])
+    result = run_sweep(parse_sweep(text), store=uri, console=console, keep_weights=[cell[:12]])
     assert (result.rows, result.missing) == (2, 0)
     (kept,) = store.weights.files()
     assert (kept.cell_id, kept.group) == (cell, "kept")

@@ -78,6 +78,7 @@ def left_clean(store: Path, rows) -> bool:
     return True
 
 
+@pytest.mark.nightly
 def test_a_killed_worker_costs_no_cell_and_no_number_and_a_second_driver_is_refused_meanwhile(
     story, undisturbed, tmp_path
 ):

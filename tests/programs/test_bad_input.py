@@ -86,6 +86,10 @@ def test_a_description_that_is_none_of_what_was_asked_is_refused(linear, sweep_o
         ("train.schedule=wsm", r"train.schedule: wsm averages weights, and those of linear are its own; name the "),
         ("keep=best", r"keep: the weights of the program linear are its own; let it save them itself; leave it out"),
         ("train.fuse=true", r"train.fuse: linear trains one model a process"),
+        (
+            "train.eval_every=5",
+            r"train.eval_every: linear scores on the way when it likes, by a val_loss in its metrics",
+        ),
         ("train.learning_rate=auto", r"train: train.learning_rate: auto has no rule .*; write a number"),
         ("grid.compression=[{method: quantize, bits: 8}]", r"grid.compression: the weights of linear are its own"),
         ("data.max_examples=1M", r"data.max_examples: is 1,000,000, but lines has 400 training examples"),

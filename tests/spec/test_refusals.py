@@ -132,6 +132,7 @@ CASES = [
     # train, resources, fit
     ("unknown optimizer", _with("train: {optimizer: adam}"), 3, "train.optimizer", "did you mean 'adamw'?"),
     ("one wrong recipe", "name: s\ngrid:\n  params: [1k]\n  recipes: [{schedule: wds}]\n", 4, "grid.recipes[0].schedule", "did you mean 'wsm'?"),
+    ("a recipe's own points", "name: s\ngrid:\n  params: [1k]\n  recipes: [{eval_every: 5}]\n", 4, "grid.recipes[0].eval_every", "write it under train"),
     ("almost auto", _with("train: {learning_rate: atuo}"), 3, "train.learning_rate", "did you mean 'auto'?"),
     ("rate of zero", _with("train: {learning_rate: 0}"), 3, "train.learning_rate", "greater than 0"),
     ("falling milestones", _with("train: {milestones: [0.7, 0.5]}"), 3, "train.milestones", "sort them"),

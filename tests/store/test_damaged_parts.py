@@ -109,6 +109,24 @@ def test_a_part_of_an_older_version_is_read_without_a_seal_and_a_new_one_is_not(
     assert store.damaged == [f"results/{2:064x}.parquet"]
 
 
+def test_a_row_of_the_version_before_curves_is_read_and_has_no_stage(store, row, monkeypatch):
+    store.identity()
+    with monkeypatch.context() as older:
+        older.setattr("orchestrator.store.part.SCHEMA_VERSION", 5)
+        for number, written in ((1, {}), (2, {"status": "failed", "val_loss": None})):
+            data = encode_row(row_values(row(number, **written)))
+            key = f"results/{number:064x}{'.failed' if written else ''}.parquet"
+            store.blobs.put_new(key, data)
+    assert b'"schema": 5' in store.blobs.get(f"results/{1:064x}.parquet")
+    store.commit_row(row(3, stage_id="f" * 64))
+    found = query(store, "select val_loss, status, stage_id from results order by cell_id")
+    assert [(each["status"], each["stage_id"]) for each in found] == [("ok", None), ("failed", None), ("ok", "f" * 64)]
+    assert query(store, "select * from curves") == []
+    assert store.damaged == []
+    store.compact()
+    assert query(store, "select val_loss, status, stage_id from results order by cell_id") == found
+
+
 def test_a_part_of_a_newer_scalaw_is_bad_input_and_nothing_is_written(store, row):
     newer = row_table(row(1)).append_column("aroma", pa.array([1.0]))
     store.identity()

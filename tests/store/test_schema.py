@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.store.schema import FITS_SCHEMA, ROW_SCHEMA, SCHEMA_VERSION, row_table
+from orchestrator.store.schema import CURVES_SCHEMA, FITS_SCHEMA, ROW_SCHEMA, SCHEMA_VERSION, row_table
 
 ROWS = """
 cell_id string, task string, seed int64, recipe_version int64, data_digest string, simulated bool, recipe string,
@@ -15,7 +15,7 @@ bits_per_param double, density double, rank_ratio double, epsilon double, fideli
 val_loss double, test_loss double, bits_per_byte double, accuracy double, precision_macro double, recall_macro double,
 f1_macro double, model_bytes int64, latency_p50_s double, latency_p95_s double, throughput_per_s double,
 latency_p50_s_b32 double, latency_p95_s_b32 double, throughput_per_s_b32 double, peak_memory_bytes int64,
-backend string, warnings string, metrics string, sharing string, flops double,
+backend string, warnings string, metrics string, sharing string, stage_id string, flops double,
 flops_evaluation double, wall_s double, device_s double, device_kind string, world_size int64, threads int64,
 cpu_capability string, steps int64, attempt int64, worker string, started_at timestamp[us, tz=UTC],
 finished_at timestamp[us, tz=UTC], status string, error string
@@ -24,11 +24,19 @@ FITS = """
 sweep string, task string, law string, parameter string, value double, lo double, hi double, held_out_rmse_log double,
 n_rows int64, best bool, fitted_at timestamp[us, tz=UTC]
 """
+CURVES = """
+stage_id string, parent_id string, phase string, step int64, examples int64, tokens int64, flops double,
+train_loss double, val_loss double, learning_rate double, gradient_norm double, seconds double
+"""
 
 
-@pytest.mark.parametrize(("schema", "frozen"), [(ROW_SCHEMA, ROWS), (FITS_SCHEMA, FITS)], ids=["rows", "fits"])
+@pytest.mark.parametrize(
+    ("schema", "frozen"),
+    [(ROW_SCHEMA, ROWS), (FITS_SCHEMA, FITS), (CURVES_SCHEMA, CURVES)],
+    ids=["rows", "fits", "curves"],
+)
 def test_columns_and_types_are_frozen(schema, frozen):
-    assert SCHEMA_VERSION == 5
+    assert SCHEMA_VERSION == 6
     assert ", ".join(f"{field.name} {field.type}" for field in schema) == " ".join(frozen.split())
 
 

@@ -119,7 +119,7 @@ def test_whatever_does_more_than_read_is_refused_in_one_line(filled, tmp_path, s
 
 def test_python_variables_are_no_tables(filled):
     in_scope = pa.table({"a": [1]})
-    with pytest.raises(BadInput, match="in_scope does not exist! The tables are results, fits and task_scores"):
+    with pytest.raises(BadInput, match="in_scope does not exist! The tables are results, fits, task_scores and curves"):
         query(filled, "select * from in_scope")
     assert in_scope.num_rows == 1
 
@@ -129,7 +129,7 @@ def test_a_wrong_column_or_table_gets_the_right_ones(filled):
         BadInput, match=r'"valloss" not found.*Columns of results: cell_id, .*val_loss.*; of fits: sweep'
     ):
         query(filled, "select valloss from results")
-    with pytest.raises(BadInput, match=r"The tables are results, fits and task_scores\."):
+    with pytest.raises(BadInput, match=r"The tables are results, fits, task_scores and curves\."):
         query(filled, "select * from rows")
 
 

@@ -11,7 +11,7 @@ from orchestrator.errors import StoreReplaced, Unreachable
 from workers.checkpointer import StateGone
 from workers.faults import MOST_CHARACTERS, described, failure_of
 from workers.messages import Cause
-from workers.training.loop import Diverged
+from workers.training.curve import Diverged
 
 
 def raised(error, *before):

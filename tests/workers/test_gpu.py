@@ -11,6 +11,7 @@ import torch
 from orchestrator.planning import Plan, make_plan
 from orchestrator.planning.tree import Stage
 from orchestrator.spec import parse_sweep
+from workers.curves import StageCurve
 from workers.device import give_memory_back
 from workers.engine import TorchEngine
 from workers.training.checkpoint import from_bytes, to_bytes
@@ -71,15 +72,21 @@ def test_no_step_makes_the_host_wait(text, precision):
         """Lets torch raise at a wait between the second step and the last."""
 
         def after_step(self, stage: Stage, step: int, state: object) -> None:
-            mode = "error" if 2 <= step < 8 else "default"
+            mode = "error" if 2 <= step < 24 else "default"
             modes.append(mode)
             torch.cuda.set_sync_debug_mode(mode)
 
+        def add_curve(self, curve: StageCurve) -> None:
+            curves.append(curve)
+
+    curves: list[StageCurve] = []
     try:
-        engine.train(replace(trunk, stop_step=8), None, Watching())
+        engine.train(replace(trunk, stop_step=24), None, Watching())
     finally:
         torch.cuda.set_sync_debug_mode("default")
-    assert modes.count("error") == 6
+    assert modes.count("error") == 22
+    assert np.isfinite(curves[0].points[:, [1, 4]]).all()
+    assert curves[0].points[:, 0].tolist() == list(range(1, 25))
 
 
 def test_bf16_training_takes_a_fused_attention_kernel_and_a_fused_optimizer():

@@ -16,6 +16,7 @@ from orchestrator.programs.manifest import PROTOCOL, Manifest
 from orchestrator.programs.process import ProgramProcess
 from workers.programs.failures import ProgramDiverged
 from workers.programs.state import MOST_BYTES, ProgramState, read_folder
+from workers.programs.told_curve import ToldCurve
 from workers.programs.weights import like_each_other, read_weights, weights_file
 from workers.training.merge import OpenWindows
 
@@ -59,6 +60,8 @@ class Run:
     handed: set[str] = field(default_factory=set)
     #: Step up to which snapshots are in the sums.
     summed: int = 0
+    #: What it has told of each stage of the path, by id.
+    curves: dict[str, ToldCurve] = field(default_factory=dict)
     _read: int = 0
     _rest: bytes = b""
 
@@ -111,6 +114,8 @@ class Run:
         self.step = step
         if finite(loss) is None:
             raise ProgramDiverged(f"the training loss is {str(loss)[:40]} after step {step}: the model has diverged")
+        for curve in self.curves.values():
+            curve.add(step, float(loss), metric, self._wall_s(time.time()))
 
     def whole_states(self) -> list[int]:
         """Return the steps after which it has left a whole state, in order; others' names are passed over."""
@@ -131,7 +136,9 @@ class Run:
             If it holds what no state may.
         """
         folder = self._left(step)
-        state = ProgramState(step, read_folder(folder), self._wall_s(folder.stat().st_ctime), done)
+        inside = (each for each in self.curves.values() if each.stage.start_step < step < each.stage.stop_step)
+        curve = None if done else next((each.saved(step) for each in inside), None)
+        state = ProgramState(step, read_folder(folder), self._wall_s(folder.stat().st_ctime), done, curve=curve)
         self._check_weights(state)
         if self.windows is None:
             return state

@@ -58,6 +58,10 @@ class ProgramState:
         What compressions made of the weights that may be compressed: arrays by name, and what each of them did.
     before
         What the program answered of the model before it was compressed, where it had been asked.
+    trained
+        Of one that we made: the last stage before it that took steps.
+    curve
+        In the middle of a stage: what it told of the steps before.
     """
 
     step: int
@@ -70,6 +74,8 @@ class ProgramState:
     model: Mapping[str, np.ndarray] = field(default_factory=dict)
     facts: tuple[dict[str, Any], ...] = ()
     before: dict[str, Any] | None = None
+    trained: str = ""
+    curve: dict[str, Any] | None = None
 
     @property
     def nbytes(self) -> int:
@@ -139,7 +145,9 @@ def _files(folder: Path) -> Iterator[Path]:
 def to_bytes(state: ProgramState) -> bytes:
     """Return a state as one safetensors file; equal states give equal bytes."""
     facts: dict[str, Any] = {"format": FORMAT, "step": state.step, "wall_s": state.wall_s}
-    facts |= {"done": state.done, "result": state.result}
+    facts |= {"done": state.done, "result": state.result, "curve": state.curve}
+    if state.trained:
+        facts["trained"] = state.trained
     if state.facts:
         facts |= {"facts": list(state.facts), "before": state.before}
     arrays = {**dict(state.files), **state._ours()}
@@ -186,6 +194,8 @@ def from_bytes(data: bytes) -> ProgramState:
         _below(ours, "model"),
         tuple(facts.get("facts", ())),
         facts.get("before"),
+        facts.get("trained", ""),
+        facts.get("curve"),  # an older scalaw wrote none
     )
 
 

@@ -36,6 +36,7 @@ def made(stage: Stage, parent: ProgramState, name: str, threads: int) -> Program
     """
     if not parent.files:
         raise StateGone((stage.parent or stage.id,), "the state before this stage was scored, and not kept")
+    parent = replace(parent, trained=parent.trained or stage.parent or "")
     if stage.kind == "merge":
         like = read_weights(weights_file(parent, name), name)
         snapshots = len(stage.recipe.snapshot_steps(stage.stop_step))

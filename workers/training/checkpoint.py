@@ -1,8 +1,9 @@
 """A training state ↔ the bytes of one checkpoint: safetensors, with JSON in its metadata (I6).
 
-The arrays are named ``model/NAME``, ``optimizer/NAME``, ``origin/NAME`` and ``sums/LENGTH/NAME``. The JSON says what is
-no array, whether the stage was done, and carries a SHA-256 over all of it: names, types, shapes, values. So a bit that
-flipped anywhere is noticed, unless it changes nothing that is read, and other tools can open the file.
+The arrays are named ``model/NAME``, ``optimizer/NAME``, ``origin/NAME``, ``curve/NAME`` and ``sums/LENGTH/NAME``. The
+JSON says what is no array, whether the stage was done, and carries a SHA-256 over all of it: names, types, shapes,
+values. So a bit that flipped anywhere is noticed, unless it changes nothing that is read, and other tools can open the
+file.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from workers.safetensors_metadata import metadata_of
 from workers.training.state import TrainState
 
 #: Rises with every change that an older scalaw would misread.
-FORMAT = 3
+FORMAT = 4
+#: The oldest that is read: it has no curve.
+OLDEST = 3
 #: Name of the JSON in the metadata.
 METADATA_KEY = "scalaw_checkpoint"
 
@@ -38,12 +41,13 @@ def to_bytes(state: TrainState) -> bytes:
     optimizer = {f"optimizer/{k}": v for k, v in state.optimizer.items()}
     # safetensors writes an array's memory as it lies; np.ascontiguousarray would make 0-d arrays 1-d
     origin = {f"origin/{k}": v for k, v in state.origin.items()}
-    named = model | optimizer | origin | sums
+    curve = {f"curve/{k}": v for k, v in state.curve.items()}
+    named = model | optimizer | origin | curve | sums
     arrays = {k: np.asarray(v, v.dtype.newbyteorder("<"), order="C") for k, v in named.items()}
     facts: dict[str, Any] = {"format": FORMAT, "step": state.step, "wall_s": state.wall_s}
     facts |= {"windows": sorted(state.sums), "phase": state.phase}
     facts |= {"compressions": list(state.facts), "reference": state.reference}
-    facts |= {"done": state.done, "micro_batches": state.micro_batches}
+    facts |= {"done": state.done, "micro_batches": state.micro_batches, "trained": state.trained}
     facts["sha256"] = _digest(facts, arrays)
     try:
         return save(arrays, {METADATA_KEY: json.dumps(facts, sort_keys=True)})
@@ -69,7 +73,7 @@ def from_bytes(data: bytes) -> TrainState:
     facts = _facts(metadata)
     if facts.pop("sha256", None) != _digest(facts, arrays):
         raise DamagedCheckpoint("a damaged checkpoint: its checksum differs from what was written")
-    found: dict[str, dict[str, np.ndarray]] = {"model": {}, "optimizer": {}, "origin": {}}
+    found: dict[str, dict[str, np.ndarray]] = {"model": {}, "optimizer": {}, "origin": {}, "curve": {}}
     sums: dict[int, dict[str, np.ndarray]] = {length: {} for length in facts["windows"]}
     for key, value in arrays.items():
         kind, _, name = key.partition("/")
@@ -90,6 +94,8 @@ def from_bytes(data: bytes) -> TrainState:
         done=facts["done"],
         origin=found["origin"],
         micro_batches=facts["micro_batches"],
+        trained=facts.get("trained", ""),
+        curve=found["curve"],
     )
 
 
@@ -99,7 +105,7 @@ def _facts(metadata: dict[str, str]) -> dict[str, Any]:
         raise DamagedCheckpoint("no checkpoint of scalaw: another program wrote this safetensors file")
     try:
         facts: dict[str, Any] = json.loads(metadata[METADATA_KEY])
-        newer, older = facts["format"] > FORMAT, facts["format"] < FORMAT
+        newer, older = facts["format"] > FORMAT, facts["format"] < OLDEST
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise DamagedCheckpoint("a damaged checkpoint: its metadata can't be read") from error
     if newer:

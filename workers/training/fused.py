@@ -16,6 +16,7 @@ from torch.func import functional_call
 from orchestrator.planning.recipe import Recipe
 from orchestrator.spec.registries import OPTIMIZERS
 from workers.training.batches import Batch
+from workers.training.curve import CurveRecorder
 from workers.training.folded_attention import FoldedAttention
 from workers.training.loop import cross_entropy
 from workers.training.merge import OpenWindows
@@ -37,6 +38,7 @@ def train_fused(
     total_steps: int | None,
     windows: Sequence[OpenWindows],
     after_step: Callable[[int], None],
+    recorder: CurveRecorder | None = None,
 ) -> list[bool]:
     """Train K models in place for the optimiser steps ``[start, stop)``, as K calls of ``train_steps`` would.
 
@@ -58,6 +60,8 @@ def train_fused(
         One a module; takes a snapshot after each step in which one is due.
     after_step
         Called with the number of steps done after each.
+    recorder
+        Takes the losses of all models.
 
     Returns
     -------
@@ -71,10 +75,14 @@ def train_fused(
     for step, *read in zip(range(start, stop), *batches, strict=True):
         stack.set_rate(recipe.learning_rate * recipe.rate_factor(step, total_steps))
         losses = stack.step(*(torch.stack(tensors) for tensors in zip(*read, strict=True)))
+        if recorder is not None:
+            recorder.after(step + 1, losses, stack.gradient_norms)
         for module, window in zip(modules, windows, strict=True):
             window.take(step + 1, module)
         after_step(step + 1)
     stack.dissolve()
+    if recorder is not None:
+        recorder.finish()
     finite: list[bool] = torch.isfinite(losses).tolist()
     return finite
 
@@ -123,6 +131,7 @@ class _Stack:
             self._copies[stacked] = copies
         self.optimizer = self._stacked_optimizer()
         self._lent = False
+        self._norms: torch.Tensor | None = None
 
     def _stacked_optimizer(self) -> torch.optim.Optimizer:
         """Return the optimiser of the stack; elementwise ones act on it as on each model."""
@@ -154,8 +163,10 @@ class _Stack:
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.recipe.precision == "bf16"):
             losses = stacked_loss(self.module, self.parameters, x, y)
         losses.sum().backward()
+        self._norms = None
         if self.recipe.gradient_clip is not None:
-            clip_each([p.grad for p in self._copies if p.grad is not None], self.recipe.gradient_clip)
+            gradients = [p.grad for p in self._copies if p.grad is not None]
+            self._norms = clip_each(gradients, self.recipe.gradient_clip)
         self.optimizer.step()
         if not self._lent:
             self._lend_state()
@@ -169,6 +180,12 @@ class _Stack:
                     owner.state[parameter][key] = value if key == "step" else value[index]
         self._lent = True
 
+    def gradient_norms(self) -> torch.Tensor:
+        """Return the global norm of each model's gradients before they were clipped, (K,)."""
+        if self._norms is None:
+            self._norms = norms_of_each([p.grad for p in self._copies if p.grad is not None])
+        return self._norms
+
     def dissolve(self) -> None:
         """Give each model memory of its own."""
         for copies in self._copies.values():
@@ -178,12 +195,20 @@ class _Stack:
                     owner.state[parameter][key] = value.clone()
 
 
-def clip_each(gradients: Sequence[torch.Tensor], largest: float) -> None:
-    """Scale the gradients of each model, (K, …), to a global norm of at most ``largest``, in place.
+def norms_of_each(gradients: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Return the global norm of each model's gradients, (K, …), as (K,)."""
+    norms = torch.stack([torch.linalg.vector_norm(g.reshape(len(g), -1), dim=1) for g in gradients])
+    found: torch.Tensor = torch.linalg.vector_norm(norms, dim=0)
+    return found
+
+
+def clip_each(gradients: Sequence[torch.Tensor], largest: float) -> torch.Tensor:
+    """Scale the gradients of each model, (K, …), to a global norm of at most ``largest``, in place; return the norms.
 
     The formula is that of ``torch.nn.utils.clip_grad_norm_``.
     """
-    norms = torch.stack([torch.linalg.vector_norm(g.reshape(len(g), -1), dim=1) for g in gradients])
-    factors = (largest / (torch.linalg.vector_norm(norms, dim=0) + 1e-6)).clamp(max=1.0)
+    norms = norms_of_each(gradients)
+    factors = (largest / (norms + 1e-6)).clamp(max=1.0)
     for gradient in gradients:
         gradient.mul_(factors.view(-1, *(1,) * (gradient.ndim - 1)))
+    return norms

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,21 +16,12 @@ from workers.device import seed_generators
 from workers.rank import Rank
 from workers.sources.order import EpochOrder
 from workers.training.batches import Feed, training_picks
-from workers.training.group import all_agree
+from workers.training.curve import CurveRecorder
 from workers.training.merge import OpenWindows
 from workers.training.nested import examples_in, parted
 
 #: Maps inputs, logits and targets of a batch to what is minimised.
 Loss = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
-
-
-class Diverged(ArithmeticError):
-    """The loss is no longer finite; training the same stage again would end the same way."""
-
-    @classmethod
-    def after(cls, step: int) -> Diverged:
-        """Return the error for a loss that is not finite after so many steps."""
-        return cls(f"the loss is not finite after step {step}: lower train.learning_rate or lengthen the warmup")
 
 
 @dataclass(frozen=True)
@@ -67,6 +59,7 @@ def train_steps(
     after_step: Callable[[int], None],
     loss_of: Loss | None = None,
     micro_batches: int = 1,
+    recorder: CurveRecorder | None = None,
 ) -> None:
     """Train a model in place for the optimiser steps ``[start, stage.stop_step)``.
 
@@ -89,11 +82,13 @@ def train_steps(
         What is minimised, of inputs, logits and targets; by default the cross-entropy.
     micro_batches
         Parts in which each batch passes the device; their gradients add up to that of the batch.
+    recorder
+        Takes the losses; ``None``: one whose points nobody reads.
 
     Raises
     ------
     Diverged
-        If the loss of the last step is not finite on any rank.
+        If a loss is not finite on any rank; found at the next point of the curve, and named by its step.
     TypeError
         If a batch is to be parted and the model has BatchNorm, for which a part is another batch.
     """
@@ -103,7 +98,7 @@ def train_steps(
     to_training(module)
     device = next(module.parameters()).device
     half = torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bf16")
-    loss = torch.zeros((), device=device)
+    recorder = recorder or CurveRecorder(stage, start=start, rank=rank)
     picks = training_picks(order, stage, start=start, mine=rank.share(recipe.batch_size))
     for step, batch in enumerate(feed.batches(picks), start):
         seed_generators(derived_seed(stage.seed, "dropout", step, rank.index), device)
@@ -121,14 +116,22 @@ def train_steps(
                 part = part * (examples_in(share) / examples_in(batch))
             part.backward()
             loss = part.detach() if micro_batches == 1 else loss + part.detach()
+        norm = None
         if recipe.gradient_clip is not None:
-            torch.nn.utils.clip_grad_norm_(module.parameters(), recipe.gradient_clip)
+            norm = torch.nn.utils.clip_grad_norm_(module.parameters(), recipe.gradient_clip)
         optimizer.step()
+        recorder.after(step + 1, loss, partial(_gradient_norm, module, norm))
         windows.take(step + 1, module)
         after_step(step + 1)
     optimizer.zero_grad(set_to_none=True)
-    if not all_agree(rank, bool(torch.isfinite(loss)), device):
-        raise Diverged.after(stage.stop_step)
+    recorder.finish()
+
+
+def _gradient_norm(module: torch.nn.Module, known: torch.Tensor | None) -> torch.Tensor:
+    """Return the global norm of a module's gradients, which clipping has computed already."""
+    if known is not None:
+        return known
+    return torch.nn.utils.get_total_norm([p.grad for p in module.parameters() if p.grad is not None])
 
 
 def _loss(model: Model, batch: Any, loss_of: Loss | None) -> torch.Tensor:

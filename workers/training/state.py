@@ -42,6 +42,11 @@ class TrainState:
         Of a compression in its middle: the model that it began with, from which it is set up again.
     micro_batches
         Most parts in which a batch passed the device on the way here; more than 1 where its memory was too small.
+    trained
+        The last stage that took steps on the way to this one's beginning, or to its end where it is done: by it a
+        cell's curve is found.
+    curve
+        Of a stage in its middle: what its recorder had, to go on from.
     """
 
     step: int
@@ -55,11 +60,13 @@ class TrainState:
     done: bool = True
     origin: dict[str, np.ndarray] = field(default_factory=dict)
     micro_batches: int = 1
+    trained: str = ""
+    curve: dict[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def nbytes(self) -> int:
         """Memory that its arrays take."""
-        groups = (self.model, self.optimizer, self.origin, *self.sums.values())
+        groups = (self.model, self.optimizer, self.origin, self.curve, *self.sums.values())
         return sum(array.nbytes for group in groups for array in group.values())
 
 
@@ -73,8 +80,10 @@ def save_state(
     phase: str,
     done: bool,
     micro_batches: int = 1,
+    trained: str = "",
+    curve: dict[str, np.ndarray] | None = None,
 ) -> TrainState:
-    """Return a copy of a model and its optimiser; the sums are handed over as they are."""
+    """Return a copy of a model and its optimiser; the sums and the curve are handed over as they are."""
     names = {id(parameter): name for name, parameter in module.named_parameters()}
     arrays = {}
     for parameter, entries in optimizer.state.items():
@@ -90,6 +99,8 @@ def save_state(
         phase=phase,
         done=done,
         micro_batches=micro_batches,
+        trained=trained,
+        curve=curve or {},
     )
 
 

@@ -59,6 +59,10 @@ class Grid(Options):
                 if size > largest:
                     sentence = f"a student of {size:,} is larger than every teacher in grid.params; at most {largest:,}"
                     found.append(Complaint(("compression", i, *path), sentence))
+        for i, recipe in enumerate(self.recipes):
+            if "eval_every" in recipe.model_fields_set:
+                sentence = "is one figure for the whole sweep, as it changes no cell; write it under train"
+                found.append(Complaint(("recipes", i, "eval_every"), sentence))
         if found:
             raise refusal(found)
         return self

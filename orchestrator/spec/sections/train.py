@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
-from orchestrator.spec.bounds import BatchSize, Shift, WarmupSteps
+from orchestrator.spec.bounds import BatchSize, Shift, Steps, WarmupSteps
 from orchestrator.spec.choices import AutoOrNonNegativeReal, AutoOrPositiveReal
 from orchestrator.spec.did_you_mean import suggestion
 from orchestrator.spec.options import Options
@@ -67,6 +67,9 @@ class Train(Options):
     )
     fuse: bool = Field(
         default=False, description="Train seeds of one small size as one batched model where a probe says it pays."
+    )
+    eval_every: Steps | None = Field(
+        default=None, description="Steps between validation losses on the way, for the curves; left out: none."
     )
     shift_pixels: Shift = Field(default=0, description="Images only: random shifts by up to so many pixels.")
     milestones: tuple[OpenFraction, ...] = Field(

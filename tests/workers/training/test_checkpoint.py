@@ -17,7 +17,7 @@ from orchestrator.planning import make_plan
 from orchestrator.spec import parse_sweep
 from orchestrator.store.checkpoints import DamagedCheckpoint
 from workers.engine import TorchEngine
-from workers.training.checkpoint import METADATA_KEY, from_bytes, to_bytes
+from workers.training.checkpoint import METADATA_KEY, _digest, from_bytes, to_bytes
 from workers.training.state import TrainState
 
 SWEEP = """\
@@ -66,6 +66,8 @@ states = st.builds(
     done=st.booleans(),
     origin=named,
     micro_batches=st.integers(1, 64),
+    trained=names,
+    curve=named,
 )
 
 
@@ -78,9 +80,10 @@ def assert_same_arrays(found, expected):
 
 
 def assert_same(found, expected):
-    for field in ("step", "wall_s", "phase", "facts", "reference", "done", "micro_batches"):
+    for field in ("step", "wall_s", "phase", "facts", "reference", "done", "micro_batches", "trained"):
         assert getattr(found, field) == getattr(expected, field)
     assert_same_arrays(found.origin, expected.origin)
+    assert_same_arrays(found.curve, expected.curve)
     assert_same_arrays(found.model, expected.model)
     assert_same_arrays(found.optimizer, expected.optimizer)
     assert found.sums.keys() == expected.sums.keys()
@@ -202,8 +205,8 @@ OTHERS = {
     ),
     "another step": (lambda data: _with_facts(data, json.dumps({**_facts(data), "step": 5})), "checksum differs"),
     "newer": (
-        lambda data: _with_facts(data, json.dumps({**_facts(data), "format": 4})),
-        r"newer scalaw \(format 4, this one reads up to 3\): upgrade",
+        lambda data: _with_facts(data, json.dumps({**_facts(data), "format": 5})),
+        r"newer scalaw \(format 5, this one reads up to 4\): upgrade",
     ),
 }
 
@@ -212,6 +215,13 @@ OTHERS = {
 def test_what_is_no_checkpoint_is_refused_and_says_why(state, make, reason):
     with pytest.raises(DamagedCheckpoint, match=reason):
         from_bytes(make(to_bytes(state)))
+
+
+def test_a_checkpoint_of_the_format_before_curves_is_read_and_has_none(state):
+    written = to_bytes(state)
+    facts = {k: v for k, v in _facts(written).items() if k not in ("sha256", "trained")} | {"format": 3}
+    digest = _digest(facts, safetensors.numpy.load(written))
+    assert_same(from_bytes(_with_facts(written, json.dumps({**facts, "sha256": digest}))), state)
 
 
 def test_checkpoints_of_two_states_cant_be_mixed(state):

@@ -12,7 +12,7 @@ import torch
 from orchestrator.planning import make_plan
 from orchestrator.spec import parse_sweep
 from workers.engine import TorchEngine
-from workers.training.loop import Diverged
+from workers.training.curve import Diverged
 
 IMAGES = """\
 name: images
