@@ -68,6 +68,8 @@ class Task:
         self.weights = Path(self.task["weights"]) if self.task.get("weights") else None
         #: Held-back examples to score, no more than there are; 0 where nothing is to be scored.
         self.eval_examples: int = min(self.task.get("eval_examples") or 0, self.data.get("val_examples", 0))
+        #: What the model is asked (``do: evaluate``): ``name``, ``kind``, ``path`` and ``items`` of each task.
+        self.tasks: list[dict[str, Any]] = self.task.get("tasks", [])
         self.stopping = False
         self._save_steps = set(self.task.get("save_steps", ()))
         self._saved_s = time.monotonic()
@@ -180,6 +182,15 @@ class Task:
         """Answer ``do: train`` or ``do: score``; other numbers, such as ``test_loss``, become columns or metrics."""
         found = {"step": self.stop_step, "params_total": params_total, "val_loss": number(val_loss)}
         self._answer({**found, **{name: number(value) for name, value in more.items()}})
+
+    def questions(self, asked: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return the questions of one of ``tasks``."""
+        return [json.loads(line) for line in Path(asked["path"]).read_text(encoding="utf-8").splitlines()]
+
+    def evaluated(self, scores: dict[str, dict[str, float]]) -> None:
+        """Answer ``do: evaluate`` and leave: by the name of each task ``accuracy``, ``bits_per_byte`` and the like."""
+        self._answer({"scores": scores})
+        sys.exit(0)
 
     def _answer(self, document: dict[str, Any]) -> None:
         if self.rank:

@@ -43,6 +43,7 @@ def words(order: JobOrder, sweep: str) -> list[str]:
     said += ["--retry-failed"] if order.retry_failed else []
     if order.budget_fraction is not None:
         said += ["--select", "active", "--budget-fraction", repr(order.budget_fraction)]
+    said += [word for cell in order.keep_weights for word in ("--keep-weights", cell)]
     if order.program is not None:
         said += ["--program", order.program]
     return said

@@ -47,6 +47,10 @@ ProgramFile = Annotated[
 ]
 Share = Annotated[bool, typer.Option("--share/--no-share", help="Train once what cells have in common.")]
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Train failed cells again.")]
+KeepWeights = Annotated[
+    list[str] | None,
+    typer.Option("--keep-weights", metavar="CELL", help="Keep this cell's final weights in the store; repeatable."),
+]
 
 
 def emit_json(document: Any) -> None:

@@ -10,6 +10,7 @@ import typer
 
 from orchestrator.cli.output import (
     Json,
+    KeepWeights,
     Overrides,
     Plugins,
     ProgramFile,
@@ -38,10 +39,7 @@ def command(
     retry_failed: RetryFailed = False,
     select: Select = Selection.grid,
     budget_fraction: BudgetFraction = None,
-    keep_weights: Annotated[
-        list[str] | None,
-        typer.Option("--keep-weights", metavar="CELL", help="Keep this cell's final weights in the store; repeatable."),
-    ] = None,
+    keep_weights: KeepWeights = None,
     dashboard: Annotated[bool, typer.Option("--dashboard/--no-dashboard", help="Serve Ray's dashboard.")] = True,
     overrides: Overrides = None,
     plugins: Plugins = None,

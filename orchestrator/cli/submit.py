@@ -11,6 +11,7 @@ import typer
 from orchestrator.cli.output import (
     ClusterAddress,
     Json,
+    KeepWeights,
     Overrides,
     Plugins,
     ProgramFile,
@@ -37,6 +38,7 @@ def command(
     retry_failed: RetryFailed = False,
     select: Select = Selection.grid,
     budget_fraction: BudgetFraction = None,
+    keep_weights: KeepWeights = None,
     working_dir: Annotated[
         str, typer.Option("--working-dir", metavar="DIR", help="Folder that is sent along; the job runs in it.")
     ] = ".",
@@ -62,6 +64,7 @@ def command(
             share=share,
             retry_failed=retry_failed,
             budget_fraction=fraction_of(select, budget_fraction),
+            keep_weights=keep_weights or (),
             working_dir=working_dir,
             exclude=exclude or (),
             overrides=overrides or (),

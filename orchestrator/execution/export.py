@@ -92,7 +92,7 @@ def export(
         if program is not None:
             state, val_loss = _trained_by_program(*_planned(store, row, program, say), row)
             state.write(target / "state")
-            size = state.nbytes
+            size = sum(data.nbytes for _, data in state.files)
         else:
             data, val_loss, loader = _model(store, row, kept, codes, target, say)
             (target / "model.safetensors").write_bytes(data)
@@ -201,6 +201,9 @@ def _plan_with(store: Store, cell_id: str, program: Program | None) -> Plan:
 def _trained_by_program(plan: Plan, tree: StageTree, row: dict[str, Any]) -> tuple[ProgramState, float]:
     """Return a program's state at the end of a cell, and the validation loss that it gives for it."""
     from workers.programs.engine import ProgramEngine
+    from workers.programs.weighing import with_final_weights
+
+    assert plan.context.program is not None
 
     on_gpu = plan.sweep.resources.gpus_per_worker > 0
     engine = ProgramEngine(plan.context, on_gpu=on_gpu, threads=row["threads"] or 1)
@@ -210,7 +213,8 @@ def _trained_by_program(plan: Plan, tree: StageTree, row: dict[str, Any]) -> tup
             state = engine.train(stage, state)
     leaf = next(stage for stage in tree if stage.kind == "evaluate")
     assert state is not None
-    return state, engine.measure(leaf, state)["val_loss"]
+    val_loss: float = engine.measure(leaf, state)["val_loss"]
+    return with_final_weights(leaf, state, plan.context.program.manifest.weights, engine.threads), val_loss
 
 
 def _trained(plan: Plan, tree: StageTree, row: dict[str, Any]) -> tuple[bytes, float, str]:

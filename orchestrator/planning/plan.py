@@ -253,10 +253,11 @@ def make_plan(sweep: Sweep, *, share: bool = True, program: Program | None = Non
             Recipe.resolve(train, family.defaults, world_size=resources.world_size, on_gpu=on_gpu)
             for train in sweep.recipes()
         ]
-    tasks = tasks_of(sweep, {name: one.manifest for name, one in data.items()})
-    if tasks and (program is not None or getattr(family, "own_loss", False)):
-        why = "is trained by a program" if program is not None else "has a loss of its own"
-        raise BadInput(f"{sweep.at('evaluate')}: {family.name} {why}, and tasks ask a module of ours for logits")
+    tasks = tasks_of(sweep, {name: one.manifest for name, one in data.items()}, program)
+    if tasks and getattr(family, "own_loss", False):
+        raise BadInput(
+            f"{sweep.at('evaluate')}: {family.name} has a loss of its own, and tasks ask a module of ours for logits"
+        )
     expansion = expand(sweep, family, data["pretrain"].manifest, recipes, program, tasks)
     cells = with_children(sweep, family, data, expansion.cells, expansion.warnings)
     context = RunContext(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from orchestrator.errors import BadInput
 from orchestrator.planning.manifest import DataManifest
+from orchestrator.programs.program import Program
 from orchestrator.spec.registries import METRICS
 from orchestrator.spec.sweep import Sweep
 
@@ -44,8 +45,8 @@ class Task:
         return [json.loads(line) for line in (self.text or "").splitlines() if line.strip()][: self.items]
 
 
-def tasks_of(sweep: Sweep, data: Mapping[str, DataManifest]) -> tuple[Task, ...]:
-    """Return the tasks of a sweep.
+def tasks_of(sweep: Sweep, data: Mapping[str, DataManifest], program: Program | None = None) -> tuple[Task, ...]:
+    """Return the tasks of a sweep; of a program, it is asked for the kinds that it says it can score.
 
     Raises
     ------
@@ -54,7 +55,9 @@ def tasks_of(sweep: Sweep, data: Mapping[str, DataManifest]) -> tuple[Task, ...]
     """
     if not sweep.evaluate:
         return ()
-    for manifest in data.values():
+    if program is not None:
+        _check_program(sweep, program.manifest.name, program.manifest.evaluates)
+    for manifest in data.values() if program is None else ():
         if manifest.tokens_per_example is None or manifest.classes != 256:
             raise BadInput(
                 f"{sweep.at('evaluate')}: tasks are read as bytes, and {manifest.task} has none: take a text source "
@@ -71,6 +74,20 @@ def tasks_of(sweep: Sweep, data: Mapping[str, DataManifest]) -> tuple[Task, ...]
             _check(read, str(task.path), sweep.at("evaluate", k, "path"))
         found.append(read)
     return tuple(found)
+
+
+def _check_program(sweep: Sweep, name: str, evaluates: Sequence[str]) -> None:
+    for k, task in enumerate(sweep.evaluate):
+        if task.kind not in evaluates:
+            raise BadInput(
+                f"{sweep.at('evaluate', k, 'kind')}: {name} doesn't say that it scores {task.kind}: add it to "
+                "evaluates in program.toml, where it answers do: evaluate, or take the task out"
+            )
+        if task.path is None:
+            raise BadInput(
+                f"{sweep.at('evaluate', k)}: the text that {name} reads is its own, so no questions can be made of it: "
+                "add path, a file of them"
+            )
 
 
 def _text(path: str, place: str) -> str:

@@ -24,7 +24,7 @@ class JobOrder:
         The YAML's name, its text, and what is changed in it, ``KEY=VALUE`` each.
     store
         Where its rows go, as the cluster is to open it.
-    share, retry_failed, budget_fraction
+    share, retry_failed, budget_fraction, keep_weights
         As `run_sweep` takes them.
     proof
         Key of the mark that `submit` left in the store, which the cluster must see; ``None`` where it could not.
@@ -46,6 +46,7 @@ class JobOrder:
     budget_fraction: float | None
     proof: str | None
     python: str
+    keep_weights: list[str] = field(default_factory=list)
     plugins: list[str] = field(default_factory=list)
     program: str | None = None
     program_digest: str | None = None

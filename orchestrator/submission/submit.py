@@ -69,6 +69,7 @@ def submit(
     share: bool = True,
     retry_failed: bool = False,
     budget_fraction: float | None = None,
+    keep_weights: Sequence[str] = (),
     working_dir: str | Path = ".",
     exclude: Sequence[str] = (),
     overrides: Sequence[str] = (),
@@ -86,7 +87,7 @@ def submit(
         Bucket, or a folder that the cluster sees under this name.
     address
         The cluster's dashboard, ``http://HOST:8265``; ``None``: that of ``RAY_API_SERVER_ADDRESS``.
-    share, retry_failed, budget_fraction
+    share, retry_failed, budget_fraction, keep_weights
         As `run_sweep` takes them.
     working_dir, exclude
         Folder that is sent along, in which the job runs, and patterns of files in it that aren't.
@@ -125,6 +126,7 @@ def submit(
             share=share,
             retry_failed=retry_failed,
             budget_fraction=budget_fraction,
+            keep_weights=list(keep_weights),
             proof=None if proof is None else proof[1],
             python=f"{sys.version_info.major}.{sys.version_info.minor}",
             plugins=plugin_places(codes),
@@ -181,6 +183,8 @@ def _identity(sweep: Sweep, order: JobOrder, plugins: Sequence[PluginCode]) -> s
     """Return what two orders have in common that ask for the same."""
     asked: dict[str, Any] = {"share": order.share, "retry_failed": order.retry_failed}
     asked |= {"budget_fraction": order.budget_fraction}
+    if order.keep_weights:
+        asked["keep_weights"] = sorted(order.keep_weights)
     if plugins:
         asked["plugins"] = sorted(code.digest for code in plugins)
     if order.program_digest is not None:

@@ -21,7 +21,7 @@ FLAGS = {
     },
     "submit": {
         "--store", "--address", "--wait", "--share", "--no-share", "--retry-failed", "--select", "--budget-fraction",
-        "--working-dir", "--exclude", "--set", "--plugin", "--program", "--json",
+        "--keep-weights", "--working-dir", "--exclude", "--set", "--plugin", "--program", "--json",
     },
     "tokenize": {
         "--out", "-o", "--tokenizer", "--train-vocab", "--end-of-text", "--column", "--held-out", "--processes",

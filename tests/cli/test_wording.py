@@ -106,6 +106,7 @@ def test_what_is_no_parameter_stays_as_it_is_written(scalaw, tmp_path):
         ({}, []),
         ({"share": False, "retry_failed": True}, ["--no-share", "--retry-failed"]),
         ({"budget_fraction": 0.123456789}, ["--select", "active", "--budget-fraction", "0.123456789"]),
+        ({"keep_weights": ["ab12", "cd"]}, ["--keep-weights", "ab12", "--keep-weights", "cd"]),
         ({"overrides": ["seed=5"]}, ["--set", "seed=5"]),
     ],
 )

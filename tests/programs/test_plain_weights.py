@@ -12,11 +12,13 @@ import pytest
 from safetensors.numpy import load, save
 
 from orchestrator.errors import BadInput
+from orchestrator.execution.export import export
 from orchestrator.execution.program_trial import check_program
 from orchestrator.planning import make_plan
 from orchestrator.programs.program import read_program
 from orchestrator.spec import parse_sweep
 from orchestrator.store.checkpoints import DamagedCheckpoint
+from orchestrator.store.sql import query
 from workers.programs.rates import rate_knots
 from workers.programs.state import ProgramState, from_bytes, to_bytes
 from workers.programs.trial import Trials
@@ -48,6 +50,12 @@ def plain(tmp_path):
 
 
 @pytest.fixture
+def starts(tmp_path):
+    """What each process was to do, in order."""
+    return lambda: (tmp_path / "outside" / "starts").read_text().splitlines()
+
+
+@pytest.fixture
 def clouds(tmp_path):
     """The sweep's text."""
     (tmp_path / "outside").mkdir()
@@ -73,6 +81,8 @@ def test_means_of_windows_of_cells_that_share_are_those_of_cells_alone(lead, clo
     alone = lead(text, "alone", program=plain, share=False)
     assert len(figures(shared)) == 8
     assert figures(shared) == figures(alone)
+    paths = query(shared.store, "SELECT cell_id, max(step) AS steps FROM curves GROUP BY cell_id")
+    assert sorted(each["steps"] for each in paths) == [25, 25, 50, 50, 50, 50, 100, 100]
 
 
 def test_compressed_variants_of_cells_that_share_are_those_of_cells_alone(lead, clouds, plain):
@@ -146,7 +156,7 @@ def test_a_merged_cell_has_the_loss_of_the_mean_of_the_snapshots_of_its_window(l
     assert row["accuracy"] == outcome.scores["accuracy"]
 
 
-def test_a_merge_whose_process_is_killed_on_the_way_is_what_it_is_undisturbed(lead, clouds, plain):
+def test_a_merge_whose_process_is_killed_on_the_way_is_what_it_is_undisturbed(lead, clouds, plain, starts):
     few = ["grid.data_fraction=[0.5]"]
     undisturbed = lead(clouds("wsm"), "undisturbed", program=plain, overrides=few)
     often = [*few, "resources.checkpoint_interval_s=0.01"]
@@ -155,6 +165,20 @@ def test_a_merge_whose_process_is_killed_on_the_way_is_what_it_is_undisturbed(le
     found, wanted = (sorted(each[:2] for each in figures(run).values()) for run in (disturbed, undisturbed))
     assert found == wanted
     assert sum(disturbed.policy.counts.values()) == 1
+    begun = [int(each.split()[1].split("-")[0]) for each in starts() if each.startswith("train")]
+    assert any(15 < step <= 21 for step in begun), begun  # inside the window, from the state that was kept there
+
+
+def test_an_exported_cell_has_the_weights_that_were_scored(lead, clouds, plain, tmp_path):
+    few = ["grid.data_fraction=[0.5]", "grid.epochs=[1]"]
+    run = lead(clouds("wsm", "[{method: quantize, bits: 2}]"), program=plain, overrides=few)
+    run.store.save_sweep("clouds", {"sweep": run.plan.sweep.canonical(), "cells": [c.id for c in run.plan.cells]})
+    cell = next(cell for cell in run.plan.cells if cell.compressed)
+    found = export(run.store.uri, cell.id, str(tmp_path / "model"), lambda sentence: None, (), plain)
+    assert found["val_loss"] == found["val_loss_of_row"]
+    weights = load((tmp_path / "model" / "state" / "model.safetensors").read_bytes())
+    assert {len(set(row)) for row in weights["up.weight"].tolist()} <= {2, 3}
+    assert len(set(weights["bias"].tolist())) > 50
 
 
 def test_what_we_made_of_a_state_goes_through_a_checkpoint_as_it_is():
@@ -170,13 +194,74 @@ def test_what_we_made_of_a_state_goes_through_a_checkpoint_as_it_is():
     assert back.before == {"val_loss": 2.0}
     assert [name for name, _ in back.files] == ["a/model", "state"]
     assert back.sums[50]["up.weight"].tolist() == sums[50]["up.weight"].tolist()
-    assert list(back.sums) == [50, 100]
+    assert sorted(back.sums) == [50, 100]
     assert back.averaged.tolist() == list(range(9))
     assert back.nbytes == state.nbytes == 300 + 9 + 48 + 8 + 48 + 16
     damaged = bytearray(to_bytes(state))
     damaged[-1] ^= 1
     with pytest.raises(DamagedCheckpoint):
         from_bytes(bytes(damaged))
+
+
+QUESTIONS = [{"question": f"{k} + 1 = ", "choices": [str(k + 1), str(k), "x"], "answer": 0} for k in range(9)]
+
+
+@pytest.fixture
+def asked(tmp_path, plain):
+    """The overrides that ask a task, of a program that says it scores such."""
+    (tmp_path / "sums.jsonl").write_text("".join(json.dumps(each) + "\n" for each in QUESTIONS))
+    manifest = Path(plain.folder, "program.toml")
+    manifest.write_text(manifest.read_text() + 'evaluates = ["multiple_choice"]\n')
+    return [
+        f"evaluate=[{{name: sums, kind: multiple_choice, path: {tmp_path / 'sums.jsonl'}}}]",
+        "grid.data_fraction=[0.5]",
+    ]
+
+
+def test_a_program_scores_tasks_of_means_and_of_compressed_variants_and_alone_it_says_the_same(
+    lead, clouds, plain, asked
+):
+    program, text = read_program(plain.folder), clouds("wsm", "[{method: quantize, bits: 2}]")
+    shared = lead(text, "shared", program=program, overrides=asked)
+    alone = lead(text, "alone", program=program, overrides=asked, share=False)
+    assert len(figures(shared)) == 4
+    found, wanted = (
+        {row["cell_id"]: json.loads(row["metrics"]) for row in run.store.results().to_pylist()}
+        for run in (shared, alone)
+    )
+    assert found == wanted
+    assert len({scores["sums.norm"] for scores in found.values()}) == 4
+    records = query(shared.store, "SELECT name, count(*) AS n FROM task_scores WHERE metric = 'accuracy' GROUP BY name")
+    assert records == [{"name": "sums", "n": 4}]
+
+
+def test_a_program_that_keeps_no_plain_weights_scores_tasks_as_well(lead, clouds, plain, asked):
+    manifest = Path(plain.folder, "program.toml")
+    manifest.write_text(manifest.read_text().replace("weights = ", "# "))
+    run = lead(clouds(compression=None), program=read_program(manifest), overrides=[*asked, "grid.epochs=[1]"])
+    (row,) = run.store.results().to_pylist()
+    assert json.loads(row["metrics"])["sums.norm"] > 0
+    assert row["model_bytes"] is None
+
+
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [("no scores", "scores hold nothing of the task sums"), ("no score", "sums: 'accuracy' is null, no metric")],
+)
+def test_an_answer_without_the_score_of_a_task_fails_the_cell(lead, clouds, plain, asked, bad, said):
+    few = [*asked, "grid.epochs=[1]"]
+    run = lead(clouds(compression=None, bad=bad), program=read_program(plain.folder), overrides=few)
+    (row,) = run.store.results().to_pylist()
+    assert row["status"] == "failed"
+    assert said in row["error"]
+
+
+def test_tasks_that_a_program_does_not_score_are_refused_at_their_line(clouds, plain, asked):
+    with pytest.raises(BadInput, match=r"evaluate\[0\].kind: plain doesn't say that it scores multiple_choice: add it"):
+        make_plan(parse_sweep(clouds(), overrides=asked), program=plain)
+    made = ["evaluate=[{name: sums, kind: multiple_choice}]"]
+    with pytest.raises(BadInput, match=r"evaluate\[0\]: the text that plain reads is its own, so no questions can"):
+        make_plan(parse_sweep(clouds(), overrides=made), program=read_program(plain.folder))
 
 
 LIARS = {

@@ -6,11 +6,7 @@ starts as often as cells do. What the driver asks next is mostly what the proces
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
 import tempfile
-import time
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -23,19 +19,19 @@ from typing import Any, Final
 import numpy as np
 
 from orchestrator.planning.context import RunContext
+from orchestrator.planning.tasks import Task
 from orchestrator.planning.tree import Stage
-from orchestrator.programs.exchange import BadAnswer, finite
+from orchestrator.programs.exchange import finite
 from orchestrator.programs.guardian import Guardian
 from orchestrator.programs.launcher import CannotStart, Launcher
-from orchestrator.programs.manifest import Sharing
-from orchestrator.programs.process import REFUSALS, SAVED, told
 from orchestrator.programs.program import Program
-from workers.checkpointer import Checkpointer, StateGone, Stopped
+from workers.checkpointer import Checkpointer, StateGone
 from workers.curves import StageCurve
-from workers.programs.failures import Hung, ProgramFailed, TaskRefused
-from workers.programs.ranks import rank_environment
+from workers.programs.failures import ProgramFailed
+from workers.programs.follower import Follower
+from workers.programs.ranks import gpu_name, rank_environment
 from workers.programs.rates import rate_knots
-from workers.programs.rows import measured
+from workers.programs.rows import measured, with_tasks
 from workers.programs.run import Run
 from workers.programs.state import ProgramState, from_bytes, to_bytes
 from workers.programs.task import write_train_task
@@ -44,9 +40,6 @@ from workers.programs.weighing import before_compression, made, substitute, weig
 from workers.rank import ALONE, Rank
 from workers.training.merge import OpenWindows
 
-#: Seconds between two looks at a process: short at first, as many are.
-FIRST_LOOK_S: Final = 0.002
-LONGEST_LOOK_S: Final = 0.05
 #: Models whose accuracy is remembered, so that their compressed variants needn't ask for it again.
 REFERENCES_KEPT: Final = 32
 #: Seconds between states where nobody keeps them: never.
@@ -60,7 +53,7 @@ class ProgramEngine:
         assert context.program is not None
         self.context, self.rank, self.threads, self.on_gpu = context, rank, threads, on_gpu
         self.program: Program = context.program
-        self.device_kind = _gpu_name() if on_gpu else "cpu"
+        self.device_kind = gpu_name() if on_gpu else "cpu"
         self._scratch = Path(tempfile.mkdtemp(prefix="scalaw-program-"))
         self._guardian = Guardian(self._scratch)
         self._end = weakref.finalize(self, self._guardian.close)
@@ -69,12 +62,12 @@ class ProgramEngine:
         self._ahead: Sequence[Stage] = ()
         self._run: Run | None = None
         self._curves: dict[str, ToldCurve] = {}
-        self._beat: Callable[[], None] = lambda: None
+        self._follower = Follower(self.program, rank, lambda: None)
         self._accuracies: OrderedDict[str, float] = OrderedDict()
 
     def listen(self, beat: Callable[[], None]) -> None:
         """Call something while a process is looked after."""
-        self._beat = beat
+        self._follower.beat = beat
 
     def foresee(self, stages: Sequence[Stage]) -> None:
         """Take the stages that follow each other from now on into one process, as far as they can be."""
@@ -116,7 +109,7 @@ class ProgramEngine:
         try:
             if self._run is None or not self._run.leads_to(stage):
                 self._start(self._path(stage), parent, interval_s)
-            while (state := self._followed(self._at_work, stage, checkpointer)) is None:
+            while (state := self._follower.followed(self._at_work, stage, checkpointer)) is None:
                 self._start(*self._rest(self._at_work, stage), interval_s)
             self._at_work.listen()  # a state may be seen before the last line that was written ahead of it
         except BaseException:
@@ -125,7 +118,8 @@ class ProgramEngine:
             raise
         curve = self._curves.pop(stage.id, None)
         if checkpointer is not None and curve is not None and len(points := curve.points(state.wall_s)):
-            checkpointer.add_curve(StageCurve(stage, stage.parent, points, self.context.manifest.tokens_per_example))
+            tokens = self.context.manifest.tokens_per_example
+            checkpointer.add_curve(StageCurve(stage, stage.parent, points, tokens))
         if stage.id == self._at_work.path[-1].id:
             self._close()
         return state
@@ -158,7 +152,9 @@ class ProgramEngine:
             scored = self._scored(stage, parent)
         assert scored is not None
         row = measured(self.program, scored, threads=self.threads, world_size=stage.recipe.world_size)
-        row["stage_id"] = (parent and parent.trained) or stage.parent
+        row["stage_id"] = (parent.trained if parent else "") or stage.parent
+        if self.context.tasks:
+            row = with_tasks(row, self._scored(stage, parent, self.context.tasks).result, self.context.tasks)
         name = self.program.manifest.weights
         if parent is None or name is None:
             return row
@@ -174,11 +170,11 @@ class ProgramEngine:
         assert parent is not None, "a merge and a compression have a parent"
         return made(stage, parent, name, self.threads)
 
-    def _scored(self, stage: Stage, parent: ProgramState | None) -> ProgramState:
-        """Return a state with what the program says of it."""
+    def _scored(self, stage: Stage, parent: ProgramState | None, tasks: Sequence[Task] = ()) -> ProgramState:
+        """Return a state with what the program says of it, or of its answers to tasks."""
         try:
-            self._start([stage], parent, INTERVAL_S)
-            while (state := self._followed(self._at_work, stage, None)) is None:
+            self._start([stage], parent, INTERVAL_S, tasks)
+            while (state := self._follower.followed(self._at_work, stage, None)) is None:
                 self._start(*self._rest(self._at_work, stage), INTERVAL_S)
         finally:
             self._close()
@@ -195,6 +191,8 @@ class ProgramEngine:
             while len(self._accuracies) > REFERENCES_KEPT:
                 self._accuracies.popitem(last=False)
         return self._accuracies[key]
+
+    # A process
 
     def _path(self, stage: Stage) -> list[Stage]:
         """Return a stage and those that will follow it in the same process, a scoring at the end included."""
@@ -215,12 +213,15 @@ class ProgramEngine:
         assert self._run is not None
         return self._run
 
-    def _start(self, path: list[Stage], parent: ProgramState | None, interval_s: float) -> None:
+    def _start(
+        self, path: list[Stage], parent: ProgramState | None, interval_s: float, tasks: Sequence[Task] = ()
+    ) -> None:
         """Start a process on a path, the last stage of which may be an evaluation, in the place of the one before."""
         self._close()
-        plain = self.program.manifest.weights is not None
+        # what is weighed or asked after it was scored must be there still
+        kept = self.program.manifest.weights is not None or bool(self.context.tasks)
         # every cooldown ends in a cell; where it goes on from its weights, its scoring is not the next thing asked
-        scores = path[-1].kind == "evaluate" or (plain and path[-1].kind == "cooldown")
+        scores = path[-1].kind == "evaluate" or (kept and path[-1].kind == "cooldown")
         stages = [each for each in path if each.kind != "evaluate"] or path
         first, last = stages[0], stages[-1]
         if parent is not None and not parent.files and self.rank.leads:
@@ -229,11 +230,12 @@ class ProgramEngine:
         start = parent or ProgramState(step=0, files=())
         recipe, name = last.recipe, self.program.manifest.weights
         weights = substitute(last, parent, name, self.threads)
-        if weights is not None:
+        alone = weights is not None or bool(tasks)
+        if alone:
             recipe = replace(recipe, world_size=1)  # one process scores
-        saved = [each.stop_step for each in stages if each.steps and (plain or not (scores and each is last))]
+        save_steps = [each.stop_step for each in stages if each.steps and (kept or not (scores and each is last))]
         windows = OpenWindows(recipe, tuple(sorted({n for each in stages for n in each.windows})), start.sums)
-        saved += [step for step in range(start.step + 1, last.stop_step) if windows.due(step)]
+        save_steps += [step for step in range(start.step + 1, last.stop_step) if windows.due(step)]
         task = write_train_task(
             folder,
             id_=f"{first.id[:24]}-{folder.name}",
@@ -245,26 +247,27 @@ class ProgramEngine:
             on_gpu=self.on_gpu,
             start_step=start.step,
             start_state=folder / "start" if start.files else None,
-            stop_step=last.stop_step if weights is None else start.step,
+            stop_step=start.step if alone else last.stop_step,
             rate_knots=rate_knots(last.recipe, last.total_steps, last.stop_step),
             stream_examples=last.stream_examples,
-            save_steps=sorted(set(saved)),
+            save_steps=sorted(set(save_steps)),
             checkpoint_interval_s=min(interval_s, INTERVAL_S),
             eval_examples=self.context.eval_examples if scores else None,
             weights=None if weights is None else folder / "weights" / str(name),
+            tasks=tasks,
         )
         if start.files:
             start.write(folder / "start")
         if weights is not None:
             ProgramState(0, ((str(name), np.frombuffer(weights, np.uint8)),)).write(folder / "weights")
         try:
-            process = self._launcher.start(folder / "task.json", self._ranks() if weights is None else {})
+            process = self._launcher.start(folder / "task.json", {} if alone else self._ranks())
         except CannotStart as error:
             raise ProgramFailed(f"{self.program.manifest.name} can't be started: {error}") from error
         self._run = Run(folder, process, task, self.program.manifest, stages, start, scores)
-        self._run.curves = taken_up(self._curves, stages, start)
-        if plain and windows.sums:
+        if windows.sums:
             self._run.windows, self._run.summed = windows, start.step
+        self._run.curves = taken_up(self._curves, stages, start)
 
     def _ranks(self) -> dict[str, str]:
         """Return what the process is told of the other ranks; each of them asks at the same time."""
@@ -285,114 +288,3 @@ class ProgramEngine:
         if self._run is not None:
             self._run.close()
             self._run = None
-
-    def _followed(self, run: Run, stage: Stage, checkpointer: Checkpointer | None) -> ProgramState | None:
-        """Return the state at the end of a stage; ``None`` where the process has saved and left before it."""
-        if not self.rank.leads:
-            return self._accompanied(run, stage)
-        look_s, asked_s = FIRST_LOOK_S, None
-        last = stage.id == run.path[-1].id
-        seen = run.task["start_step"]
-        manifest = run.manifest
-        while True:
-            code = run.process.code()  # before what it left is looked at, which is then all there is
-            alive = run.listen()
-            self._beat()
-            there = run.whole_states()
-            if not last and stage.stop_step in there:
-                state = _handed_over(run.state(stage.stop_step, done=True), stage)
-                run.handed.add(stage.id)
-                for step in there:
-                    if step <= stage.stop_step:
-                        run.forget(step)
-                return state
-            if checkpointer is not None:
-                if alive:
-                    checkpointer.stepped()
-                seen = self._keep(run, stage, seen, there, checkpointer)
-                if checkpointer.stop_asked and asked_s is None and code is None:
-                    asked_s = time.monotonic()
-                    run.process.signal(signal.SIGTERM)
-            if code is not None:
-                return self._ended(run, stage, code, checkpointer, stopped=asked_s is not None)
-            now = time.monotonic()
-            if asked_s is not None and now - asked_s > manifest.grace_s:
-                run.process.kill()
-            elif asked_s is None and now - run.heard_s > manifest.silence_s:
-                run.process.kill()
-                raise Hung(
-                    f"{manifest.name} wrote no line of metrics for {manifest.silence_s:g} s (silence_s) after step "
-                    f"{run.step} and was ended",
-                    run.process.log.text(),
-                )
-            time.sleep(look_s)
-            look_s = min(LONGEST_LOOK_S, 1.2 * look_s)
-
-    def _accompanied(self, run: Run, stage: Stage) -> ProgramState:
-        """Return at the end of a stage on a rank that leaves nothing; how it gets on shows rank 0."""
-        end = ProgramState(stage.stop_step, (), done=True)
-        if stage.id != run.path[-1].id:
-            run.handed.add(stage.id)
-            return end
-        while (code := run.process.code()) is None:
-            self._beat()
-            time.sleep(LONGEST_LOOK_S)
-        if code != 0:
-            name = f"rank {self.rank.index} of {run.manifest.name}"
-            raise ProgramFailed(f"{name} ended with {told(code)}", run.process.log.text())
-        return end
-
-    def _ended(
-        self, run: Run, stage: Stage, code: int, checkpointer: Checkpointer | None, *, stopped: bool
-    ) -> ProgramState | None:
-        """Return what a process that has ended leaves, or raise what it ended by."""
-        run.process.kill()  # what it started and did not end
-        name, there = run.manifest.name, run.whole_states()
-        if code == 0:
-            end = run.end()
-            if run.scores:
-                return end
-            if stage.stop_step not in there:
-                raise BadAnswer(f"{name} ended with exit 0 and left no state {stage.stop_step}")
-            return _handed_over(run.state(stage.stop_step, done=True), stage)
-        inside = run.inside(stage, there)
-        resumes = self.program.level is not Sharing.NONE
-        if checkpointer is not None and inside and resumes and (stopped or code != SAVED):
-            checkpointer.keep(stage, run.state(inside[-1], done=False))
-        if stopped:
-            raise Stopped(f"{name} was asked to stop and left with {told(code)}")
-        if code == SAVED and resumes and self.rank.world_size == 1 and there and there[-1] > run.task["start_step"]:
-            return None
-        log = run.process.log.text()
-        if code in REFUSALS:
-            raise TaskRefused(f"{name} refuses the task with exit {code}", log)
-        raise ProgramFailed(f"{name} ended with {told(code)} after step {run.step}", log)
-
-    def _keep(self, run: Run, stage: Stage, seen: int, there: Sequence[int], checkpointer: Checkpointer) -> int:
-        """Let the newest state inside a stage be kept where that is due; return its step."""
-        inside = run.inside(stage, there)
-        if not inside:
-            return seen
-        newest = inside[-1]
-        if self.program.level is not Sharing.NONE and (newest > seen or checkpointer.due):
-            checkpointer.after_step(stage, newest, lambda: run.state(newest, done=False))
-        run.sum_up(newest)
-        for step in inside[:-1]:
-            run.forget(step)
-        return newest
-
-
-def _handed_over(state: ProgramState, stage: Stage) -> ProgramState:
-    """Return the end of a stage without the windows of cells that a longer path alone leads to."""
-    return replace(state, sums={length: sums for length, sums in state.sums.items() if length in stage.windows})
-
-
-def _gpu_name() -> str:
-    """Return the name of the first GPU that this process sees, without a context on it."""
-    first = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
-    command = ["nvidia-smi", "-i", first, "--query-gpu=name", "--format=csv,noheader"]
-    try:
-        found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return "cuda"
-    return found.splitlines()[0] if found else "cuda"

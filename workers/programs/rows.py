@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any, Final
 
+from orchestrator.planning.tasks import Task
 from orchestrator.programs.exchange import BadAnswer, finite
 from orchestrator.programs.program import Program
 from workers.programs.failures import ProgramDiverged
@@ -52,3 +54,26 @@ def measured(program: Program, state: ProgramState, *, threads: int, world_size:
         "device_s": state.wall_s * world_size,
         "threads": threads,
     }
+
+
+def with_tasks(row: dict[str, Any], answer: dict[str, Any] | None, tasks: Sequence[Task]) -> dict[str, Any]:
+    """Return a row with the scores of tasks among its metrics, as ``TASK.METRIC``.
+
+    Raises
+    ------
+    BadAnswer
+        If a task has none, or one of them is no number.
+    """
+    scores = (answer or {}).get("scores")
+    more: dict[str, float] = {}
+    for task in tasks:
+        of_task = scores.get(task.name) if isinstance(scores, dict) else None
+        if not isinstance(of_task, dict) or not 0 < len(of_task) <= MOST_METRICS:
+            raise BadAnswer(f"result.json: scores hold nothing of the task {task.name}: {{NAME: {{METRIC: number}}}}")
+        for metric, value in of_task.items():
+            number = finite(value)
+            if number is None or "." in metric or len(metric) > MOST_METRICS:
+                raise BadAnswer(f"result.json: {task.name}: {metric[:80]!r} is {json.dumps(value)[:80]}, no metric")
+            more[f"{task.name}.{metric}"] = number
+    before: dict[str, float] = json.loads(row["metrics"]) if row["metrics"] else {}
+    return {**row, "metrics": json.dumps(before | more)}

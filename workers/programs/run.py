@@ -58,10 +58,10 @@ class Run:
     heard_s: float = field(default_factory=time.monotonic)
     #: Stages whose ends were handed over, and are not here any more.
     handed: set[str] = field(default_factory=set)
-    #: What it has told of each stage of the path, by id.
-    curves: dict[str, ToldCurve] = field(default_factory=dict)
     #: Step up to which snapshots are in the sums.
     summed: int = 0
+    #: What it has told of each stage of the path, by id.
+    curves: dict[str, ToldCurve] = field(default_factory=dict)
     _read: int = 0
     _rest: bytes = b""
 
@@ -203,7 +203,8 @@ class Run:
         wanted = {"protocol": PROTOCOL, "id": self.task["id"]}
         if self.task["do"] == "train":
             wanted["step"] = self.task["stop_step"]
-        wanted["params_total"] = self.task["model"]["params_total"]
+        if self.task["do"] != "evaluate":
+            wanted["params_total"] = self.task["model"]["params_total"]
         for name, value in wanted.items():
             if result.get(name) != value or isinstance(result.get(name), bool):
                 shown = json.dumps(result.get(name))[:80]

@@ -50,8 +50,6 @@ class ProgramState:
         Whether the stage that left it has ended.
     result
         What the program answered, where it has scored this state.
-    curve
-        In the middle of a stage: what it told of the steps before.
     sums
         Open ``wsm`` windows: float64 sums of its weights by the length of their cell.
     averaged
@@ -61,7 +59,9 @@ class ProgramState:
     before
         What the program answered of the model before it was compressed, where it had been asked.
     trained
-        The last stage that the program trained, where we have made something of its weights since.
+        Of one that we made: the last stage before it that took steps.
+    curve
+        In the middle of a stage: what it told of the steps before.
     """
 
     step: int
@@ -69,13 +69,13 @@ class ProgramState:
     wall_s: float = 0.0
     done: bool = True
     result: dict[str, Any] | None = None
-    curve: dict[str, Any] | None = None
     sums: Mapping[int, Mapping[str, np.ndarray]] = field(default_factory=dict)
     averaged: np.ndarray | None = None
     model: Mapping[str, np.ndarray] = field(default_factory=dict)
     facts: tuple[dict[str, Any], ...] = ()
     before: dict[str, Any] | None = None
-    trained: str | None = None
+    trained: str = ""
+    curve: dict[str, Any] | None = None
 
     @property
     def nbytes(self) -> int:
@@ -146,8 +146,8 @@ def to_bytes(state: ProgramState) -> bytes:
     """Return a state as one safetensors file; equal states give equal bytes."""
     facts: dict[str, Any] = {"format": FORMAT, "step": state.step, "wall_s": state.wall_s}
     facts |= {"done": state.done, "result": state.result, "curve": state.curve}
-    if state.trained is not None:
-        facts |= {"trained": state.trained}
+    if state.trained:
+        facts["trained"] = state.trained
     if state.facts:
         facts |= {"facts": list(state.facts), "before": state.before}
     arrays = {**dict(state.files), **state._ours()}
@@ -189,13 +189,13 @@ def from_bytes(data: bytes) -> ProgramState:
         facts["wall_s"],
         facts["done"],
         facts["result"],
-        facts.get("curve"),  # an older scalaw wrote none
-        dict(sorted(sums.items())),
+        sums,
         ours.get(f"{_OURS}averaged"),
         _below(ours, "model"),
         tuple(facts.get("facts", ())),
         facts.get("before"),
-        facts.get("trained"),
+        facts.get("trained", ""),
+        facts.get("curve"),  # an older scalaw wrote none
     )
 
 

@@ -1,7 +1,8 @@
-"""The task file of ``do: train`` and ``do: score``: what a process of a program is told, in a sweep or a trial."""
+"""The task file of ``do: train``, ``score`` and ``evaluate``: what a process is told, in a sweep or a trial."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -9,6 +10,7 @@ from typing import Any, Final
 from orchestrator.planning.family import ModelShape
 from orchestrator.planning.manifest import DataManifest
 from orchestrator.planning.recipe import Recipe
+from orchestrator.planning.tasks import Task
 from orchestrator.programs.exchange import write_json
 from orchestrator.programs.manifest import PROTOCOL
 from workers.families.program.plan import described_data, described_model
@@ -37,6 +39,7 @@ def write_train_task(
     checkpoint_interval_s: float,
     eval_examples: int | None,
     weights: Path | None = None,
+    tasks: Sequence[Task] = (),
 ) -> dict[str, Any]:
     """Make what a process needs in a folder of its own, write its ``task.json`` there, and return what that says.
 
@@ -46,12 +49,14 @@ def write_train_task(
         Gets ``states/`` and ``work/``; answer and metrics go there too.
     weights
         A file that takes the place of the state's: it is to be scored, and nothing trained.
+    tasks
+        What the model is to be asked, and nothing else done; each gets a file of questions.
     """
     for name in ("states", "work"):
         (folder / name).mkdir(parents=True)
     task: dict[str, Any] = {
         "protocol": PROTOCOL,
-        "do": "train" if weights is None else "score",
+        "do": "evaluate" if tasks else "train" if weights is None else "score",
         "id": id_,
         "work": str(folder / "work"),
         "options": dict(options),
@@ -77,5 +82,15 @@ def write_train_task(
         "world_size": recipe.world_size,
         "devices": devices(on_gpu=on_gpu, world_size=recipe.world_size),
     }
+    if tasks:
+        task["tasks"] = [_questions(folder / "tasks", each) for each in tasks]
     write_json(folder / "task.json", task)
     return task
+
+
+def _questions(folder: Path, task: Task) -> dict[str, Any]:
+    """Write the questions of a task, one a line, and return what the program is told of it."""
+    folder.mkdir(exist_ok=True)
+    path, questions = folder / f"{task.name}.jsonl", task.questions()
+    path.write_text("".join(json.dumps(question) + "\n" for question in questions), encoding="utf-8")
+    return {"name": task.name, "kind": task.kind, "path": str(path), "items": len(questions)}

@@ -36,7 +36,7 @@ def made(stage: Stage, parent: ProgramState, name: str, threads: int) -> Program
     """
     if not parent.files:
         raise StateGone((stage.parent or stage.id,), "the state before this stage was scored, and not kept")
-    parent = replace(parent, trained=parent.trained or stage.parent, curve=None)
+    parent = replace(parent, trained=parent.trained or stage.parent or "")
     if stage.kind == "merge":
         like = read_weights(weights_file(parent, name), name)
         snapshots = len(stage.recipe.snapshot_steps(stage.stop_step))
@@ -58,6 +58,15 @@ def substitute(stage: Stage, state: ProgramState | None, name: str | None, threa
 
     with ThreadCount()(threads):
         return dense(state, stage.shape, name)
+
+
+def with_final_weights(stage: Stage, state: ProgramState, name: str | None, threads: int) -> ProgramState:
+    """Return a state whose weights file is what was scored: averaged, compressed, or the program's own."""
+    data = substitute(stage, state, name, threads)
+    if data is None:
+        return state
+    final = np.frombuffer(data, dtype=np.uint8)
+    return replace(state, files=tuple((path, final if path == name else file) for path, file in state.files))
 
 
 def before_compression(state: ProgramState) -> ProgramState:

@@ -99,6 +99,17 @@ for step in task.steps():
         Path(task.options["outside"], "killed").touch()
         os.kill(os.getpid(), 9)
 
+if task.do == "evaluate":
+    # as bytes are no inputs here, the likeliest choice is made up of the weights
+    answers = {}
+    for asked in task.tasks:
+        chosen = [int(abs(weights["down"]).sum() * 1e3) % len(each["choices"]) for each in task.questions(asked)]
+        right = [choice == each["answer"] for choice, each in zip(chosen, task.questions(asked), strict=True)]
+        answers[asked["name"]] = {"accuracy": sum(right) / len(right), "norm": float(abs(weights["down"]).sum())}
+        if bad == "no score":
+            answers[asked["name"]]["accuracy"] = None
+    task.evaluated({} if bad == "no scores" else answers)
+
 scores = {}
 if task.eval_examples:
     pairs = [example(index, "val") for index in range(task.eval_examples)]
