@@ -1,8 +1,8 @@
 """What curves cost: a stage with its recorder and the written part, against the same with a recorder that does nothing.
 
 ``python -m benchmarks.curves [ROUNDS]`` prints the table of BENCHMARKS.md; rounds alternate, and ratios are of
-neighbours. What the recorder and the writing take by the clock is stated beside it: that is less at the mercy of what
-else a machine does.
+neighbours, of CPU seconds, as a clock sees what else a machine does. What recorder and writing take by the clock stands
+beside it.
 """
 
 from __future__ import annotations
@@ -29,18 +29,20 @@ from workers.engine import TorchEngine
 from workers.training.curve import CurveRecorder
 
 ROUNDS = 7
-#: What is trained: N, batch, context and steps, from what a step takes in earnest to one that is overhead alone.
-CASES = (("100k", 16, 128, 200), ("100k", 16, 128, 400), ("25k", 16, 64, 200), ("6.3k", 16, 64, 600))
+#: What is trained: N, batch, context, steps and the clip, by which the gradients' norm is there already or is computed.
+CASES = (("100k", 10, 128, 200, "1.0"), ("100k", 10, 128, 200, "null"), ("6.3k", 16, 64, 600, "1.0"))
 
 
 @dataclass
 class Times:
-    """Seconds of the rounds of one case."""
+    """What the rounds of one case took."""
 
-    plain: list[float] = field(default_factory=list)
-    recorded: list[float] = field(default_factory=list)
-    #: Seconds of a round in the recorder and in writing.
-    inside: list[float] = field(default_factory=list)
+    #: CPU seconds without and with a curve.
+    plain_cpu_s: list[float] = field(default_factory=list)
+    recorded_cpu_s: list[float] = field(default_factory=list)
+    #: Seconds with a curve, and those of them in the recorder and in writing.
+    recorded_s: list[float] = field(default_factory=list)
+    inside_s: list[float] = field(default_factory=list)
 
 
 def main() -> None:
@@ -49,14 +51,14 @@ def main() -> None:
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS
     print(f"{machine()}, one thread, {rounds} rounds\n", flush=True)
     rows = []
-    for params, batch, context, steps in CASES:
-        times = _times(params, batch, context, steps, rounds)
-        more = statistics.median(b / a - 1 for a, b in zip(times.plain, times.recorded, strict=True))
-        share = statistics.median(i / b for i, b in zip(times.inside, times.recorded, strict=True))
-        step_s = statistics.median(times.plain) / steps
+    for params, batch, context, steps, clip in CASES:
+        times = _times(params, batch, context, steps, clip, rounds)
+        more = statistics.median(b / a - 1 for a, b in zip(times.plain_cpu_s, times.recorded_cpu_s, strict=True))
+        share = statistics.median(i / b for i, b in zip(times.inside_s, times.recorded_s, strict=True))
+        step_s = statistics.median(times.recorded_s) / steps
         rows.append(
             (
-                f"N = {params}, {batch} x {context}, {steps} steps",
+                f"N = {params}, {batch} x {context}, {steps} steps, clip {clip}",
                 f"{1000 * step_s:.1f} ms",
                 f"{100 * more:+.2f} %",
                 f"{100 * share:.2f} %",
@@ -65,10 +67,10 @@ def main() -> None:
     print_table(("stage", "a step", "stage with its curve against without", "of it in recorder and writing"), rows)
 
 
-def _times(params: str, batch: int, context: int, steps: int, rounds: int) -> Times:
+def _times(params: str, batch: int, context: int, steps: int, clip: str, rounds: int) -> Times:
     text = (
         f"name: curves\ndata: {{source: python-stdlib, max_examples: {batch * steps}}}\nmodel: {{context: {context}}}\n"
-        f"grid: {{params: [{params}]}}\ntrain: {{batch_size: {batch}, schedule: constant}}\n"
+        f"grid: {{params: [{params}]}}\ntrain: {{batch_size: {batch}, schedule: constant, gradient_clip: {clip}}}\n"
     )
     plan = make_plan(parse_sweep(text))
     engine = TorchEngine(plan.context)
@@ -85,9 +87,9 @@ def _times(params: str, batch: int, context: int, steps: int, rounds: int) -> Ti
 
 def _without(engine: TorchEngine, stage: Stage, store: Store, times: Times) -> None:
     with mock.patch.object(CurveRecorder, "after", _nothing):
-        begun = time.perf_counter()
+        begun_s = time.process_time()
         engine.train(stage, None, None)
-        times.plain.append(time.perf_counter() - begun)
+        times.plain_cpu_s.append(time.process_time() - begun_s)
 
 
 def _with(engine: TorchEngine, stage: Stage, store: Store, times: Times) -> None:
@@ -98,11 +100,12 @@ def _with(engine: TorchEngine, stage: Stage, store: Store, times: Times) -> None
         store.checkpoints, engine.pack, engine.unpack, write_curves=_clocked(partial(_write, store), spent)
     )
     with mock.patch.object(CurveRecorder, "after", _clocked(CurveRecorder.after, spent)):
-        begun = time.perf_counter()
+        begun_s, begun_cpu_s = time.perf_counter(), time.process_time()
         engine.train(stage, None, checkpointer)
         checkpointer.flush_curves()
-        times.recorded.append(time.perf_counter() - begun)
-    times.inside.append(spent[0])
+        times.recorded_cpu_s.append(time.process_time() - begun_cpu_s)
+        times.recorded_s.append(time.perf_counter() - begun_s)
+    times.inside_s.append(spent[0])
 
 
 def _clocked(call: Callable[..., None], spent: list[float]) -> Callable[..., None]:

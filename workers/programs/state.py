@@ -189,7 +189,7 @@ def from_bytes(data: bytes) -> ProgramState:
         facts["wall_s"],
         facts["done"],
         facts["result"],
-        sums,
+        dict(sorted(sums.items())),
         ours.get(f"{_OURS}averaged"),
         _below(ours, "model"),
         tuple(facts.get("facts", ())),

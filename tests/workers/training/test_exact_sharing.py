@@ -22,6 +22,7 @@ from functools import partial
 from itertools import cycle, islice
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
+from typing import Any
 
 import pytest
 import torch
@@ -31,6 +32,7 @@ from hypothesis import strategies as st
 from orchestrator.planning import make_plan
 from orchestrator.spec import parse_sweep
 from orchestrator.spec.registries import FAMILIES, OPTIMIZERS
+from orchestrator.store import open_store, query
 from workers.engine import TorchEngine
 from workers.messages import WorkOrder
 from workers.rank import Rank
@@ -75,6 +77,8 @@ class Gangs:
         self.process: subprocess.Popen[bytes] | None = None
         self.calls: list[Connection] = []
         self.size = 0
+        #: Every point of every cell of the last run, but for what depends on the tree or the clock.
+        self.curves: list[dict[str, Any]] = []
 
     def rows(self, plan, *, luck=0, cut=False):
         """Run a plan's tree on a gang of the plan's world size; return each cell's row by its id.
@@ -91,7 +95,9 @@ class Gangs:
             self._gather(plan.sweep.resources.world_size)
             with tempfile.TemporaryDirectory() as store:
                 self._ask("begin", [(plan.context, store)] * self.size)
-                return self._run(plan.tree, random.Random(luck), cut)
+                rows = self._run(plan.tree, random.Random(luck), cut)
+                self.curves = query(open_store(store), "select * exclude (stage_id, flops, seconds) from curves")
+                return rows
         except BaseException:
             self.stop()  # the others may wait for one that failed
             raise
@@ -238,6 +244,7 @@ def sweeps(draw, world_size=1, family=None):
         "weight_decay": st.sampled_from([0.01, 0.0]),
         "momentum": st.sampled_from([0.9, 0.0]),
         "gradient_clip": st.sampled_from([0.2, 1.0, None]),
+        "eval_every": st.sampled_from([2, None]),
         **case["train"],
     }
     return {
@@ -257,7 +264,13 @@ lucks = st.integers(0, 1000)
 
 def small(family, *, world_size=1, **train):
     """Return a sweep of four cells."""
-    recipe = {"batch_size": 2 * world_size, "warmup_steps": 2, "learning_rate": 0.01, "weight_decay": 0.01}
+    recipe = {
+        "batch_size": 2 * world_size,
+        "warmup_steps": 2,
+        "learning_rate": 0.01,
+        "weight_decay": 0.01,
+        "eval_every": 3,
+    }
     return {
         "name": "small",
         "data": {**CASES[family]["data"], "max_examples": 8 * world_size, "eval_examples": 16},
@@ -269,12 +282,15 @@ def small(family, *, world_size=1, **train):
 
 
 def assert_exact(gangs, document, luck=0, *, cut=False):
-    """Fail unless every row of the shared tree has the bits of the row of its cell trained alone."""
+    """Fail unless every row and curve of the shared tree has the bits of those of its cell trained alone."""
     sweep = parse_sweep(json.dumps(document))
     shared, alone = make_plan(sweep), make_plan(sweep, share=False)
     rows = gangs.rows(shared, luck=luck, cut=cut)
     assert rows.keys() == {cell.id for cell in shared.cells}
+    curves = gangs.curves
     assert rows == gangs.rows(alone, luck=luck + 1)
+    assert {point["cell_id"] for point in curves} == {cell.id for cell in shared.cells}
+    assert curves == gangs.curves
 
 
 def test_every_family_that_trains_is_tried():
