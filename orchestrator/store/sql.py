@@ -97,8 +97,9 @@ def _add_curves(con: duckdb.DuckDBPyConnection, store: Store, results: pa.Table)
     con.register("curve_paths", paths_of(cells, points))
     counted = ", ".join(f"p.{name} + w.before_{name} as {name}" for name in (*COUNTED, "seconds"))
     con.execute(
-        f"create view curves as select w.cell_id, p.stage_id, p.phase, {counted}, p.train_loss, p.val_loss, "
-        "p.learning_rate, p.gradient_norm from curve_points p join curve_paths w using (stage_id) "
+        f"create view curves as select w.cell_id, p.stage_id, split_part(p.phase, ' ', 1) as phase, {counted}, "
+        "p.train_loss, p.val_loss, p.learning_rate, p.gradient_norm "
+        "from curve_points p join curve_paths w using (stage_id) "
         "order by w.cell_id, w.place, p.step"
     )
 
