@@ -264,6 +264,23 @@ def test_tasks_that_a_program_does_not_score_are_refused_at_their_line(clouds, p
         make_plan(parse_sweep(clouds(), overrides=made), program=read_program(plain.folder))
 
 
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [
+        ("lacks a weight", "model.safetensors holds 1,200 numbers, and the model has 1,300 parameters"),
+        ("no file", "holds no model.safetensors, which program.toml names as its weights"),
+        ("other shape", "up.weight has the shape [8, 100] and was described as [100, 8]"),
+    ],
+)
+def test_a_size_whose_weights_are_others_than_described_has_no_row_but_a_failure(lead, clouds, plain, bad, said):
+    few = ["grid.data_fraction=[0.5]", "grid.epochs=[1]"]
+    run = lead(clouds("wsd", None, bad=bad), program=plain, overrides=few)
+    (row,) = run.store.results().to_pylist()
+    assert row["status"] == "failed"
+    assert said in row["error"]
+    assert row["val_loss"] is None
+
+
 LIARS = {
     "ignores the weights": "other weights have the same score: the file that a score names has no effect",
     "takes a part of the weights": "val_loss is .* and not ",
