@@ -35,7 +35,7 @@ from workers.programs.rows import measured, with_tasks
 from workers.programs.run import Run
 from workers.programs.state import ProgramState, from_bytes, to_bytes
 from workers.programs.task import write_train_task
-from workers.programs.told_curve import ToldCurve
+from workers.programs.told_curve import ToldCurve, taken_up
 from workers.programs.weighing import before_compression, made, substitute, weighed
 from workers.rank import ALONE, Rank
 from workers.training.merge import OpenWindows
@@ -117,7 +117,7 @@ class ProgramEngine:
             self._close()
             raise
         curve = self._curves.pop(stage.id, None)
-        if checkpointer is not None and curve is not None and len(points := curve.points()):
+        if checkpointer is not None and curve is not None and len(points := curve.points(state.wall_s)):
             tokens = self.context.manifest.tokens_per_example
             checkpointer.add_curve(StageCurve(stage, stage.parent, points, tokens))
         if stage.id == self._at_work.path[-1].id:
@@ -267,13 +267,7 @@ class ProgramEngine:
         self._run = Run(folder, process, task, self.program.manifest, stages, start, scores)
         if windows.sums:
             self._run.windows, self._run.summed = windows, start.step
-        for stage in stages:
-            inside = start.step > stage.start_step
-            if stage.id not in self._curves and stage.steps and (start.curve or not inside):
-                saved = start.curve if inside else None
-                self._curves[stage.id] = ToldCurve(stage, began_s=start.wall_s, saved=saved)
-            if stage.id in self._curves:
-                self._run.curves[stage.id] = self._curves[stage.id]
+        self._run.curves = taken_up(self._curves, stages, start)
 
     def _ranks(self) -> dict[str, str]:
         """Return what the process is told of the other ranks; each of them asks at the same time."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from orchestrator.planning.tree import Stage
 from orchestrator.programs.exchange import finite
 from workers.curves import COLUMNS, point_steps
+from workers.programs.state import ProgramState
 
 #: What a line may say beside its step and its loss.
 MORE = ("val_loss", "learning_rate", "gradient_norm")
@@ -59,10 +60,18 @@ class ToldCurve:
                 if not math.isnan(value):
                     self._lines[k - len(COLUMNS)] = value
 
-    def points(self) -> np.ndarray:
-        """Return the points, as `CurveRecorder.points` does; the last line that was told is one."""
+    def points(self, end_s: float = math.inf) -> np.ndarray:
+        """Return the points, as `CurveRecorder.points` does; the last line that was told is one.
+
+        Parameters
+        ----------
+        end_s
+            Seconds along the path at which the stage ended; lines may be read later than that.
+        """
         points, rest = self._drawn(self._table())
-        return np.array([*points, *([_point(rest)] if len(rest) else [])], np.float64).reshape(-1, len(COLUMNS))
+        found = np.array([*points, *([_point(rest)] if len(rest) else [])], np.float64).reshape(-1, len(COLUMNS))
+        found[:, SECONDS] = np.minimum(found[:, SECONDS], end_s)
+        return found
 
     def saved(self, step: int) -> dict[str, Any]:
         """Return what was told up to a step, JSON-able, to go on from."""
@@ -92,3 +101,15 @@ def _point(lines: np.ndarray) -> list[float]:
     """Return the point of some lines: what the last one says, and the mean of their losses."""
     step, _, *more = lines[-1].tolist()
     return [step, float(lines[:, 1].mean()), *more]
+
+
+def taken_up(known: dict[str, ToldCurve], path: Sequence[Stage], start: ProgramState) -> dict[str, ToldCurve]:
+    """Return the curves of the stages that a process goes through, and note the new ones among those known.
+
+    A stage that is gone on with in its middle has one only where its state holds what was told before.
+    """
+    for stage in path:
+        inside = start.step > stage.start_step
+        if stage.id not in known and stage.steps and (start.curve or not inside):
+            known[stage.id] = ToldCurve(stage, began_s=start.wall_s, saved=start.curve if inside else None)
+    return {stage.id: known[stage.id] for stage in path if stage.id in known}
