@@ -264,6 +264,23 @@ def test_tasks_that_a_program_does_not_score_are_refused_at_their_line(clouds, p
         make_plan(parse_sweep(clouds(), overrides=made), program=read_program(plain.folder))
 
 
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [
+        ("lacks a weight", "model.safetensors holds 1,200 numbers, and the model has 1,300 parameters"),
+        ("no file", "holds no model.safetensors, which program.toml names as its weights"),
+        ("other shape", "up.weight has the shape [8, 100] and was described as [100, 8]"),
+    ],
+)
+def test_a_size_whose_weights_are_others_than_described_has_no_row_but_a_failure(lead, clouds, plain, bad, said):
+    few = ["grid.data_fraction=[0.5]", "grid.epochs=[1]"]
+    run = lead(clouds("wsd", None, bad=bad), program=plain, overrides=few)
+    (row,) = run.store.results().to_pylist()
+    assert row["status"] == "failed"
+    assert said in row["error"]
+    assert row["val_loss"] is None
+
+
 LIARS = {
     "ignores the weights": "other weights have the same score: the file that a score names has no effect",
     "takes a part of the weights": "val_loss is .* and not ",
@@ -276,6 +293,8 @@ LIARS = {
     "no file": r"the state 2 holds no model.safetensors",
     "no safetensors": r"model.safetensors is no safetensors file",
 }
+#: Those that are tried at every change.
+FEW = ("ignores the weights", "writes to the weights", "half")
 
 
 def test_a_program_whose_weights_are_what_it_says_passes(clouds, plain):
@@ -284,7 +303,7 @@ def test_a_program_whose_weights_are_what_it_says_passes(clouds, plain):
     assert len(verdict.promises) == 15
 
 
-@pytest.mark.parametrize("bad", LIARS)
+@pytest.mark.parametrize("bad", [pytest.param(b, marks=() if b in FEW else pytest.mark.nightly) for b in LIARS])
 def test_a_program_that_scores_other_weights_or_keeps_others_is_not_swept(clouds, plain, bad):
     verdict = check_program(plain, sweep=parse_sweep(clouds(bad=bad)))
     assert verdict.level is None

@@ -13,7 +13,7 @@ from orchestrator.planning.tree import Stage
 from workers.accounting import Packed, account, model_of, unmet
 from workers.checkpointer import StateGone
 from workers.programs.state import ProgramState
-from workers.programs.weights import read_weights, weights_file, with_average
+from workers.programs.weights import check_weights, read_weights, weights_file, with_average
 from workers.serving.model_file import SCALE, to_bytes
 from workers.threads import ThreadCount
 from workers.training.merge import merged
@@ -88,10 +88,17 @@ def weighed(
     ----------
     accuracy
         Asks for that of the model before it was compressed; called where this one has one.
+
+    Raises
+    ------
+    BadAnswer
+        If the file doesn't hold what was described.
     """
     cell = stage.cell
     assert cell is not None, "what is measured is a cell"
-    plain = ours = Packed(read_weights(weights_file(state, name), name), ())
+    file = weights_file(state, name)
+    check_weights(file, name, cell.shape)  # the check before the sweep saw the smallest size alone
+    plain = ours = Packed(read_weights(file, name), ())
     reference: dict[str, float] = {}
     if state.facts:
         from workers.programs.compressing import packed  # torch, which programs alone do without
